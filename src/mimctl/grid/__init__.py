@@ -1,0 +1,1 @@
+"""The electrical tree: operators, flow, sensitivities. Pure."""

@@ -1,0 +1,46 @@
+"""What one cycle leaves behind: seen, wanted, limited, sent, and (with the next cycle) what came back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mimctl.model.bounds import Bounds
+from mimctl.model.forecast import LoadForecast
+from mimctl.model.plan import Plan, SafePlan
+from mimctl.model.reason import Reason
+from mimctl.model.report import SiteReport
+from mimctl.model.state import SiteState
+
+
+@dataclass(frozen=True, slots=True)
+class WriteOutcome:
+    """One attempt to write to one MIM. `error` is None when the device took it.
+
+    Args:
+        kind: `setpoint`, `refresh` or `release`.
+    """
+
+    mim: str
+    kind: str
+    reason: Reason
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DecisionRecord:
+    """One whole walk of the data.
+
+    Args:
+        durations_s: seconds spent by stage: collect, analysis, forecast, bounds, balance, judge, dispatch.
+    """
+
+    number: int
+    zone: str
+    state: SiteState
+    report: SiteReport
+    forecast: LoadForecast
+    bounds: Bounds
+    plan: Plan
+    safe_plan: SafePlan
+    outcomes: tuple[WriteOutcome, ...]
+    durations_s: tuple[tuple[str, float], ...]

@@ -1,0 +1,168 @@
+"""Where everything of a site stands in the arrays: nodes, ports, MIMs, batteries. Made once per site."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+
+from mimctl.model.connection import Connection
+from mimctl.model.site import Battery, Meter, Mim, Node, PortSpec, Site
+
+IntArray = npt.NDArray[np.int64]
+FloatArray = npt.NDArray[np.float64]
+ComplexArray = npt.NDArray[np.complex128]
+BoolArray = npt.NDArray[np.bool_]
+
+
+def frozen(array: npt.NDArray) -> npt.NDArray:  # type: ignore[type-arg]
+    """The same array, refusing writes: what flows through a cycle is never mutated."""
+    array.flags.writeable = False
+    return array
+
+
+@dataclass(frozen=True, eq=False)
+class SiteLayout:
+    """Index of a site's arrays. N nodes, K ports over all MIMs (in the order of `site.mims`), M MIMs, B batteries.
+
+    Shapes in this project: per node and phase (N, 3), per port (K,), per MIM (M,), per battery (B,).
+    """
+
+    site: Site
+
+    @cached_property
+    def nodes(self) -> tuple[Node, ...]:
+        return self.site.nodes
+
+    @cached_property
+    def mims(self) -> tuple[Mim, ...]:
+        return self.site.mims
+
+    @cached_property
+    def ports(self) -> tuple[PortSpec, ...]:
+        return tuple(port for mim in self.site.mims for port in mim.ports)
+
+    @cached_property
+    def batteries(self) -> tuple[Battery, ...]:
+        return self.site.batteries
+
+    @cached_property
+    def node_index(self) -> dict[str, int]:
+        return {node.id: i for i, node in enumerate(self.nodes)}
+
+    @cached_property
+    def mim_index(self) -> dict[str, int]:
+        return {mim.id: i for i, mim in enumerate(self.mims)}
+
+    @cached_property
+    def meter_of_node(self) -> tuple[Meter | None, ...]:
+        """The first meter named for each node."""
+        found: dict[str, Meter] = {}
+        for meter in self.site.meters:
+            found.setdefault(meter.node, meter)
+        return tuple(found.get(node.id) for node in self.nodes)
+
+    @cached_property
+    def parent(self) -> IntArray:
+        """(N,) index of each node's parent, −1 for a head. Parents always come before their children."""
+        return frozen(np.array([-1 if n.parent is None else self.node_index[n.parent] for n in self.nodes], dtype=np.int64))
+
+    @cached_property
+    def heads(self) -> IntArray:
+        """Indices of the nodes without a parent."""
+        return frozen(np.flatnonzero(self.parent < 0))
+
+    @cached_property
+    def below(self) -> BoolArray:
+        """(N, N): below[a, n] is True where n is a or stands under a."""
+        matrix = np.eye(len(self.nodes), dtype=np.bool_)
+        for n, p in reversed(list(enumerate(self.parent))):
+            if p >= 0:
+                matrix[p] |= matrix[n]
+        return frozen(matrix)
+
+    @cached_property
+    def port_node(self) -> IntArray:
+        return frozen(np.array([self.node_index[p.node] for p in self.ports], dtype=np.int64))
+
+    @cached_property
+    def port_mim(self) -> IntArray:
+        return frozen(np.array([m for m, mim in enumerate(self.mims) for _ in mim.ports], dtype=np.int64))
+
+    @cached_property
+    def ports_of_mim(self) -> tuple[slice, ...]:
+        """Each MIM's run of ports."""
+        ends = np.cumsum([0, *(len(mim.ports) for mim in self.mims)])
+        return tuple(slice(int(a), int(b)) for a, b in pairwise(ends))
+
+    @cached_property
+    def port_rating_va(self) -> FloatArray:
+        return frozen(np.array([p.rating_va for p in self.ports], dtype=np.float64))
+
+    @cached_property
+    def port_voltage_v(self) -> FloatArray:
+        """(K,) nominal voltage across each port [V]."""
+        return frozen(
+            np.array(
+                [
+                    p.connection.nominal_voltage_v(self.nodes[n].voltage_ln_v)
+                    for p, n in zip(self.ports, self.port_node, strict=True)
+                ],
+                dtype=np.float64,
+            )
+        )
+
+    @cached_property
+    def port_shares(self) -> ComplexArray:
+        """(K, 3) complex: how each port's p + jq appears at its node's phase terminals."""
+        rows = [p.connection.phase_shares(self.site.rotation) for p in self.ports]
+        return frozen(np.array(rows, dtype=np.complex128).reshape(len(rows), 3))
+
+    @cached_property
+    def voltage_ln_v(self) -> FloatArray:
+        """(N,) nominal line-to-neutral voltage [V]."""
+        return frozen(np.array([n.voltage_ln_v for n in self.nodes], dtype=np.float64))
+
+    @cached_property
+    def rating_a(self) -> FloatArray:
+        return frozen(np.array([n.rating_a for n in self.nodes], dtype=np.float64))
+
+    @cached_property
+    def limit_a(self) -> FloatArray:
+        """(N,) what each phase may carry for hours [A]."""
+        return frozen(np.array([n.limit_a for n in self.nodes], dtype=np.float64))
+
+    @cached_property
+    def neutral_rating_a(self) -> FloatArray:
+        """(N,) NaN where there is no neutral or no rating."""
+        return frozen(
+            np.array([np.nan if n.neutral_rating_a is None else n.neutral_rating_a for n in self.nodes], dtype=np.float64)
+        )
+
+    @cached_property
+    def phase_present(self) -> BoolArray:
+        """(N, 3)"""
+        return frozen(
+            np.array([[p in n.phases for p in ("L1", "L2", "L3")] for n in self.nodes], dtype=np.bool_).reshape(len(self.nodes), 3)
+        )
+
+    @cached_property
+    def omega(self) -> FloatArray:
+        """(N,) fixed weights of the reported objective."""
+        return frozen(np.array([n.omega for n in self.nodes], dtype=np.float64))
+
+    @cached_property
+    def battery_mim(self) -> IntArray:
+        return frozen(np.array([self.mim_index[b.mim] for b in self.batteries], dtype=np.int64))
+
+    def injection_at_nodes(self, port_power: ComplexArray) -> ComplexArray:
+        """Sum complex port injections (K,) [VA] into per-phase injections at their nodes (N, 3) [VA]."""
+        total = np.zeros((len(self.nodes), 3), dtype=np.complex128)
+        np.add.at(total, self.port_node, port_power[:, None] * self.port_shares)
+        return total
+
+    def connections(self) -> tuple[Connection, ...]:
+        return tuple(p.connection for p in self.ports)

@@ -1,0 +1,87 @@
+"""What the solve wants, and what the judge lets through."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from mimctl.model.layout import BoolArray, FloatArray
+from mimctl.model.reason import Reason
+
+
+class SolveStatus(StrEnum):
+    SOLVED = "solved"
+    ALMOST = "almost_solved"
+    FAILED = "failed"
+    HELD = "held"
+
+
+@dataclass(frozen=True, slots=True)
+class ActiveConstraint:
+    """A limit that shaped the plan. `price`: gain in objective per unit of relief [1/VA or 1/A]."""
+
+    where: str
+    kind: str
+    price: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Plan:
+    """Setpoints of every port, as the optimiser wants them; injection positive.
+
+    Args:
+        inject_w: (K,) [W]
+        inject_var: (K,) [var]
+        objective: value of the program at the solution [dimensionless]
+        gap: relative duality gap
+        active: limits that bind
+        deadband_a: smaller moves than this need not be written [A]
+    """
+
+    inject_w: FloatArray
+    inject_var: FloatArray
+    status: SolveStatus
+    objective: float
+    gap: float
+    iterations: int
+    solve_s: float
+    active: tuple[ActiveConstraint, ...] = ()
+    deadband_a: float = 0.0
+
+
+class Verdict(StrEnum):
+    ACCEPTED = "accepted"
+    SCALED = "scaled"
+    REFUSED = "refused"
+    EXCLUDED = "excluded"
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What the judge did to one MIM, and why."""
+
+    mim: str
+    verdict: Verdict
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SafePlan:
+    """Setpoints that may be written. Only `safety.judge` makes one.
+
+    Args:
+        inject_w, inject_var: (K,) setpoints in force after this plan [W, var]
+        send: (M,) the MIM gets these setpoints now
+        refresh: (M,) the MIM's setpoints stand; its validity is refreshed
+        release: (M,) the MIM is to be brought to its safe state
+        judgements: every clamp and refusal, in the order of `site.mims`
+        judged_at_s: monotonic [s]
+    """
+
+    inject_w: FloatArray
+    inject_var: FloatArray
+    send: BoolArray
+    refresh: BoolArray
+    release: BoolArray
+    judgements: tuple[Judgement, ...]
+    judged_at_s: float

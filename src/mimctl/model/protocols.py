@@ -1,0 +1,75 @@
+"""The capabilities that one room asks of another, each as small as it can be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from mimctl.model.reason import Reason
+from mimctl.model.sample import Sample
+
+
+@runtime_checkable
+class Driver(Protocol):
+    """One device. Raises link errors only (`model.errors.LinkError`)."""
+
+    @property
+    def device(self) -> str:
+        """The device's id in the site file."""
+        ...
+
+    async def read(self) -> Sample:
+        """One reading of everything the device tells."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class MimCommand:
+    """Setpoints of all ports of one MIM, applied together or not at all; injection positive.
+
+    Args:
+        inject_w, inject_var: one value per port, in the order of the site file [W], [var].
+        validity_s: the device falls back to its expiry action when not refreshed for this long [s].
+        reason: why it is written; goes to the log and the decision record.
+    """
+
+    inject_w: tuple[float, ...]
+    inject_var: tuple[float, ...]
+    validity_s: float
+    reason: Reason
+
+
+@runtime_checkable
+class MimDriver(Driver, Protocol):
+    """A device with setpoints. Only `control.dispatch` calls these three."""
+
+    async def apply(self, command: MimCommand) -> None:
+        """Write the setpoints in one atomic step, with a new sequence number and a fresh heartbeat."""
+        ...
+
+    async def refresh(self) -> None:
+        """Prove that the controller lives: the setpoints in force stay valid for another `validity_s`."""
+        ...
+
+    async def release(self, reason: Reason) -> None:
+        """Bring the device to its safe state: zero setpoints, disabled."""
+        ...
+
+
+class DriverGroup(Protocol):
+    """The devices behind one link. Their requests queue behind each other; groups run side by side."""
+
+    @property
+    def link(self) -> str: ...
+
+    @property
+    def drivers(self) -> Mapping[str, Driver]:
+        """By device id. A driver with setpoints is also a `MimDriver`."""
+        ...
+
+    async def open(self) -> None:
+        """Start keeping the link up. Returns at once: a link that is down now is not an error here."""
+        ...
+
+    async def close(self) -> None: ...

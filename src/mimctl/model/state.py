@@ -1,0 +1,86 @@
+"""The process image: everything known about a site at one decision instant. Read all, decide, write all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from mimctl.model.layout import FloatArray, IntArray, SiteLayout
+from mimctl.model.sample import Quality
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NodeState:
+    """Measured at nodes; load positive. Shapes (N, 3) unless said. NaN = unknown.
+
+    Args:
+        quality: (N,) Quality values; BAD where there is no usable meter.
+        taken_at_s: (N,) monotonic instants [s], NaN where never measured.
+        neutral_a: (N,) [A]
+    """
+
+    import_w: FloatArray
+    import_var: FloatArray
+    voltage_ln_v: FloatArray
+    current_a: FloatArray
+    neutral_a: FloatArray
+    thd_v_pct: FloatArray
+    thd_i_pct: FloatArray
+    quality: IntArray
+    taken_at_s: FloatArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PortState:
+    """Measured at MIM ports; injection positive. Shapes (K,). NaN = unknown."""
+
+    inject_w: FloatArray
+    inject_var: FloatArray
+    voltage_v: FloatArray
+    available_inject_w: FloatArray
+    available_absorb_w: FloatArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MimState:
+    """Shapes (M,). NaN = unknown."""
+
+    quality: IntArray
+    taken_at_s: FloatArray
+    sequence_ack: FloatArray
+    command_status: FloatArray
+    watchdog_remaining_s: FloatArray
+    temperature_degc: FloatArray
+    alarms: FloatArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BatteryState:
+    """Shapes (B,)."""
+
+    soc_pct: FloatArray
+    quality: IntArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SiteState:
+    """One immutable image. Ages are `now_s − taken_at_s`."""
+
+    layout: SiteLayout
+    now_s: float
+    utc: datetime
+    nodes: NodeState
+    ports: PortState
+    mims: MimState
+    batteries: BatteryState
+
+    def node_age_s(self) -> FloatArray:
+        return self.now_s - self.nodes.taken_at_s
+
+    def mim_age_s(self) -> FloatArray:
+        return self.now_s - self.mims.taken_at_s
+
+    def bad_nodes(self) -> list[str]:
+        """Metered nodes without a usable reading now."""
+        pairs = zip(self.layout.nodes, self.layout.meter_of_node, self.nodes.quality, strict=True)
+        return [node.id for node, meter, quality in pairs if meter is not None and quality == Quality.BAD]
