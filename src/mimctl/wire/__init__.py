@@ -1,0 +1,1 @@
+"""Protocols: the only room that imports protocol packages. Bytes below, compiled register maps above."""
