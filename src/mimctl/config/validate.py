@@ -1,0 +1,88 @@
+"""Plain data against a pydantic model, with problems in our own words at our own paths."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from mimctl.config.source import Document
+from mimctl.config.wording import Finding, Loc, did_you_mean, kind_of, one_of, worded
+from mimctl.model.problem import Problem, error
+
+__all__ = ["did_you_mean", "one_of", "path_of", "place", "problems_of", "validate"]
+
+M = TypeVar("M", bound=BaseModel)
+
+#: codes whose place is the key, not the value
+_AT_KEY = frozenset({"key.unknown"})
+
+
+def validate(document: Document, model: type[M]) -> tuple[M | None, list[Problem]]:
+    """Read a document as `model`.
+
+    Returns:
+        The model, None where the data do not fit; and every problem, placed in the file.
+    """
+    if document.data is None:
+        return None, []
+    if not isinstance(document.data, dict):
+        whole = error("value.type", "", f"the file must be a mapping of keys to values, it is {kind_of(document.data)}")
+        return None, place(document, [whole])
+    try:
+        return model.model_validate(document.data), []
+    except ValidationError as exc:
+        problems = problems_of(exc, document.data, model)
+        return None, place(document, problems)
+
+
+def problems_of(exc: ValidationError, data: Any, model: type[BaseModel]) -> list[Problem]:
+    """A pydantic error as problems without a file; one per path, in the order found."""
+    found: dict[str, Problem] = {}
+    for detail in exc.errors(include_url=False):
+        kind, ctx = detail["type"], detail.get("ctx", {})
+        loc = _loc_in_data(detail["loc"], data, kind, ctx)
+        problem = worded(Finding(model, kind, ctx, detail["msg"], loc, path_of(loc), _at(data, loc)))
+        found.setdefault(problem.path, problem)
+    return list(found.values())
+
+
+def place(document: Document, problems: Iterable[Problem]) -> list[Problem]:
+    """The same problems with file, line and column."""
+    file = str(document.path)
+    return [p if p.line else p.at(file, *document.locate(p.path, key=p.code in _AT_KEY)) for p in problems]
+
+
+def path_of(loc: Sequence[str | int]) -> str:
+    """`("mims", 2, "ports", 0)` → `mims[2].ports[0]`."""
+    text = ""
+    for step in loc:
+        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else step
+    return text
+
+
+def _loc_in_data(loc: Loc, data: Any, kind: str, ctx: dict[str, Any]) -> Loc:
+    """Pydantic's location without union tags and the names of validators: only steps that the data can take."""
+    steps: list[str | int] = []
+    here = data
+    for i, step in enumerate(loc):
+        last = i == len(loc) - 1
+        if last and "key" in ctx:
+            step = ctx["key"]  # noqa: PLW2901 - the spelling that the file has
+        in_mapping = isinstance(here, dict) and isinstance(step, str) and step in here
+        if in_mapping or (isinstance(here, list) and isinstance(step, int) and step < len(here)):
+            here = here[step]
+            steps.append(step)
+        elif last and kind == "missing":
+            steps.append(step)
+    return tuple(steps)
+
+
+def _at(data: Any, loc: Sequence[str | int]) -> Any:
+    for step in loc:
+        try:
+            data = data[step]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return data

@@ -1,0 +1,163 @@
+"""Our own words for what pydantic finds, with the likely meant word beside the wrong one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any
+
+from mimctl.config.annotations import Model, choices, known_keys, models_at
+from mimctl.model.problem import Problem, error
+
+Loc = tuple[str | int, ...]
+
+_PLAIN = {
+    "string_type": "text",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "int_parsing": "a whole number",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "finite_number": "a finite number",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "list_type": "a list",
+    "tuple_type": "a list",
+    "dict_type": "a mapping of keys to values",
+    "model_type": "a mapping of keys to values",
+    "model_attributes_type": "a mapping of keys to values",
+    "none_required": "nothing",
+}
+_RANGES = {
+    "greater_than": ("more than", "gt"),
+    "greater_than_equal": ("at least", "ge"),
+    "less_than": ("less than", "lt"),
+    "less_than_equal": ("at most", "le"),
+    "multiple_of": ("a multiple of", "multiple_of"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One pydantic error where it stands: `loc` holds only steps of the document."""
+
+    model: Model
+    kind: str
+    ctx: dict[str, Any]
+    text: str
+    loc: Loc
+    path: str
+    value: Any
+
+
+def worded(finding: Finding) -> Problem:
+    """The finding as a problem."""
+    return _WORDINGS.get(finding.kind, _other)(finding)
+
+
+def did_you_mean(word: object, known: Iterable[str]) -> str:
+    """` (did you mean 'x'?)`, or nothing where no known word is close."""
+    by_lower = {k.lower(): k for k in known}
+    close = get_close_matches(str(word).lower(), list(by_lower), n=1, cutoff=0.6)
+    return f" (did you mean '{by_lower[close[0]]}'?)" if close else ""
+
+
+def one_of(words: Iterable[object]) -> str:
+    """`a, b or c`, cut where there are many."""
+    texts = [str(w) for w in words]
+    if len(texts) > 12:
+        return ", ".join(texts[:12]) + ", …"
+    return " or ".join([", ".join(texts[:-1]), texts[-1]] if len(texts) > 1 else texts)
+
+
+def show(value: Any) -> str:
+    """A value as a message quotes it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    text = repr(value) if isinstance(value, str) else kind_of(value) if isinstance(value, dict | list) else str(value)
+    return text if len(text) <= 60 else text[:57] + "…"
+
+
+def kind_of(value: Any) -> str:
+    """What a value is, for a message about its shape."""
+    if isinstance(value, dict):
+        return "a mapping"
+    if isinstance(value, list):
+        return "a list"
+    return "empty" if value is None else show(value)
+
+
+def _unknown_key(f: Finding) -> Problem:
+    key = f.loc[-1]
+    return error("key.unknown", f.path, f"unknown key '{key}'{did_you_mean(key, known_keys(f.model, f.loc[:-1]))}")
+
+
+def _missing(f: Finding) -> Problem:
+    name = str(f.loc[-1])
+    for owner in models_at(f.model, f.loc[:-1]):
+        field = owner.model_fields.get(name)
+        for meta in field.metadata if field is not None else ():
+            if hint := getattr(meta, "missing_hint", None):
+                return error("key.missing", f.path, str(hint(name)))
+        if field is not None and field.description:
+            return error("key.missing", f.path, f"the key '{name}' is missing: {field.description.split('. ')[0].rstrip('.')}")
+    return error("key.missing", f.path, f"the key '{name}' is missing")
+
+
+def _choice(f: Finding) -> Problem:
+    words = choices(f.model, f.loc) or [str(f.ctx.get("expected", "")).replace("'", "")]
+    return error("value.choice", f.path, f"{show(f.value)} is not one of {one_of(words)}{did_you_mean(f.value, words)}")
+
+
+def _union_tag(f: Finding) -> Problem:
+    key = str(f.ctx["discriminator"]).strip("'")
+    path = f"{f.path}.{key}" if f.path else key
+    if f.kind == "union_tag_not_found":
+        return error("key.missing", path, f"the key '{key}' is missing")
+    tags = [t.strip().strip("'") for t in str(f.ctx["expected_tags"]).split(",")]
+    given = f.value.get(key) if isinstance(f.value, dict) else f.ctx["tag"]
+    return error("value.choice", path, f"{show(given)} is not one of {one_of(tags)}{did_you_mean(given, tags)}")
+
+
+def _plain(f: Finding) -> Problem:
+    return error("value.type", f.path, f"must be {_PLAIN[f.kind]}, it is {kind_of(f.value)}")
+
+
+def _range(f: Finding) -> Problem:
+    words, key = _RANGES[f.kind]
+    return error("value.range", f.path, f"must be {words} {f.ctx[key]:g}, it is {show(f.value)}")
+
+
+def _length(f: Finding) -> Problem:
+    what = "characters" if f.kind.startswith("string") else "entries"
+    words, key = ("least", "min_length") if f.kind.endswith("short") else ("most", "max_length")
+    return error("value.length", f.path, f"must have at {words} {f.ctx[key]} {what}")
+
+
+def _pattern(f: Finding) -> Problem:
+    return error("value.pattern", f.path, f"{show(f.value)} does not fit the pattern {f.ctx['pattern']}")
+
+
+def _raised(f: Finding) -> Problem:
+    return error("value.invalid", f.path, str(f.ctx.get("error", f.text)))
+
+
+def _other(f: Finding) -> Problem:
+    """A validator of ours raises with its own code, which has a dot; pydantic's names have none."""
+    return error(f.kind if "." in f.kind else "value.invalid", f.path, f.text)
+
+
+_WORDINGS: dict[str, Callable[[Finding], Problem]] = {
+    "extra_forbidden": _unknown_key,
+    "missing": _missing,
+    "enum": _choice,
+    "literal_error": _choice,
+    "union_tag_invalid": _union_tag,
+    "union_tag_not_found": _union_tag,
+    "string_pattern_mismatch": _pattern,
+    "value_error": _raised,
+    **dict.fromkeys(_PLAIN, _plain),
+    **dict.fromkeys(_RANGES, _range),
+    **dict.fromkeys(("too_short", "too_long", "string_too_short", "string_too_long"), _length),
+}
