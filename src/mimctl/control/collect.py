@@ -1,0 +1,184 @@
+"""Read all: every link sweeps its devices side by side; what is there at the deadline becomes the image.
+
+A link that is slow or dead never holds the others up: its devices keep their last sample until it is too old, then they are BAD.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from mimctl.control.image import ImageMap
+from mimctl.model.clock import Clock
+from mimctl.model.errors import LinkError
+from mimctl.model.layout import FloatArray, IntArray, SiteLayout, frozen
+from mimctl.model.protocols import Driver, DriverGroup
+from mimctl.model.sample import Quality, Sample
+from mimctl.model.state import BatteryState, MimState, NodeState, PortState, SiteState
+
+_BACKOFF_FIRST_S = 1.0
+_BACKOFF_MOST_S = 30.0
+
+
+@dataclass(slots=True)
+class _Health:
+    """How one device has answered lately."""
+
+    failures: int = 0
+    retry_at_s: float = -np.inf
+    error: LinkError | None = None
+
+
+@dataclass(eq=False)
+class LinkSweep:
+    """Reads the devices of one link, one after another. A device that does not answer is asked less and less often."""
+
+    group: DriverGroup
+    devices: Sequence[Driver]
+    clock: Clock
+    samples: dict[str, Sample] = field(default_factory=dict)
+    health: dict[str, _Health] = field(default_factory=dict)
+
+    async def run(self) -> None:
+        for driver in self.devices:
+            health = self.health.setdefault(driver.device, _Health())
+            if self.clock.monotonic_s() < health.retry_at_s:
+                continue
+            try:
+                self.samples[driver.device] = await driver.read()
+            except LinkError as error:
+                self._failed(health, error)
+            else:
+                health.failures, health.error = 0, None
+
+    def _failed(self, health: _Health, error: LinkError) -> None:
+        pause_s = min(_BACKOFF_MOST_S, _BACKOFF_FIRST_S * 2**health.failures) if health.failures else 0.0
+        health.failures += 1
+        health.error = error
+        health.retry_at_s = self.clock.monotonic_s() + pause_s
+
+
+class Collector:
+    """Makes one `SiteState` per call.
+
+    Args:
+        layout: of the part of the site this controller reads.
+        groups: the links, opened by their owner.
+        clock: monotonic and wall clock.
+        max_age_s: an older sample counts as unknown [s].
+    """
+
+    def __init__(self, layout: SiteLayout, groups: Sequence[DriverGroup], clock: Clock, max_age_s: float) -> None:
+        self._layout = layout
+        self._clock = clock
+        self._max_age_s = max_age_s
+        self._meters = [meter.id if meter is not None else None for meter in layout.meter_of_node]
+        self._mims = [mim.id for mim in layout.mims]
+        wanted = {*self._meters, *self._mims}
+        chosen = [(group, [d for name, d in group.drivers.items() if name in wanted]) for group in groups]
+        self._sweeps = [LinkSweep(group, drivers, clock) for group, drivers in chosen if drivers]
+        self._running: dict[LinkSweep, asyncio.Task[None]] = {}
+        self._map = ImageMap(layout)
+        self._image = np.full(self._map.size, np.nan)
+        self._stored: dict[str, Sample] = {}
+
+    async def collect(self, deadline_s: float) -> SiteState:
+        """Sweep every link, wait for them until `deadline_s` (monotonic), and take what is there.
+
+        A sweep that is not done by then goes on; its late samples are taken by the next call.
+        """
+        for sweep in self._sweeps:
+            if sweep not in self._running:
+                self._running[sweep] = asyncio.create_task(sweep.run(), name=f"sweep {sweep.group.link}")
+        if self._running:
+            wait_s = max(0.0, deadline_s - self._clock.monotonic_s())
+            done, _ = await asyncio.wait(self._running.values(), timeout=wait_s)
+            for sweep, task in list(self._running.items()):
+                if task in done:
+                    del self._running[sweep]
+                    task.result()
+        return self._state()
+
+    async def close(self) -> None:
+        """Stop sweeps that are still going."""
+        for task in self._running.values():
+            task.cancel()
+        await asyncio.gather(*self._running.values(), return_exceptions=True)
+        self._running.clear()
+
+    def errors(self) -> Mapping[str, LinkError]:
+        """The devices whose last read failed, and how."""
+        return {name: h.error for sweep in self._sweeps for name, h in sweep.health.items() if h.error is not None}
+
+    def _state(self) -> SiteState:
+        now_s = self._clock.monotonic_s()
+        for sweep in self._sweeps:
+            for device, sample in sweep.samples.items():
+                self._take(device, sample, now_s)
+        image = self._image.copy()
+        self._map.settle(image)
+        frozen(image)
+
+        def block(name: str) -> FloatArray:
+            return self._map.block(image, name)
+
+        nodes = NodeState(
+            import_w=block("import_w"),
+            import_var=block("import_var"),
+            voltage_ln_v=block("voltage_ln_v"),
+            current_a=block("current_a"),
+            neutral_a=block("neutral_a"),
+            thd_v_pct=block("thd_v_pct"),
+            thd_i_pct=block("thd_i_pct"),
+            quality=self._node_quality(block("import_w"), block("import_var")),
+            taken_at_s=self._taken_at(self._meters),
+        )
+        ports = PortState(
+            inject_w=block("inject_w"),
+            inject_var=block("inject_var"),
+            voltage_v=block("port_voltage_v"),
+            available_inject_w=block("available_inject_w"),
+            available_absorb_w=block("available_absorb_w"),
+        )
+        mims = MimState(
+            quality=self._mim_quality(ports.inject_w, ports.inject_var),
+            taken_at_s=self._taken_at(self._mims),
+            sequence_ack=block("sequence_ack"),
+            command_status=block("command_status"),
+            watchdog_remaining_s=block("watchdog_remaining_s"),
+            temperature_degc=block("temperature_degc"),
+            alarms=block("alarms"),
+        )
+        soc = block("soc_pct")
+        batteries = BatteryState(soc, frozen(np.where(np.isnan(soc), int(Quality.BAD), int(Quality.GOOD))))
+        return SiteState(self._layout, now_s, self._clock.utc(), nodes, ports, mims, batteries)
+
+    def _take(self, device: str, sample: Sample, now_s: float) -> None:
+        if sample.quality is Quality.BAD or now_s - sample.taken_at_s > self._max_age_s:
+            if self._stored.pop(device, None) is not None:
+                self._map.forget(self._image, device)
+        elif self._stored.get(device) is not sample:
+            self._map.store(self._image, sample)
+            self._stored[device] = sample
+
+    def _taken_at(self, devices: Sequence[str | None]) -> FloatArray:
+        """Instants of the samples in the image, NaN where there is none."""
+        stored = self._stored
+        return frozen(np.array([stored[d].taken_at_s if d in stored else np.nan for d in devices], dtype=np.float64))
+
+    def _qualities(self, devices: Sequence[str | None]) -> IntArray:
+        stored = self._stored
+        return np.array([int(stored[d].quality) if d in stored else int(Quality.BAD) for d in devices], dtype=np.int64)
+
+    def _node_quality(self, import_w: FloatArray, import_var: FloatArray) -> IntArray:
+        known = ~np.isnan(import_w + import_var).any(axis=1)
+        return frozen(np.where(known, self._qualities(self._meters), int(Quality.BAD)))
+
+    def _mim_quality(self, inject_w: FloatArray, inject_var: FloatArray) -> IntArray:
+        unknown = np.isnan(inject_w + inject_var)
+        incomplete = np.zeros(len(self._mims), dtype=np.bool_)
+        np.logical_or.at(incomplete, self._layout.port_mim, unknown)
+        return frozen(np.where(incomplete, int(Quality.BAD), self._qualities(self._mims)))

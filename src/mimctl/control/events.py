@@ -1,0 +1,61 @@
+"""What is the matter now, and what was: conditions raised once and cleared once."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import replace
+
+import structlog
+
+from mimctl.model.clock import Clock
+from mimctl.model.event import Event
+from mimctl.model.problem import Severity
+
+_LOG_LEVELS = {Severity.ERROR: logging.ERROR, Severity.WARNING: logging.WARNING, Severity.INFO: logging.INFO}
+
+
+class EventLog:
+    """Open conditions by (code, where), and the last ones that were closed."""
+
+    def __init__(self, clock: Clock, kept: int = 500) -> None:
+        self._clock = clock
+        self._open: dict[tuple[str, str], Event] = {}
+        self._past: deque[Event] = deque(maxlen=kept)
+        self._log = structlog.get_logger("mimctl.event")
+
+    def raise_(self, code: str, severity: Severity, where: str, text: str) -> None:
+        """The condition holds; said once however often it is raised."""
+        key = (code, where)
+        if key not in self._open:
+            self._open[key] = Event(code, severity, where, text, since=self._clock.utc())
+            self._log.log(_LOG_LEVELS[severity], text, code=code, where=where)
+
+    def clear(self, code: str, where: str) -> None:
+        event = self._open.pop((code, where), None)
+        if event is not None:
+            self._past.append(replace(event, cleared=self._clock.utc()))
+            self._log.info("cleared: " + event.text, code=code, where=where)
+
+    def note(self, code: str, severity: Severity, where: str, text: str) -> None:
+        """Something that happened and is over."""
+        now = self._clock.utc()
+        self._past.append(Event(code, severity, where, text, since=now, cleared=now))
+        self._log.log(_LOG_LEVELS[severity], text, code=code, where=where)
+
+    def keep_only(self, code: str, holding: Iterable[tuple[str, str]], severity: Severity) -> None:
+        """Make the open conditions of one code exactly `holding`: (where, text) pairs."""
+        wanted = dict(holding)
+        for open_code, where in list(self._open):
+            if open_code == code and where not in wanted:
+                self.clear(code, where)
+        for where, text in wanted.items():
+            self.raise_(code, severity, where, text)
+
+    def open(self) -> tuple[Event, ...]:
+        return tuple(self._open.values())
+
+    def recent(self) -> tuple[Event, ...]:
+        """Closed conditions, oldest first."""
+        return tuple(self._past)

@@ -1,0 +1,147 @@
+"""Where every point of every device goes in the process image, worked out once per device."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from mimctl.model.layout import FloatArray, IntArray, SiteLayout
+from mimctl.model.sample import Sample
+from mimctl.model.site import Meter, Mim
+
+#: point quantity → image block, for meters; each block is (N, 3)
+_NODE_BLOCKS = {
+    "active_power": "import_w",
+    "reactive_power": "import_var",
+    "voltage": "voltage_ln_v",
+    "current": "current_a",
+    "thd_v": "thd_v_pct",
+    "thd_i": "thd_i_pct",
+}
+#: blocks whose sign follows the direction a meter's current transformers look in
+_SIGNED = ("import_w", "import_var")
+#: the same for MIM ports; each block is (K,)
+_PORT_BLOCKS = {
+    "active_power": "inject_w",
+    "reactive_power": "inject_var",
+    "voltage": "port_voltage_v",
+    "available_inject": "available_inject_w",
+    "available_absorb": "available_absorb_w",
+}
+#: the same for MIMs as a whole; each block is (M,)
+_MIM_BLOCKS = {
+    "sequence_ack": "sequence_ack",
+    "command_status": "command_status",
+    "watchdog_remaining": "watchdog_remaining_s",
+    "temperature": "temperature_degc",
+    "alarms": "alarms",
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Placement:
+    """image[destination] = values[source] × sign, for one device and one tuple of keys."""
+
+    keys: tuple[str, ...]
+    source: IntArray
+    destination: IntArray
+    sign: FloatArray
+
+
+class ImageMap:
+    """One flat vector of floats holds the whole image; blocks are views of it."""
+
+    def __init__(self, layout: SiteLayout) -> None:
+        self.layout = layout
+        nodes, ports, mims = len(layout.nodes), len(layout.ports), len(layout.mims)
+        sizes = dict.fromkeys(_NODE_BLOCKS.values(), 3 * nodes) | {"neutral_a": nodes, "total_var": nodes}
+        sizes |= dict.fromkeys(_PORT_BLOCKS.values(), ports) | dict.fromkeys(_MIM_BLOCKS.values(), mims)
+        sizes |= {"soc_pct": len(layout.batteries)}
+        starts = np.cumsum([0, *sizes.values()])
+        self._slices = {name: slice(int(a), int(a) + n) for (name, n), a in zip(sizes.items(), starts[:-1], strict=True)}
+        self.size = int(starts[-1])
+        self._placements: dict[str, Placement] = {}
+        self._finders: dict[str, Callable[[str], tuple[int, float] | None]] = {}
+        for meter in layout.meter_of_node:
+            if meter is not None:
+                self._finders[meter.id] = self._meter_finder(meter)
+        for mim in layout.mims:
+            self._finders[mim.id] = self._mim_finder(mim)
+
+    def block(self, image: FloatArray, name: str) -> FloatArray:
+        """A view of one block: (N, 3) for node quantities per phase, else flat."""
+        view = image[self._slices[name]]
+        return view.reshape(-1, 3) if name in _NODE_BLOCKS.values() else view
+
+    def store(self, image: FloatArray, sample: Sample) -> None:
+        """Put a sample into the image; points that the image has no place for are passed over."""
+        placement = self._placements.get(sample.device)
+        if placement is None or placement.keys is not sample.keys:
+            placement = self._place(sample)
+            self._placements[sample.device] = placement
+        image[placement.destination] = sample.values[placement.source] * placement.sign
+
+    def forget(self, image: FloatArray, device: str) -> None:
+        """What the device said is no longer known."""
+        placement = self._placements.get(device)
+        if placement is not None:
+            image[placement.destination] = np.nan
+
+    def _place(self, sample: Sample) -> Placement:
+        find = self._finders[sample.device]
+        found = [(i, place) for i, key in enumerate(sample.keys) if (place := find(key)) is not None]
+        return Placement(
+            sample.keys,
+            np.array([i for i, _ in found], dtype=np.int64),
+            np.array([place[0] for _, place in found], dtype=np.int64),
+            np.array([place[1] for _, place in found], dtype=np.float64),
+        )
+
+    def _meter_finder(self, meter: Meter) -> Callable[[str], tuple[int, float] | None]:
+        node = self.layout.node_index[meter.node]
+        column = {f"L{i + 1}": phase.column for i, phase in enumerate(meter.phase_map)}
+
+        def find(key: str) -> tuple[int, float] | None:
+            quantity, _, place = key.partition(".")
+            if key == "current.N":
+                return self._slices["neutral_a"].start + node, 1.0
+            if key == "reactive_power.total":
+                return self._slices["total_var"].start + node, float(meter.sign)
+            block = _NODE_BLOCKS.get(quantity)
+            if block is None or place not in column:
+                return None
+            return self._slices[block].start + 3 * node + column[place], float(meter.sign) if block in _SIGNED else 1.0
+
+        return find
+
+    def _mim_finder(self, mim: Mim) -> Callable[[str], tuple[int, float] | None]:
+        index = self.layout.mim_index[mim.id]
+        ports = self.layout.ports_of_mim[index]
+        battery = next((b for b, battery in enumerate(self.layout.batteries) if battery.mim == mim.id), None)
+
+        def find(key: str) -> tuple[int, float] | None:
+            quantity, _, place = key.partition(".")
+            if place.startswith("port") and quantity in _PORT_BLOCKS:
+                port = int(place.removeprefix("port")) - 1
+                return (self._slices[_PORT_BLOCKS[quantity]].start + ports.start + port, 1.0) if port < len(mim.ports) else None
+            if key == "soc" and battery is not None:
+                return self._slices["soc_pct"].start + battery, 1.0
+            block = _MIM_BLOCKS.get(key)
+            return None if block is None else (self._slices[block].start + index, 1.0)
+
+        return find
+
+    def settle(self, image: FloatArray) -> None:
+        """Fill in what follows from the rest: absent phases carry nothing, missing vars follow from V, I and P."""
+        import_w, import_var = self.block(image, "import_w"), self.block(image, "import_var")
+        absent = ~self.layout.phase_present
+        for name in ("import_w", "import_var", "current_a"):
+            self.block(image, name)[absent] = 0.0
+        missing = np.isnan(import_var) & ~np.isnan(import_w)
+        if missing.any():
+            apparent_va = self.block(image, "voltage_ln_v") * self.block(image, "current_a")
+            magnitude = np.sqrt(np.maximum(apparent_va**2 - import_w**2, 0.0))
+            direction = np.where(self.block(image, "total_var") < 0, -1.0, 1.0)[:, None]
+            import_var[missing] = (magnitude * direction)[missing]

@@ -1,0 +1,112 @@
+"""Bounds: everything that restricts the coming plan, gathered before the solve."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import numpy as np
+
+from mimctl.model.bounds import Bounds, Restriction, UpstreamPrice
+from mimctl.model.calendar import active_at
+from mimctl.model.layout import BoolArray, ComplexArray, FloatArray, SiteLayout, frozen
+from mimctl.model.reason import Reason
+from mimctl.model.site import BalanceRule
+
+
+def rule_in_force(layout: SiteLayout, zone: str, utc: datetime) -> BalanceRule | None:
+    """The first balance rule of the zone whose window is open."""
+    rules = (rule for rule in layout.site.rules if zone in rule.zones)
+    return next((rule for rule in rules if active_at(rule.window, utc, layout.site.timezone)), None)
+
+
+def losses_w(layout: SiteLayout, injection_va: ComplexArray) -> FloatArray:
+    """(M,) conversion losses at these port powers (K,): standby + linear·Σ|s| + quadratic·Σ|s|² [W]."""
+    size, count = np.abs(injection_va), len(layout.mims)
+    standby, linear, quadratic = (
+        np.array([getattr(mim.losses, name) for mim in layout.mims], dtype=np.float64)
+        for name in ("standby_w", "linear", "quadratic_per_va")
+    )
+    total = np.bincount(layout.port_mim, size, count)
+    squared = np.bincount(layout.port_mim, size**2, count)
+    return np.asarray(standby + linear * total + quadratic * squared)
+
+
+class BoundsMaker:
+    """Ratings and rules of one layout, joined with what holds this cycle."""
+
+    def __init__(self, layout: SiteLayout, zone: str) -> None:
+        self._layout = layout
+        self._zone = zone
+        self._neutral = frozen(np.where(np.isnan(layout.neutral_rating_a), np.inf, layout.neutral_rating_a))
+        self._mim_neutral = frozen(_mim_neutral_max_a(layout))
+        self._heads = frozen(_head_min_import_w(layout))
+        self._node_limit = frozen(np.repeat(layout.limit_a[:, None], 3, axis=1))
+        self._ramp_w_per_s = np.array([layout.mims[m].ramp_w_per_s for m in layout.port_mim], dtype=np.float64)
+        self._weights: dict[BalanceRule, FloatArray] = {}
+
+    def bounds(
+        self,
+        utc: datetime,
+        usable: BoolArray,
+        setpoint_va: ComplexArray,
+        period_s: float,
+        upstream: tuple[UpstreamPrice | None, ...] = (),
+    ) -> Bounds:
+        """What may be done this cycle.
+
+        Args:
+            utc: decides which rule is in force.
+            usable: (M,) MIMs that answer and obey.
+            setpoint_va: (K,) setpoints in force, for losses [VA].
+            period_s: time until the next plan, for ramps [s].
+        """
+        rule = rule_in_force(self._layout, self._zone, utc)
+        enabled = usable if rule is not None else np.zeros_like(usable)
+        return Bounds(
+            mim_enabled=frozen(enabled.copy()),
+            port_s_max_va=self._layout.port_rating_va,
+            mim_neutral_max_a=self._mim_neutral,
+            mim_dc_w=frozen(-losses_w(self._layout, setpoint_va)),
+            step_max_va=frozen(self._ramp_w_per_s * period_s),
+            node_limit_a=self._node_limit,
+            node_neutral_limit_a=self._neutral,
+            head_min_import_w=self._heads,
+            weights=self._weight(rule),
+            deadband_a=0.0 if rule is None else rule.deadband_a,
+            restrictions=self._restrictions(usable, rule),
+            upstream=upstream,
+        )
+
+    def _weight(self, rule: BalanceRule | None) -> FloatArray:
+        if rule is None:
+            return self._layout.omega
+        if rule not in self._weights:
+            weights = self._layout.omega.copy()
+            for node, factor in rule.weights:
+                if node in self._layout.node_index:
+                    weights[self._layout.node_index[node]] *= factor
+            self._weights[rule] = frozen(weights)
+        return self._weights[rule]
+
+    def _restrictions(self, usable: BoolArray, rule: BalanceRule | None) -> tuple[Restriction, ...]:
+        if rule is None:
+            reason = Reason("rule.none_in_force", f"no balance rule of zone {self._zone} is in force now")
+            return (Restriction(self._zone, reason),)
+        unusable = Reason("mim.not_usable", "the MIM does not answer, or does not follow its setpoints")
+        return tuple(Restriction(self._layout.mims[m].id, unusable) for m in np.flatnonzero(~usable))
+
+
+def _mim_neutral_max_a(layout: SiteLayout) -> FloatArray:
+    """(M,) the stated neutral rating, else the largest current of a single-phase port; inf without any."""
+    limits = []
+    for mim, ports in zip(layout.mims, layout.ports_of_mim, strict=True):
+        currents = layout.port_rating_va[ports] / layout.port_voltage_v[ports]
+        single = [float(a) for a, port in zip(currents, mim.ports, strict=True) if port.connection.uses_neutral]
+        limits.append(mim.neutral_rating_a if mim.neutral_rating_a is not None else max(single, default=np.inf))
+    return np.array(limits, dtype=np.float64)
+
+
+def _head_min_import_w(layout: SiteLayout) -> FloatArray:
+    feeds = {feed.node: feed for feed in layout.site.feeds}
+    ids = [layout.nodes[h].id for h in layout.heads]
+    return np.array([-feeds[i].reverse_power_limit_w if i in feeds else -np.inf for i in ids], dtype=np.float64)

@@ -1,0 +1,98 @@
+"""From measured net flows to the load of each node itself, MIM output taken out at each meter's own instant."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy import sparse
+
+from mimctl.forecast.outputs import OutputModel
+from mimctl.grid.tree import TreeOperators
+from mimctl.model.forecast import LoadForecast
+from mimctl.model.layout import BoolArray, ComplexArray, frozen
+from mimctl.model.sample import Quality
+from mimctl.model.state import SiteState
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Region:
+    """Which metered nodes stand for which part of the tree, for one set of usable meters.
+
+    Args:
+        difference: (3N, 3N) own load of each metered node's region = difference @ gross load of the metered nodes.
+        known: (N,) the node has a usable meter.
+        covered: (N,) the node or an ancestor has one.
+    """
+
+    difference: sparse.csr_array
+    known: BoolArray
+    covered: BoolArray
+
+
+@dataclass(eq=False)
+class LoadTracker:
+    """Estimates every node's own load each cycle; the forecast for the coming interval is that it stays.
+
+    gross load of a node's subtree = measured net import + Σ output of the MIM ports under it *at the meter's instant*;
+    own load = gross load − gross loads of the metered nodes next below. Loads are taken as constant over the skew between
+    meters, MIM outputs are not.
+    """
+
+    operators: TreeOperators
+    outputs: OutputModel
+    _regions: dict[bytes, _Region] = field(default_factory=dict)
+
+    def forecast(self, state: SiteState) -> LoadForecast:
+        """The loads at this image, as the persistence forecast of the coming interval."""
+        self._learn_outputs(state)
+        usable = state.nodes.quality > Quality.BAD
+        region = self._region(usable)
+        gross = np.where(usable[:, None], self._gross_load(state, usable), 0.0)
+        own = np.asarray(region.difference @ gross.reshape(-1)).reshape(-1, 3)
+        return LoadForecast(frozen(own.real.copy()), frozen(own.imag.copy()), region.known, region.covered)
+
+    def _learn_outputs(self, state: SiteState) -> None:
+        output = state.ports.inject_w + 1j * state.ports.inject_var
+        usable = state.mims.quality > Quality.BAD
+        self.outputs.reported(state.mims.taken_at_s, np.nan_to_num(output), usable)
+
+    def _gross_load(self, state: SiteState, usable: BoolArray) -> ComplexArray:
+        net: ComplexArray = state.nodes.import_w + 1j * state.nodes.import_var
+        if not len(self.operators.layout.ports):
+            return net
+        instants = state.nodes.taken_at_s
+        gross = net.copy()
+        for instant in np.unique(instants[usable]):
+            behind = np.asarray(self.operators.port_flow @ self.outputs.at(float(instant))).reshape(-1, 3)
+            rows = usable & (instants == instant)
+            gross[rows] += behind[rows]
+        return gross
+
+    def _region(self, usable: BoolArray) -> _Region:
+        key = usable.tobytes()
+        if key not in self._regions:
+            if len(self._regions) > 64:
+                self._regions.clear()
+            self._regions[key] = _make_region(self.operators, usable)
+        return self._regions[key]
+
+
+def _make_region(operators: TreeOperators, usable: BoolArray) -> _Region:
+    parent, upward = operators.layout.parent, operators.upward
+    size = 3 * len(parent)
+    matrix = sparse.lil_array((size, size), dtype=np.complex128)
+    covered = usable.copy()
+    for n in range(len(parent)):
+        if parent[n] >= 0:
+            covered[n] |= covered[parent[n]]
+        if not usable[n]:
+            continue
+        own = slice(3 * n, 3 * n + 3)
+        matrix[own, own] = np.eye(3)
+        operator, at = upward[n], int(parent[n])
+        while at >= 0 and not usable[at]:
+            operator, at = upward[at] @ operator, int(parent[at])
+        if at >= 0:
+            matrix[3 * at : 3 * at + 3, own] = -operator
+    return _Region(matrix.tocsr(), frozen(usable.copy()), frozen(covered))
