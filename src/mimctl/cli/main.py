@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
-from click.exceptions import NoArgsIsHelpError
+from click.exceptions import Exit, NoArgsIsHelpError
 
 from mimctl import __version__
 from mimctl.model.errors import ConfigError, LinkDown, LinkTimeout, MimctlError, Unreachable
@@ -35,6 +35,9 @@ COMMANDS: dict[str, str] = {
 }
 
 EXIT_FAILED, EXIT_USAGE, EXIT_UNREACHABLE, EXIT_INTERRUPTED, EXIT_CLOSED_PIPE = 1, 2, 3, 130, 141
+
+#: set by the shell's completion script (`_MIMCTL_COMPLETE=bash_source mimctl` prints it)
+_COMPLETION = "_MIMCTL_COMPLETE"
 
 #: what the machine may refuse at any time; the message says it, and it is no bug of mimctl
 _REFUSED_BY_MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE}
@@ -98,8 +101,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _never_fail_on_encoding()
     settings = Settings()
     try:
-        result = mimctl.main(arguments, prog_name="mimctl", standalone_mode=False, obj=settings)
+        result = _run(sys.argv[1:] if arguments is None else list(arguments), settings)
         sys.stdout.flush()
+    except Exit as stop:
+        return stop.exit_code
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else EXIT_FAILED if stop.code else 0
     except BrokenPipeError:
@@ -107,6 +112,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BaseException as error:  # noqa: BLE001 - the outermost frame: nothing above could say it better
         return _explain(error, debug=settings.debug)
     return result if isinstance(result, int) else 0
+
+
+def _run(arguments: list[str], settings: Settings) -> object:
+    """Parse and invoke. `click.Group.main` would turn a closed pipe and an interrupt into exit codes of its own."""
+    completion = os.environ.get(_COMPLETION)
+    if completion:
+        from click.shell_completion import shell_complete
+
+        return shell_complete(mimctl, {}, "mimctl", _COMPLETION, completion)
+    with mimctl.make_context("mimctl", arguments, obj=settings) as context:
+        return mimctl.invoke(context)
 
 
 def _explain(error: BaseException, *, debug: bool) -> int:

@@ -1,0 +1,45 @@
+"""Where the data that comes with mimctl lies: beside the sources in a checkout, inside the package when installed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mimctl.model.errors import UserError
+
+_PACKAGE = Path(__file__).resolve().parents[1]
+
+#: a checkout is src/mimctl below the root that holds the data; a wheel carries the data as mimctl/data
+_CHECKOUT, _INSTALLED = _PACKAGE.parents[1], _PACKAGE / "data"
+
+
+def data_root() -> Path:
+    """The directory that holds `site_configs` and `device_profiles`."""
+    in_checkout = _PACKAGE.parent.name == "src" and (_CHECKOUT / "device_profiles").is_dir()
+    return _CHECKOUT if in_checkout else _INSTALLED
+
+
+def site_config(name: str) -> Path:
+    """The file of a site that comes with mimctl, for example `demo`.
+
+    Raises:
+        UserError: there is none of that name.
+    """
+    path = data_root() / "site_configs" / f"{name}.yaml"
+    if not path.is_file():
+        known = ", ".join(site_configs())
+        raise UserError(f"no site '{name}' comes with mimctl (there are: {known})")
+    return path
+
+
+def site_configs() -> list[str]:
+    """Names of the sites that come with mimctl."""
+    return sorted(p.stem for p in (data_root() / "site_configs").glob("*.yaml"))
+
+
+def device_profile_roots(site_file: Path | None = None, state_dir: Path | None = None) -> list[Path]:
+    """Directories to search for `<vendor>/<model>.yaml`; the first match wins.
+
+    Own profiles come first: beside the site file, then in the state directory, then the ones that come with mimctl.
+    """
+    own = [base / "device_profiles" for base in (site_file and site_file.resolve().parent, state_dir) if base is not None]
+    return [*dict.fromkeys(p for p in own if p.is_dir()), data_root() / "device_profiles"]
