@@ -127,3 +127,19 @@ def node_objective(sequence_currents: ComplexArray, rating_a: FloatArray) -> Flo
     i0, i2 = np.abs(sequence_currents[:, 0]), np.abs(sequence_currents[:, 2])
     objective: FloatArray = 3 * (i0**2 + i2**2) / rating_a**2
     return objective
+
+
+def objective_quadratic(layout: SiteLayout) -> FloatArray:
+    """The objective of each node as a quadratic form: 3(|I0|² + |I2|²)/I_rated² = yᵀ H y at nominal voltages.
+
+    Returns:
+        (N, 6, 6) symmetric positive semidefinite H [1/VA²] in y = (p1, q1, p2, q2, p3, q3).
+    """
+    rotation = layout.site.rotation
+    rows = sequence_matrix(rotation)[[0, 2]]
+    per_va = rows / np.conj(np.array(rotation.unit_voltages))
+    basis = np.empty((2, 6), dtype=np.complex128)
+    basis[:, 0::2], basis[:, 1::2] = per_va, -1j * per_va
+    form = 3 * np.real(np.conj(basis).T @ basis)
+    scale = 1 / (layout.voltage_ln_v * layout.rating_a) ** 2
+    return np.asarray(form[None] * scale[:, None, None])

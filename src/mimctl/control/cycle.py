@@ -1,0 +1,121 @@
+"""One control cycle, the whole walk on one page.
+
+device → Sample → SiteState → SiteReport → LoadForecast → Bounds → Plan → SafePlan → device
+
+Each arrow is one call with typed input and one typed output; nothing is mutated on the way, and nothing flows back. The
+answer of the devices is the next cycle's samples.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mimctl.analysis.report import Analyst
+from mimctl.balance.problem import Balancer
+from mimctl.control.collect import Collector
+from mimctl.control.dispatch import Dispatcher
+from mimctl.control.events import EventLog
+from mimctl.control.limits import BoundsMaker
+from mimctl.control.record import Stopwatch, report_events
+from mimctl.control.supervise import Supervisor
+from mimctl.forecast.tracker import LoadTracker
+from mimctl.model.bounds import UpstreamPrice
+from mimctl.model.clock import Clock
+from mimctl.model.decision import DecisionRecord
+from mimctl.model.layout import ComplexArray
+from mimctl.model.plan import Plan, SolveStatus
+from mimctl.safety.judge import Accepted, Judge
+
+#: share of the period given to reading, and the instant in it by which writing must be done
+_READ_UNTIL = 0.5
+_WRITE_UNTIL = 0.95
+
+
+@dataclass(eq=False)
+class Cycle:
+    """The stages of one zone, wired together. `step` runs them once.
+
+    Args:
+        zone: id, for rules and records.
+        period_s: nominal time between two steps [s].
+        hold_cycles: how many failed solves in a row may stand on the last accepted plan; then the zone falls silent.
+    """
+
+    zone: str
+    clock: Clock
+    events: EventLog
+    collector: Collector
+    analyst: Analyst
+    tracker: LoadTracker
+    bounds_maker: BoundsMaker
+    supervisor: Supervisor
+    balancer: Balancer
+    judge: Judge
+    dispatcher: Dispatcher
+    period_s: float
+    hold_cycles: int
+    detailed_report: bool = True
+    paused: bool = False
+    upstream: tuple[UpstreamPrice | None, ...] = ()
+    number: int = 0
+    failed_solves: int = 0
+    anchor_va: ComplexArray | None = None
+    last: DecisionRecord | None = None
+
+    async def step(self) -> DecisionRecord:
+        """Read all, decide, write all. Whatever throws here keeps the heartbeats from being written."""
+        watch = Stopwatch()
+        started_s = self.clock.monotonic_s()
+        self.number += 1
+
+        state = await self.collector.collect(started_s + _READ_UNTIL * self.period_s)
+        watch.lap("collect")
+        report = self.analyst.report(state, detail=self.detailed_report)
+        watch.lap("analysis")
+        forecast = self.tracker.forecast(state)
+        watch.lap("forecast")
+
+        self.dispatcher.expire(state.now_s)
+        setpoint_va = self.dispatcher.setpoint_va
+        written_at_s = self.dispatcher.written_at_s
+        usable = self.supervisor.check(state, setpoint_va, written_at_s, self.dispatcher.changed_at_s)
+        if self.paused:
+            usable = np.zeros_like(usable)
+        bounds = self.bounds_maker.bounds(state.utc, usable, setpoint_va, self.period_s, self.upstream)
+        watch.lap("bounds")
+
+        anchor_va = setpoint_va if self.anchor_va is None else self.anchor_va
+        plan = self.balancer.solve(forecast, bounds, anchor_va, setpoint_va)
+        self._note_solve(plan)
+        watch.lap("balance")
+
+        accepted = Accepted(setpoint_va, written_at_s)
+        safe_plan = self.judge.judge(state, forecast, bounds, plan, accepted, now_s=self.clock.monotonic_s())
+        watch.lap("judge")
+
+        silent = self.failed_solves > self.hold_cycles
+        deadline_s = started_s + _WRITE_UNTIL * self.period_s
+        outcomes = () if silent else await self.dispatcher.send(safe_plan, deadline_s)
+        self.tracker.outputs.commanded(self.clock.monotonic_s(), self.dispatcher.setpoint_va)
+        watch.lap("dispatch")
+
+        record = DecisionRecord(self.number, self.zone, state, report, forecast, bounds, plan, safe_plan, outcomes, watch.laps())
+        report_events(self.events, record, self.collector.errors(), silent=silent)
+        self.last = record
+        return record
+
+    async def release(self, deadline_s: float) -> None:
+        """Orderly stop: every device that was touched goes to its safe state."""
+        safe_plan = self.judge.release_all(self.clock.monotonic_s())
+        await self.dispatcher.send(safe_plan, deadline_s)
+        self.anchor_va = None
+
+    def _note_solve(self, plan: Plan) -> None:
+        """The next plan moves on from this one whether it is sent or not: anchoring on what was sent would stall the loop."""
+        if plan.status is SolveStatus.FAILED:
+            self.failed_solves += 1
+            return
+        self.failed_solves = 0
+        self.anchor_va = plan.inject_w + 1j * plan.inject_var

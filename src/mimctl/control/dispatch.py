@@ -1,0 +1,154 @@
+"""Write all: the only place that writes to devices, and it takes nothing but a `SafePlan`.
+
+Heartbeats are written here too, once per judged cycle and never by a timer: when a cycle throws, blocks or is late, the
+devices hear nothing and their own validity timers bring them to their expiry action. Silence is the dead man's switch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mimctl.model.clock import Clock
+from mimctl.model.decision import WriteOutcome
+from mimctl.model.errors import LinkError
+from mimctl.model.layout import BoolArray, ComplexArray, FloatArray, SiteLayout
+from mimctl.model.plan import SafePlan
+from mimctl.model.protocols import DriverGroup, MimCommand, MimDriver
+from mimctl.model.reason import Reason
+
+_SETPOINT = Reason("dispatch.setpoint", "new setpoint from the judged plan")
+_REFRESH = Reason("dispatch.refresh", "setpoint stands; validity renewed")
+_RELEASE = Reason("dispatch.release", "brought to the safe state")
+
+
+@dataclass(frozen=True, slots=True)
+class _Write:
+    """One write that is due. `mim` is an index."""
+
+    mim: int
+    kind: str
+    reason: Reason
+
+
+class Dispatcher:
+    """Writes safe plans to the MIMs of one layout and knows what each was last told.
+
+    Args:
+        dry_run: nothing is ever written; every write is reported as it would have been.
+    """
+
+    def __init__(self, layout: SiteLayout, groups: Sequence[DriverGroup], clock: Clock, *, dry_run: bool = False) -> None:
+        self._layout = layout
+        self._clock = clock
+        self._dry_run = dry_run
+        self._drivers: dict[int, MimDriver] = {}
+        self._lanes: list[list[int]] = []
+        for group in groups:
+            own = [(layout.mim_index[name], d) for name, d in group.drivers.items() if name in layout.mim_index]
+            self._drivers.update({m: driver for m, driver in own if isinstance(driver, MimDriver)})
+            self._lanes.append([m for m, _ in own])
+        count = len(layout.mims)
+        self._setpoint_va: ComplexArray = np.zeros(len(layout.ports), dtype=np.complex128)
+        self._written_at_s: FloatArray = np.full(count, -np.inf)
+        self._changed_at_s: FloatArray = np.full(count, -np.inf)
+        self._in_force: BoolArray = np.zeros(count, dtype=np.bool_)
+
+    @property
+    def setpoint_va(self) -> ComplexArray:
+        """(K,) what the devices were last told; zero where they were never told or are released [VA]."""
+        return self._setpoint_va.copy()
+
+    @property
+    def written_at_s(self) -> FloatArray:
+        """(M,) monotonic instant of the last write that succeeded, −inf = never [s]."""
+        return self._written_at_s.copy()
+
+    @property
+    def changed_at_s(self) -> FloatArray:
+        """(M,) monotonic instant of the last change of setpoint, −inf = never [s]."""
+        return self._changed_at_s.copy()
+
+    @property
+    def in_force(self) -> BoolArray:
+        """(M,) the device holds a setpoint of ours."""
+        return self._in_force.copy()
+
+    async def send(self, plan: SafePlan, deadline_s: float) -> tuple[WriteOutcome, ...]:
+        """Write one plan: links side by side, the MIMs of a link one after another.
+
+        What is not written by `deadline_s` (monotonic) is abandoned and reported; the device then has its old setpoint or its
+        expiry action, and the next plan starts from what is known to be written.
+        """
+        due = self._due(plan)
+        if self._dry_run or not due:
+            return tuple(WriteOutcome(self._layout.mims[w.mim].id, w.kind, w.reason, "dry run: not written") for w in due.values())
+        outcomes: list[WriteOutcome] = []
+        lanes = [[due[m] for m in lane if m in due] for lane in self._lanes]
+        tasks = [asyncio.create_task(self._run_lane(lane, plan, outcomes)) for lane in lanes if lane]
+        _, late = await asyncio.wait(tasks, timeout=max(0.0, deadline_s - self._clock.monotonic_s()))
+        for task in late:
+            task.cancel()
+        for result in await asyncio.gather(*tasks, return_exceptions=True):
+            if isinstance(result, Exception):
+                raise result
+        done = {outcome.mim for outcome in outcomes}
+        names = ((w, self._layout.mims[w.mim].id) for w in due.values())
+        outcomes += [WriteOutcome(name, w.kind, w.reason, "not written in time") for w, name in names if name not in done]
+        return tuple(outcomes)
+
+    def _due(self, plan: SafePlan) -> dict[int, _Write]:
+        reasons = {judgement.mim: judgement.reason for judgement in plan.judgements}
+        due: dict[int, _Write] = {}
+        for m in np.flatnonzero(plan.release & self._in_force):
+            due[int(m)] = _Write(int(m), "release", reasons.get(self._layout.mims[m].id, _RELEASE))
+        for m in np.flatnonzero(plan.send & ~plan.release):
+            due[int(m)] = _Write(int(m), "setpoint", reasons.get(self._layout.mims[m].id, _SETPOINT))
+        for m in np.flatnonzero(plan.refresh & ~plan.send & ~plan.release & self._in_force):
+            due[int(m)] = _Write(int(m), "refresh", _REFRESH)
+        return {m: write for m, write in due.items() if m in self._drivers}
+
+    async def _run_lane(self, lane: Sequence[_Write], plan: SafePlan, outcomes: list[WriteOutcome]) -> None:
+        for write in lane:
+            error: str | None = None
+            try:
+                await self._write(write, plan)
+            except LinkError as failure:
+                error = failure.what
+            else:
+                self._note(write, plan)
+            outcomes.append(WriteOutcome(self._layout.mims[write.mim].id, write.kind, write.reason, error))
+
+    async def _write(self, write: _Write, plan: SafePlan) -> None:
+        driver = self._drivers[write.mim]
+        if write.kind == "release":
+            await driver.release(write.reason)
+        elif write.kind == "refresh":
+            await driver.refresh()
+        else:
+            ports = self._layout.ports_of_mim[write.mim]
+            watts = tuple(float(w) for w in plan.inject_w[ports])
+            vars_ = tuple(float(q) for q in plan.inject_var[ports])
+            await driver.apply(MimCommand(watts, vars_, self._layout.mims[write.mim].validity_s, write.reason))
+
+    def _note(self, write: _Write, plan: SafePlan) -> None:
+        """The device has it: remember what it was told, and when."""
+        now_s, ports = self._clock.monotonic_s(), self._layout.ports_of_mim[write.mim]
+        self._written_at_s[write.mim] = now_s
+        if write.kind == "refresh":
+            return
+        released = write.kind == "release"
+        self._in_force[write.mim] = not released
+        self._changed_at_s[write.mim] = now_s
+        self._setpoint_va[ports] = 0 if released else plan.inject_w[ports] + 1j * plan.inject_var[ports]
+
+    def expire(self, now_s: float) -> None:
+        """A device not reached for its whole validity has gone to its expiry action: nothing of ours is in force there."""
+        validity_s = np.array([mim.validity_s for mim in self._layout.mims])
+        for m in np.flatnonzero(self._in_force & (now_s - self._written_at_s > validity_s)):
+            self._in_force[m] = False
+            self._setpoint_va[self._layout.ports_of_mim[m]] = 0
+            self._changed_at_s[m] = now_s

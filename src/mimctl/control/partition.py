@@ -1,0 +1,57 @@
+"""Cut a site into the parts that one controller each reads and balances: a zone is a site of its own, only smaller."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from mimctl.model.protocols import Driver, DriverGroup
+from mimctl.model.site import Site, Zone
+
+
+def nodes_under(site: Site, heads: Iterable[str]) -> frozenset[str]:
+    """Ids of the heads and everything below them."""
+    inside = set(heads)
+    for node in site.nodes:
+        if node.parent in inside:
+            inside.add(node.id)
+    return frozenset(inside)
+
+
+def restrict(site: Site, zone: Zone) -> Site:
+    """The part of a site that a zone sees, its heads without parents. Weights stay those of the whole site."""
+    inside = nodes_under(site, zone.heads)
+    heads = frozenset(zone.heads)
+    nodes = tuple(replace(n, parent=None) if n.id in heads else n for n in site.nodes if n.id in inside)
+    mims = tuple(m for m in site.mims if all(port.node in inside for port in m.ports))
+    names = {m.id for m in mims}
+    return replace(
+        site,
+        feeds=tuple(f for f in site.feeds if f.node in inside),
+        nodes=nodes,
+        meters=tuple(m for m in site.meters if m.node in inside),
+        mims=mims,
+        batteries=tuple(b for b in site.batteries if b.mim in names),
+        zones=(zone,),
+        rules=tuple(r for r in site.rules if zone.id in r.zones),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class SubGroup:
+    """Some of the devices of a link; the link itself belongs to somebody else."""
+
+    link: str
+    drivers: dict[str, Driver]
+
+    async def open(self) -> None:
+        """The owner of the link opens it."""
+
+    async def close(self) -> None:
+        """The owner of the link closes it."""
+
+
+def sub_groups(groups: Iterable[DriverGroup], devices: frozenset[str]) -> list[DriverGroup]:
+    """The same links, each with only the named devices; links without any are left out."""
+    chosen = [(g.link, {name: d for name, d in g.drivers.items() if name in devices}) for g in groups]
+    return [SubGroup(link, drivers) for link, drivers in chosen if drivers]

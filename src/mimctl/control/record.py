@@ -1,0 +1,41 @@
+"""What a cycle leaves for people: how long each stage took, and which conditions hold now."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+from mimctl.control.events import EventLog
+from mimctl.model.decision import DecisionRecord
+from mimctl.model.errors import LinkError
+from mimctl.model.plan import SolveStatus, Verdict
+from mimctl.model.problem import Severity
+
+
+class Stopwatch:
+    """Durations of consecutive stages, in processor-clock seconds of this machine: also under a virtual clock."""
+
+    def __init__(self) -> None:
+        self._last = time.perf_counter()
+        self._laps: list[tuple[str, float]] = []
+
+    def lap(self, stage: str) -> None:
+        now = time.perf_counter()
+        self._laps.append((stage, now - self._last))
+        self._last = now
+
+    def laps(self) -> tuple[tuple[str, float], ...]:
+        return tuple(self._laps)
+
+
+def report_events(events: EventLog, record: DecisionRecord, errors: Mapping[str, LinkError], *, silent: bool) -> None:
+    """Raise and clear the conditions that this cycle shows."""
+    failing = [(device, f"{device} does not answer: {error.what}") for device, error in errors.items()]
+    events.keep_only("device.unreachable", failing, Severity.ERROR)
+    unwritten = [(o.mim, f"{o.mim}: {o.kind} failed: {o.error}") for o in record.outcomes if o.error is not None]
+    events.keep_only("mim.write_failed", unwritten, Severity.ERROR)
+    refused = [(j.mim, f"{j.mim}: {j.reason.text}") for j in record.safe_plan.judgements if j.verdict is Verdict.REFUSED]
+    events.keep_only("judge.refused", refused, Severity.WARNING)
+    failed = record.plan.status is SolveStatus.FAILED
+    text = "the solve failed; " + ("no heartbeats are sent" if silent else "the last accepted plan stands")
+    events.keep_only("solve.failed", [(record.zone, text)] if failed else [], Severity.ERROR)
