@@ -61,6 +61,10 @@ class DeviceRefusal(LinkError):
         super().__init__(device, what)
 
 
+class PowerFlowFailed(MimctlError):
+    """The network equations have no solution at these loads, or the site is no network at all."""
+
+
 class Unreachable(MimctlError):
     """Something that the command needs is not there: a running service, a socket, a file server. Exit code 3."""
 
