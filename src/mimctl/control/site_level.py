@@ -9,8 +9,9 @@ Reference: majorise–minimise with a separable quadratic bound, e.g. D. Hunter,
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -49,10 +50,29 @@ class SiteLevel:
     site: Site
     life_s: float = LONGEST_PRICE_LIFE_S
 
+    @cached_property
+    def _layout(self) -> SiteLayout:
+        return SiteLayout(self.site)
+
+    @cached_property
+    def _operators(self) -> TreeOperators:
+        return TreeOperators(self._layout)
+
+    @cached_property
+    def _weight(self) -> FloatArray:
+        """(N, 6, 6) second derivative of the objective by each node's flow."""
+        return 2 * objective_quadratic(self._layout) * self._layout.omega[:, None, None]
+
+    @cached_property
+    def _heads_below(self) -> FloatArray:
+        """(N,) how many zone heads answer under each node."""
+        heads = [self._layout.node_index[head] for zone in self.site.zones for head in zone.heads]
+        return np.asarray(self._layout.below[:, heads].sum(axis=1), dtype=np.float64)
+
     def needed(self) -> bool:
         """Whether anything stands above some zone head; a zone that starts at a feed needs no prices."""
-        parents = {node.id: node.parent for node in self.site.nodes}
-        return any(parents[head] is not None for zone in self.site.zones for head in zone.heads)
+        parent = self._layout.parent
+        return any(parent[self._layout.node_index[head]] >= 0 for zone in self.site.zones for head in zone.heads)
 
     def prices(self, flow: ComplexArray, now_s: float) -> Mapping[str, tuple[UpstreamPrice | None, ...]]:
         """What each zone should know, from one picture of the whole tree.
@@ -62,51 +82,24 @@ class SiteLevel:
             now_s: monotonic instant of that picture [s].
 
         Returns:
-            By zone id, one price per head in the zone's own order of heads; None where nothing stands above.
+            By zone id, one price per head in the order of the zone's own layout; None where nothing stands above.
         """
-        layout = SiteLayout(self.site)
-        operators = TreeOperators(layout)
-        weight = 2 * objective_quadratic(layout) * layout.omega[:, None, None]
-        below = self._zone_heads_below(layout)
-        return {
-            zone.id: tuple(
-                self._price(layout, operators, weight, below, flow, head, now_s) for head in self._ordered(layout, zone.heads)
-            )
-            for zone in self.site.zones
-        }
+        expires_at_s = now_s + min(self.life_s, LONGEST_PRICE_LIFE_S)
+        heads = {zone.id: sorted(self._layout.node_index[head] for head in zone.heads) for zone in self.site.zones}
+        return {zone: tuple(self._price(head, flow, expires_at_s) for head in own) for zone, own in heads.items()}
 
-    @staticmethod
-    def _ordered(layout: SiteLayout, heads: Sequence[str]) -> list[int]:
-        return sorted(layout.node_index[head] for head in heads)
-
-    def _zone_heads_below(self, layout: SiteLayout) -> FloatArray:
-        """(N,) how many zone heads answer under each node."""
-        counts = np.zeros(len(layout.nodes))
-        for zone in self.site.zones:
-            for head in zone.heads:
-                counts += layout.below[:, layout.node_index[head]]
-        return counts
-
-    def _price(
-        self,
-        layout: SiteLayout,
-        operators: TreeOperators,
-        weight: FloatArray,
-        below: FloatArray,
-        flow: ComplexArray,
-        head: int,
-        now_s: float,
-    ) -> UpstreamPrice | None:
-        if layout.parent[head] < 0:
+    def _price(self, head: int, flow: ComplexArray, expires_at_s: float) -> UpstreamPrice | None:
+        parent = self._layout.parent
+        if parent[head] < 0:
             return None
         gradient, curvature = np.zeros(6), np.zeros((6, 6))
         operator, at = np.eye(6), head
-        while layout.parent[at] >= 0:
-            operator = _real_operator(operators.upward[at]) @ operator
-            at = int(layout.parent[at])
-            gradient += operator.T @ weight[at] @ as_six(flow[at])
-            curvature += below[at] * operator.T @ weight[at] @ operator
-        return UpstreamPrice(gradient, curvature, as_six(flow[head]), now_s + min(self.life_s, LONGEST_PRICE_LIFE_S))
+        while parent[at] >= 0:
+            operator = _real_operator(self._operators.upward[at]) @ operator
+            at = int(parent[at])
+            gradient += operator.T @ self._weight[at] @ as_six(flow[at])
+            curvature += self._heads_below[at] * operator.T @ self._weight[at] @ operator
+        return UpstreamPrice(gradient, curvature, as_six(flow[head]), expires_at_s)
 
 
 def outside_zones(site: Site) -> frozenset[str]:

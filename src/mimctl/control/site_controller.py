@@ -1,0 +1,103 @@
+"""All controllers of one site in one process: the zones on their loops, the site level on the schedule."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from mimctl.analysis.report import Analyst
+from mimctl.control.collect import Collector
+from mimctl.control.events import EventLog
+from mimctl.control.partition import sub_groups
+from mimctl.control.site_level import SiteLevel, outside_zones
+from mimctl.control.zone import ZoneController, build_zone
+from mimctl.grid.tree import TreeOperators
+from mimctl.model.clock import Clock
+from mimctl.model.layout import ComplexArray, SiteLayout
+from mimctl.model.protocols import DriverGroup
+from mimctl.model.report import SiteReport
+from mimctl.model.site import Site
+from mimctl.model.state import SiteState
+
+_READ_WITHIN_S = 2.0
+
+
+@dataclass(eq=False)
+class SiteController:
+    """The zones of a site, and what stands above them.
+
+    Args:
+        upper: reads the meters that belong to no zone; None when there are none.
+    """
+
+    site: Site
+    layout: SiteLayout
+    zones: Sequence[ZoneController]
+    level: SiteLevel
+    clock: Clock
+    upper: Collector | None
+    analyst: Analyst = field(init=False)
+    upper_state: SiteState | None = None
+
+    def __post_init__(self) -> None:
+        self.analyst = Analyst(TreeOperators(self.layout))
+
+    async def solve_site(self) -> None:
+        """Read what stands above the zones and hand every zone its prices."""
+        if self.upper is not None:
+            self.upper_state = await self.upper.collect(self.clock.monotonic_s() + _READ_WITHIN_S)
+        if not self.level.needed():
+            return
+        flow = self._flow()
+        if np.isnan(flow).any():
+            return  # prices on half a picture would mislead; the last ones expire by themselves
+        prices = self.level.prices(flow, self.clock.monotonic_s())
+        for zone in self.zones:
+            zone.prices = prices[zone.zone.id]
+
+    def _flow(self) -> ComplexArray:
+        """(N, 3) net import of every node as last measured, NaN where unknown."""
+        flow = np.full((len(self.layout.nodes), 3), np.nan, dtype=np.complex128)
+        states = [zone.cycle.last.state for zone in self.zones if zone.cycle.last is not None]
+        for state in [*states, *([self.upper_state] if self.upper_state is not None else [])]:
+            measured = state.nodes.import_w + 1j * state.nodes.import_var
+            for i, node in enumerate(state.layout.nodes):
+                if not np.isnan(measured[i]).any():
+                    flow[self.layout.node_index[node.id]] = measured[i]
+        return flow
+
+    def reports(self) -> Mapping[str, SiteReport]:
+        """The last report of each zone that has run."""
+        return {zone.zone.id: zone.cycle.last.report for zone in self.zones if zone.cycle.last is not None}
+
+    async def stop(self) -> None:
+        for zone in self.zones:
+            await zone.stop()
+        if self.upper is not None:
+            await self.upper.close()
+
+
+def build_site_controller(
+    site: Site,
+    groups: Sequence[DriverGroup],
+    clock: Clock,
+    events: EventLog,
+    *,
+    dry_run: bool = False,
+    cycle_s: float | None = None,
+    detailed_report: bool = True,
+) -> SiteController:
+    """Wire a whole site; the arguments are those of `build_zone`."""
+    layout = SiteLayout(site)
+    zones = [
+        build_zone(site, zone, groups, clock, events, dry_run=dry_run, cycle_s=cycle_s, detailed_report=detailed_report)
+        for zone in site.zones
+    ]
+    above = outside_zones(site)
+    meters = frozenset(meter.id for meter in site.meters if meter.node in above)
+    own = sub_groups(groups, meters)
+    upper = Collector(layout, own, clock, 3 * site.control.site_period_s) if own else None
+    level = SiteLevel(site, life_s=6 * site.control.site_period_s)
+    return SiteController(site, layout, zones, level, clock, upper)

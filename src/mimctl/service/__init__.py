@@ -1,0 +1,1 @@
+"""The running service: wiring, life cycle, its state directory, its local door."""

@@ -1,0 +1,109 @@
+"""The service: links up, zones on their loops, the site level on its schedule, the door open; and all of it down again."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from mimctl.control.events import EventLog
+from mimctl.control.scheduler import Schedule
+from mimctl.control.site_controller import SiteController, build_site_controller
+from mimctl.model.clock import Clock
+from mimctl.model.protocols import DriverGroup
+from mimctl.model.site import Site
+from mimctl.service.door import Door
+from mimctl.service.state_dir import socket_path
+from mimctl.service.status import site_status
+
+_CLOCK_WATCH_S = 1.0
+
+
+@dataclass(eq=False)
+class Service:
+    """One site under control. `run` lives until `stop` is set.
+
+    Args:
+        groups: the site's links; the service opens and closes them.
+        door: None = nobody can ask (the caller looks at `status()` itself).
+        dry_run: everything but writing.
+    """
+
+    site: Site
+    groups: Sequence[DriverGroup]
+    clock: Clock
+    door_directory: Path | None = None
+    dry_run: bool = False
+    events: EventLog = field(init=False)
+    controller: SiteController = field(init=False)
+    schedule: Schedule = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.events = EventLog(self.clock)
+        self.controller = build_site_controller(self.site, self.groups, self.clock, self.events, dry_run=self.dry_run)
+        self.schedule = Schedule(self.clock)
+        self.schedule.every(self.site.control.site_period_s, "site_level", self.controller.solve_site)
+        self._started = self.clock.utc()
+        self._log = structlog.get_logger("mimctl.service")
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Run until `stop` is set; then release every touched device and close every link, whatever happened."""
+        async with contextlib.AsyncExitStack() as stack:
+            for group in self.groups:
+                await group.open()
+                stack.push_async_callback(group.close)
+            stack.push_async_callback(self.controller.stop)
+            if self.door_directory is not None:
+                door = Door(socket_path(self.door_directory), {"status": lambda _: self.status()})
+                await door.open()
+                stack.push_async_callback(door.close)
+            self.schedule.start()
+            stack.callback(self.schedule.stop)
+            self._log.info("running", site=self.site.id, zones=len(self.controller.zones), dry_run=self.dry_run)
+            await self._run_loops(stop)
+            self._log.info("stopping: releasing devices", site=self.site.id)
+        self._log.info("stopped", site=self.site.id)
+
+    async def _run_loops(self, stop: asyncio.Event) -> None:
+        """A zone loop only ends by being cancelled; if one dies all the same, the service ends rather than half-live."""
+        loops = [asyncio.create_task(z.loop.run(), name=f"zone {z.zone.id}") for z in self.controller.zones]
+        loops.append(asyncio.create_task(self._watch_clock(), name="clock watch"))
+        stopped = asyncio.create_task(stop.wait(), name="stop")
+        try:
+            done, _ = await asyncio.wait([*loops, stopped], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in [*loops, stopped]:
+                task.cancel()
+            await asyncio.gather(*loops, stopped, return_exceptions=True)
+        for task in done - {stopped}:
+            task.result()
+
+    async def _watch_clock(self) -> None:
+        while True:
+            await self.clock.sleep_until(self.clock.monotonic_s() + _CLOCK_WATCH_S)
+            self.schedule.watch_clock()
+
+    def pause(self, paused: bool) -> None:
+        """Watch only: touched devices are released by the next cycle, none is written after that."""
+        for zone in self.controller.zones:
+            zone.cycle.paused = paused
+
+    def status(self) -> dict[str, Any]:
+        """Plain values for people and machines."""
+        extra = {
+            "pid": os.getpid(),
+            "since": self._started.isoformat(timespec="seconds"),
+            "dry_run": self.dry_run,
+            "schedule": {
+                "misses": self.schedule.misses,
+                "errors": self.schedule.errors,
+                "clock_steps": self.schedule.clock_steps,
+            },
+        }
+        return site_status(self.controller, self.events, extra)
