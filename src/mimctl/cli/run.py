@@ -1,0 +1,46 @@
+"""`mimctl run SITE`: the service in this process until SIGTERM or Ctrl-C."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command(epilog="Example: mimctl run site.yaml --dry-run")
+@click.argument("site", type=click.Path(path_type=Path))
+@click.option("--dry-run", is_flag=True, help="Do everything but write to devices.")
+@click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    default="info",
+    show_default=True,
+    help="Least severity.",
+)
+@click.option("--json-logs/--human-logs", default=None, help="One JSON object a line, or lines for people [default: by terminal].")
+def command(site: Path, dry_run: bool, log_level: str, json_logs: bool | None) -> None:
+    """Run a site: discover, measure, balance, until told to stop.
+
+    Stops on SIGTERM and Ctrl-C after bringing every device it touched to its safe state.
+    """
+    import asyncio
+
+    from mimctl.config.site import load_site
+    from mimctl.model.clock import SystemClock
+    from mimctl.service.app import Service
+    from mimctl.service.links import open_groups
+    from mimctl.service.logs import set_up
+    from mimctl.service.signals import stop_on_signals
+    from mimctl.service.state_dir import site_lock, state_directory
+
+    loaded = load_site(site)
+    directory = state_directory(loaded.id)
+    set_up(log_level, human=None if json_logs is None else not json_logs)
+
+    async def serve() -> None:
+        clock = SystemClock()
+        with stop_on_signals() as stop:
+            await Service(loaded, open_groups(loaded, clock), clock, door_directory=directory, dry_run=dry_run).run(stop)
+
+    with site_lock(directory, loaded.id):
+        asyncio.run(serve())
