@@ -12,6 +12,7 @@ class SiteReport:
     """Per node; NaN = unknown or gated (too little current for a ratio to mean anything). Shapes (N,) unless said.
 
     Args:
+        known: (N,) the node's P and Q are measured and usable
         current_a: (N, 3) rms phase currents [A]
         i1_a, i2_a, i0_a: sequence currents [A]
         i2_i1, i0_i1: ratios, NaN below the gate current
@@ -19,13 +20,13 @@ class SiteReport:
         vuf2_pct, vuf0_pct: |U2|/|U1|, |U0|/|U1| [%]
         unbalance_nema_pct: largest deviation of a phase current from the mean / mean [%]
         headroom_firm_a, headroom_n1_a, headroom_assisted_a: (N, 3) limit less current with all MIMs at their expiry
-            action, with the most helpful MIM lost, and as it is now [A]
+            action, with the most helpful MIM lost, and as it is now [A]; NaN on phases that the node lacks
         loading_pct: largest phase current / limit for hours [%]
         concentration_pct: share of the node's load on its fullest phase [%]
         failover_headroom_a: (N, 3) heads only: limit less the current with every other head's load on this one; NaN elsewhere [A]
         thd_v_pct, thd_i_pct, tdd_pct: (N, 3)
-        objective: reported J of the site, NaN if no node is known
         node_objective: (N,) 3(|I0|² + |I2|²)/I_rated²
+        objective: reported J of the site, Σ ω·node_objective / Σ ω over the known nodes; NaN if none is known
     """
 
     known: BoolArray

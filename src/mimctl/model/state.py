@@ -17,6 +17,7 @@ class NodeState:
         quality: (N,) Quality values; BAD where there is no usable meter.
         taken_at_s: (N,) monotonic instants [s], NaN where never measured.
         neutral_a: (N,) [A]
+        voltage_ll_v: columns U12, U23, U31 [V]; None where no meter of the site gives line-to-line voltages.
     """
 
     import_w: FloatArray
@@ -28,6 +29,7 @@ class NodeState:
     thd_i_pct: FloatArray
     quality: IntArray
     taken_at_s: FloatArray
+    voltage_ll_v: FloatArray | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,0 +1,211 @@
+"""From the process image to the report: every figure that the site is judged by, worked out once per cycle."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mimctl.analysis.concentration import Contingencies, fullest_phase_pct, loading_pct
+from mimctl.analysis.harmonics import rms_with_thd, tdd_pct
+from mimctl.analysis.sequence import (
+    LIVE_SHARE,
+    current_phasors,
+    magnitude,
+    phasors_from_magnitudes,
+    voltage_unbalance_pct,
+    vuf2_from_line_to_line_pct,
+    working_voltage_v,
+)
+from mimctl.analysis.unbalance import current_nema_pct, gate_a, neutral_fundamental_a, sequence_ratios
+from mimctl.grid.tree import TreeOperators, node_objective
+from mimctl.model.layout import BoolArray, ComplexArray, FloatArray, frozen
+from mimctl.model.report import SiteReport
+from mimctl.model.sample import Quality
+from mimctl.model.state import NodeState, SiteState
+
+
+def _complex(real: FloatArray, imaginary: FloatArray) -> ComplexArray:
+    """Without arithmetic, which would turn one unknown part into a warning or a second unknown."""
+    joined = np.empty(real.shape, dtype=np.complex128)
+    joined.real, joined.imag = real, imaginary
+    return joined
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Reading:
+    """What the meters say, made comparable: (N,) or (N, 3), fundamental unless said, NaN = unknown.
+
+    Args:
+        usable: the node's meter may be believed
+        known: its P and Q are there
+        flow: net import [VA]
+        volts: voltage that the currents are worked out with [V]
+        current, fundamental: phasors and their magnitudes [A]
+        rms: with harmonics [A]
+        neutral: with harmonics where it is measured [A]
+    """
+
+    usable: BoolArray
+    known: BoolArray
+    flow: ComplexArray
+    volts: FloatArray
+    current: ComplexArray
+    fundamental: FloatArray
+    rms: FloatArray
+    neutral: FloatArray
+
+
+class Analyst:
+    """Makes the report of one site; holds what depends on the layout alone.
+
+    Args:
+        operators: of the site's tree.
+        demand_a: (N,) maximum demand current that TDD refers to [A]; the limit for hours where none is given.
+    """
+
+    def __init__(self, operators: TreeOperators, demand_a: FloatArray | None = None) -> None:
+        layout = operators.layout
+        self._operators = operators
+        self._layout = layout
+        self._demand_a = layout.limit_a if demand_a is None else demand_a
+        self._gate_a = gate_a(layout.rating_a)
+        self._absent = ~layout.phase_present
+        self._three_phase = layout.phase_present.all(axis=1)
+        self._limit_a = np.where(layout.phase_present, layout.limit_a[:, None], np.nan)
+        self._contingencies = Contingencies(operators)
+        size = len(layout.nodes)
+        self._unknown = frozen(np.full(size, np.nan))
+        self._unknown_3 = frozen(np.full((size, 3), np.nan))
+
+    def report(self, state: SiteState, *, detail: bool = True) -> SiteReport:
+        """Judge one image.
+
+        Args:
+            state: of this layout.
+            detail: False leaves out what no control decision needs (NaN): voltage unbalance, distortion, concentration
+                and all headroom but the assisted.
+
+        Returns:
+            The report. A node whose quality is BAD or that gives no P and Q is not `known` and its sequence values are NaN;
+            a current that it does give is still reported. Currents include the harmonics where the meter gives rms or THD.
+            The reported objective is Σ ω·J_n over the known nodes / Σ ω of the same, so that a node that drops out does not
+            pass for an improvement.
+        """
+        reading = self._read(state.nodes)
+        sequence = self._operators.sequence_currents(reading.current)
+        i0, i1, i2 = magnitude(sequence).T
+        i2_i1, i0_i1 = sequence_ratios(i0, i1, i2, self._gate_a)
+        per_node = node_objective(sequence, self._layout.rating_a)
+        return SiteReport(
+            known=reading.known,
+            current_a=reading.rms,
+            i1_a=i1,
+            i2_a=i2,
+            i0_a=i0,
+            i2_i1=i2_i1,
+            i0_i1=i0_i1,
+            neutral_a=reading.neutral,
+            unbalance_nema_pct=np.where(self._three_phase, current_nema_pct(reading.rms, self._gate_a), np.nan),
+            headroom_assisted_a=self._limit_a - reading.rms,
+            loading_pct=loading_pct(reading.rms, self._layout.limit_a),
+            node_objective=per_node,
+            objective=self._objective(per_node, reading.known),
+            **(self._detail(state, reading) if detail else self._no_detail()),
+        )
+
+    def _read(self, nodes: NodeState) -> _Reading:
+        usable = np.asarray(nodes.quality > Quality.BAD)
+        flow = self._flow(nodes, usable)
+        volts = working_voltage_v(nodes.voltage_ln_v, self._layout.voltage_ln_v)
+        current = current_phasors(flow, volts, self._operators.unit_voltages)
+        fundamental = magnitude(current)
+        return _Reading(
+            usable=usable,
+            known=np.asarray(np.isfinite(flow).all(axis=1)),
+            flow=flow,
+            volts=volts,
+            current=current,
+            fundamental=fundamental,
+            rms=self._rms(nodes, usable, fundamental),
+            neutral=np.where(usable & ~np.isnan(nodes.neutral_a), nodes.neutral_a, neutral_fundamental_a(current)),
+        )
+
+    def _flow(self, nodes: NodeState, usable: BoolArray) -> ComplexArray:
+        """(N, 3) measured net import [VA]; zero on phases that a node does not have, NaN where unknown."""
+        flow = _complex(nodes.import_w, nodes.import_var)
+        flow[~usable] = np.nan
+        flow[self._absent & usable[:, None]] = 0
+        return flow
+
+    def _rms(self, nodes: NodeState, usable: BoolArray, fundamental: FloatArray) -> FloatArray:
+        """(N, 3) rms currents [A]: as measured, else out of the fundamental and its THD, else the fundamental."""
+        measured = np.where(usable[:, None], nodes.current_a, np.nan)
+        distorted = rms_with_thd(fundamental, nodes.thd_i_pct)
+        estimate = np.where(np.isnan(distorted), fundamental, distorted)
+        rms: FloatArray = np.where(np.isnan(measured) | self._absent, estimate, measured)
+        return rms
+
+    def _objective(self, per_node: FloatArray, known: BoolArray) -> float:
+        weight = float(self._layout.omega[known].sum())
+        return float(self._layout.omega[known] @ per_node[known]) / weight if weight > 0 else float("nan")
+
+    def _no_detail(self) -> dict[str, FloatArray]:
+        one, three = self._unknown, self._unknown_3
+        flat = dict.fromkeys(("vuf2_pct", "vuf0_pct", "concentration_pct"), one)
+        wide = ("headroom_firm_a", "headroom_n1_a", "failover_headroom_a", "thd_v_pct", "thd_i_pct", "tdd_pct")
+        return flat | dict.fromkeys(wide, three)
+
+    def _detail(self, state: SiteState, reading: _Reading) -> dict[str, FloatArray]:
+        nodes, usable = state.nodes, reading.usable
+        vuf2, vuf0 = self._voltage_unbalance(nodes, usable)
+        thd_v = np.where(usable[:, None], nodes.thd_v_pct, np.nan)
+        thd_i = np.where(usable[:, None], nodes.thd_i_pct, np.nan)
+        return {
+            "vuf2_pct": vuf2,
+            "vuf0_pct": vuf0,
+            "concentration_pct": fullest_phase_pct(reading.rms, self._gate_a),
+            "thd_v_pct": thd_v,
+            "thd_i_pct": thd_i,
+            "tdd_pct": tdd_pct(thd_i, reading.fundamental, self._demand_a[:, None]),
+            **self._headroom(state, reading),
+        }
+
+    def _voltage_unbalance(self, nodes: NodeState, usable: BoolArray) -> tuple[FloatArray, FloatArray]:
+        """VUF2 and VUF0 (N,) [%], as exactly as the meter allows.
+
+        With line-to-neutral and line-to-line magnitudes the phasors are known; with line-to-line alone VUF2 is; with
+        line-to-neutral alone the angles are taken as nominal, and an unbalance of the angles stays unseen.
+        """
+        live = usable & self._three_phase
+        phase = np.where(live[:, None], nodes.voltage_ln_v, np.nan)
+        rotation, floor = self._layout.site.rotation, LIVE_SHARE * self._layout.voltage_ln_v
+        nominal_angles = phase * self._operators.unit_voltages
+        if nodes.voltage_ll_v is None:
+            return voltage_unbalance_pct(nominal_angles, rotation, floor)
+        line = np.where(live[:, None], nodes.voltage_ll_v, np.nan)
+        exact = phasors_from_magnitudes(phase, line, rotation)
+        best = np.where(np.isnan(exact).any(axis=1, keepdims=True), nominal_angles, exact)
+        vuf2, vuf0 = voltage_unbalance_pct(best, rotation, floor)
+        from_lines = vuf2_from_line_to_line_pct(line)
+        return np.where(np.isnan(from_lines), vuf2, from_lines), vuf0
+
+    def _headroom(self, state: SiteState, reading: _Reading) -> dict[str, FloatArray]:
+        """Firm, N-1 and failover headroom (N, 3) [A]. The harmonic current that flows now is taken to stay."""
+        flow, volts, rms = reading.flow, reading.volts, reading.rms
+        injection = _complex(state.ports.inject_w, state.ports.inject_var)
+        # What the meter saw beyond the fundamental: harmonics. Rounding may leave a hair below zero.
+        distortion = np.maximum(rms**2 - reading.fundamental**2, 0)
+        firm = np.sqrt((magnitude(self._contingencies.firm_flow(flow, injection)) / volts) ** 2 + distortion)
+        single = np.sqrt((self._contingencies.worst_single_loss_va(flow, injection) / volts) ** 2 + distortion)
+        heads = self._layout.heads
+        failover = np.full_like(rms, np.nan)
+        # Rectifiers of one kind distort alike: the harmonic currents of the feeds are added, not their squares.
+        harmonic = np.sqrt(distortion[heads]).sum(axis=0)
+        carried = magnitude(self._contingencies.failover_flow(flow, injection)) / volts[heads]
+        failover[heads] = self._limit_a[heads] - np.sqrt(carried**2 + harmonic**2)
+        return {
+            "headroom_firm_a": self._limit_a - firm,
+            "headroom_n1_a": self._limit_a - single,
+            "failover_headroom_a": failover,
+        }
