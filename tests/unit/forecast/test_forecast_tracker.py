@@ -8,16 +8,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.builders import rack_site, state_of
 
 from mimctl.forecast.outputs import OutputModel
 from mimctl.forecast.tracker import LoadTracker
 from mimctl.grid.tree import TreeOperators
 from mimctl.model.layout import SiteLayout
-from tests.builders import rack_site, state_of
 
-LOAD = np.array(
-    [[0, 0, 0], [0, 0, 0], [3000 + 500j, 1000 + 100j, 500 + 50j], [800 + 80j, 2500 + 400j, 1200 + 300j]], dtype=complex
-)
+LOAD = np.array([[0, 0, 0], [0, 0, 0], [3000 + 500j, 1000 + 100j, 500 + 50j], [800 + 80j, 2500 + 400j, 1200 + 300j]], dtype=complex)
 
 
 def tracker_of(site):

@@ -1,0 +1,172 @@
+"""Reading: side by side, bounded, and nothing that failed looks alive."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+from tests.builders import START, rack_site
+
+from mimctl.control.collect import Collector
+from mimctl.model.clock import SystemClock, VirtualClock
+from mimctl.model.errors import LinkTimeout
+from mimctl.model.layout import SiteLayout
+from mimctl.model.sample import Quality, Sample
+
+METER_KEYS = tuple(f"{q}.{p}" for q in ("active_power", "reactive_power", "voltage", "current") for p in ("L1", "L2", "L3"))
+MIM_KEYS = (
+    *(f"{q}.port{p}" for q in ("active_power", "reactive_power", "voltage") for p in (1, 2, 3)),
+    "sequence_ack",
+    "command_status",
+)
+
+
+@dataclass
+class ScriptedDriver:
+    """Answers with its values, at the clock's instant; raises or hangs when told to."""
+
+    device: str
+    clock: object
+    keys: tuple[str, ...]
+    values: np.ndarray
+    fails: bool = False
+    hangs: bool = False
+    reads: int = 0
+
+    async def read(self) -> Sample:
+        self.reads += 1
+        if self.hangs:
+            await asyncio.sleep(3600)
+        if self.fails:
+            raise LinkTimeout(self.device, "no answer")
+        return Sample(self.device, self.clock.monotonic_s(), self.keys, self.values.copy())
+
+
+@dataclass
+class ScriptedGroup:
+    link: str
+    drivers: dict[str, ScriptedDriver] = field(default_factory=dict)
+
+    async def open(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+def meter_values(base: float) -> np.ndarray:
+    return np.array([base, base + 1, base + 2, 10, 11, 12, 230, 231, 232, 5, 6, 7], dtype=float)
+
+
+def fleet(site, clock) -> ScriptedGroup:
+    group = ScriptedGroup("gw")
+    for i, meter in enumerate(site.meters):
+        group.drivers[meter.id] = ScriptedDriver(meter.id, clock, METER_KEYS, meter_values(1000.0 * (i + 1)))
+    for mim in site.mims:
+        values = np.array([1, 2, 3, 4, 5, 6, 230, 230, 230, 7, 0], dtype=float)
+        group.drivers[mim.id] = ScriptedDriver(mim.id, clock, MIM_KEYS, values)
+    return group
+
+
+async def test_every_point_lands_in_its_place():
+    site, clock = rack_site(), VirtualClock(START)
+    state = await Collector(SiteLayout(site), [fleet(site, clock)], clock, 5.0).collect(1.0)
+    np.testing.assert_array_equal(state.nodes.import_w[2], [3000, 3001, 3002])
+    np.testing.assert_array_equal(state.nodes.import_var[0], [10, 11, 12])
+    np.testing.assert_array_equal(state.nodes.voltage_ln_v[3], [230, 231, 232])
+    np.testing.assert_array_equal(state.ports.inject_w, [1, 2, 3, 1, 2, 3])
+    np.testing.assert_array_equal(state.ports.inject_var, [4, 5, 6, 4, 5, 6])
+    np.testing.assert_array_equal(state.mims.sequence_ack, [7, 7])
+    assert (state.nodes.quality == Quality.GOOD).all()
+    assert (state.mims.quality == Quality.GOOD).all()
+
+
+async def test_the_image_cannot_be_written():
+    site, clock = rack_site(), VirtualClock(START)
+    state = await Collector(SiteLayout(site), [fleet(site, clock)], clock, 5.0).collect(1.0)
+    with pytest.raises(ValueError, match="read-only"):
+        state.nodes.import_w[0, 0] = 1.0
+
+
+async def test_a_device_that_stops_answering_is_unknown_once_its_sample_is_too_old_and_known_again_when_it_is_back():
+    site, clock = rack_site(), VirtualClock(START)
+    group = fleet(site, clock)
+    collector = Collector(SiteLayout(site), [group], clock, 5.0)
+    await collector.collect(1.0)
+    group.drivers["m-rack1"].fails = True
+    clock.advance_to(3.0)
+    state = await collector.collect(4.0)
+    assert state.nodes.quality[2] == Quality.GOOD, "three seconds old is young enough"
+    assert state.node_age_s()[2] == pytest.approx(3.0)
+    assert state.node_age_s()[3] == pytest.approx(0.0)
+    clock.advance_to(6.0)
+    state = await collector.collect(7.0)
+    assert state.nodes.quality[2] == Quality.BAD
+    assert np.isnan(state.nodes.import_w[2]).all()
+    assert state.bad_nodes() == ["rack1"]
+    assert "no answer" in collector.errors()["m-rack1"].what
+    assert (state.nodes.quality[[0, 1, 3]] == Quality.GOOD).all()
+    group.drivers["m-rack1"].fails = False
+    clock.advance_to(40.0)
+    assert (await collector.collect(41.0)).nodes.quality[2] == Quality.GOOD
+    assert not collector.errors()
+
+
+async def test_a_dead_device_is_asked_less_and_less_often():
+    site, clock = rack_site(), VirtualClock(START)
+    group = fleet(site, clock)
+    dead = group.drivers["m-rack1"]
+    dead.fails = True
+    collector = Collector(SiteLayout(site), [group], clock, 5.0)
+    for second in range(60):
+        clock.advance_to(float(second))
+        await collector.collect(second + 1.0)
+    assert 4 <= dead.reads <= 8
+    assert group.drivers["m-rack2"].reads == 60
+
+
+async def test_a_link_that_hangs_does_not_hold_up_the_others():
+    site = rack_site()
+    clock = SystemClock()
+    whole = fleet(site, clock)
+    hanging = ScriptedGroup("slow", {"m-rack1": whole.drivers.pop("m-rack1")})
+    hanging.drivers["m-rack1"].hangs = True
+    collector = Collector(SiteLayout(site), [whole, hanging], clock, 5.0)
+    state = await collector.collect(clock.monotonic_s() + 0.05)
+    assert state.nodes.quality.tolist() == [Quality.GOOD, Quality.GOOD, Quality.BAD, Quality.GOOD]
+    await collector.collect(clock.monotonic_s() + 0.05)
+    assert hanging.drivers["m-rack1"].reads == 1, "the request that is under way is not doubled"
+    await collector.close()
+
+
+async def test_sign_and_phase_map_of_a_meter_are_applied_once():
+    from dataclasses import replace
+
+    site, clock = rack_site(), VirtualClock(START)
+    turned = replace(site.meters[2], sign=-1, phase_map=("L2", "L3", "L1"))
+    turned = replace(turned, phase_map=tuple(type(site.nodes[0].phases[0])(p) for p in turned.phase_map))
+    site = replace(site, meters=(*site.meters[:2], turned, *site.meters[3:]))
+    state = await Collector(SiteLayout(site), [fleet(site, clock)], clock, 5.0).collect(1.0)
+    np.testing.assert_array_equal(state.nodes.import_w[2], [-3002, -3000, -3001])
+    np.testing.assert_array_equal(state.nodes.voltage_ln_v[2], [232, 230, 231])
+
+
+async def test_missing_vars_follow_from_volts_amperes_and_watts():
+    """S = 230 V · 5 A = 1150 VA, P = 920 W: Q = √(1150² − 920²) = 690 var, inductive unless the total says otherwise."""
+    site, clock = rack_site(), VirtualClock(START)
+    group = fleet(site, clock)
+    keys = ("active_power.L1", "active_power.L2", "active_power.L3", "voltage.L1", "voltage.L2", "voltage.L3")
+    keys += ("current.L1", "current.L2", "current.L3", "reactive_power.total")
+    for total, sign in ((100.0, 1), (-100.0, -1)):
+        values = np.array([920, 920, 920, 230, 230, 230, 5, 5, 5, total], dtype=float)
+        group.drivers["m-rack1"] = ScriptedDriver("m-rack1", clock, keys, values)
+        state = await Collector(SiteLayout(site), [group], clock, 5.0).collect(1.0)
+        np.testing.assert_allclose(state.nodes.import_var[2], [sign * 690] * 3)
+
+
+async def test_a_mim_with_one_unknown_port_is_bad():
+    site, clock = rack_site(), VirtualClock(START)
+    group = fleet(site, clock)
+    group.drivers["mim-rack1"].values[1] = np.nan
+    state = await Collector(SiteLayout(site), [group], clock, 5.0).collect(1.0)
+    assert state.mims.quality.tolist() == [Quality.BAD, Quality.GOOD]

@@ -1,0 +1,146 @@
+"""Writing: only what a SafePlan says, bounded in time, and what is not known to be written does not count as written."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from dataclasses import dataclass, field
+
+import numpy as np
+from tests.builders import START, rack_site
+
+from mimctl.control.dispatch import Dispatcher
+from mimctl.model.clock import SystemClock, VirtualClock
+from mimctl.model.errors import LinkTimeout
+from mimctl.model.layout import SiteLayout
+from mimctl.model.plan import Judgement, SafePlan, Verdict
+from mimctl.model.protocols import MimCommand
+from mimctl.model.reason import Reason
+from mimctl.model.sample import Sample
+
+
+@dataclass
+class RecordingMim:
+    device: str
+    written: list[object] = field(default_factory=list)
+    fails: bool = False
+    hangs: bool = False
+
+    async def read(self) -> Sample:
+        raise NotImplementedError
+
+    async def _take(self, what: object) -> None:
+        if self.hangs:
+            await asyncio.sleep(3600)
+        if self.fails:
+            raise LinkTimeout(self.device, "no answer")
+        self.written.append(what)
+
+    async def apply(self, command: MimCommand) -> None:
+        await self._take(command)
+
+    async def refresh(self) -> None:
+        await self._take("refresh")
+
+    async def release(self, reason: Reason) -> None:
+        await self._take("release")
+
+
+@dataclass
+class Group:
+    link: str
+    drivers: dict[str, RecordingMim]
+
+    async def open(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+def plan(send=(), refresh=(), release=(), watts=100.0, judgements=()) -> SafePlan:
+    def chosen(which) -> np.ndarray:
+        return np.array([m in which for m in range(2)])
+
+    return SafePlan(np.full(6, watts), np.zeros(6), chosen(send), chosen(refresh), chosen(release), tuple(judgements), 0.0)
+
+
+def dispatcher(clock=None, *, split: bool = False, dry_run: bool = False):
+    site = rack_site()
+    mims = [RecordingMim("mim-rack1"), RecordingMim("mim-rack2")]
+    groups = [Group(f"l{i}", {m.device: m}) for i, m in enumerate(mims)] if split else [Group("l", {m.device: m for m in mims})]
+    clock = clock or VirtualClock(START)
+    return Dispatcher(SiteLayout(site), groups, clock, dry_run=dry_run), mims, clock
+
+
+async def test_a_setpoint_reaches_its_device_with_its_validity():
+    dispatch, mims, _ = dispatcher()
+    outcomes = await dispatch.send(plan(send=[1]), 1.0)
+    assert mims[0].written == []
+    (command,) = mims[1].written
+    assert command.inject_w == (100.0, 100.0, 100.0)
+    assert command.validity_s == 10.0
+    assert [(o.mim, o.kind, o.error) for o in outcomes] == [("mim-rack2", "setpoint", None)]
+    assert dispatch.in_force.tolist() == [False, True]
+    np.testing.assert_array_equal(dispatch.setpoint_va, [0, 0, 0, 100, 100, 100])
+
+
+async def test_only_devices_that_hold_a_setpoint_are_refreshed_or_released():
+    dispatch, mims, _ = dispatcher()
+    assert await dispatch.send(plan(refresh=[0, 1]), 1.0) == ()
+    assert await dispatch.send(plan(release=[0, 1]), 1.0) == ()
+    await dispatch.send(plan(send=[0]), 1.0)
+    await dispatch.send(plan(refresh=[0, 1]), 1.0)
+    await dispatch.send(plan(release=[0, 1]), 1.0)
+    assert [w if isinstance(w, str) else "setpoint" for w in mims[0].written] == ["setpoint", "refresh", "release"]
+    assert mims[1].written == []
+    assert not dispatch.in_force.any()
+    assert not dispatch.setpoint_va.any()
+
+
+async def test_dry_run_writes_nothing_and_says_so():
+    dispatch, mims, _ = dispatcher(dry_run=True)
+    outcomes = await dispatch.send(plan(send=[0, 1]), 1.0)
+    assert [o.error for o in outcomes] == ["dry run: not written"] * 2
+    assert not any(m.written for m in mims)
+    assert not dispatch.in_force.any()
+
+
+async def test_a_failed_write_leaves_the_old_setpoint_known_and_the_others_written():
+    dispatch, mims, _ = dispatcher()
+    mims[0].fails = True
+    outcomes = {o.mim: o.error for o in await dispatch.send(plan(send=[0, 1]), 1.0)}
+    assert outcomes == {"mim-rack1": "no answer", "mim-rack2": None}
+    np.testing.assert_array_equal(dispatch.setpoint_va, [0, 0, 0, 100, 100, 100])
+
+
+async def test_a_device_that_hangs_ends_at_the_deadline_and_does_not_stop_other_links():
+    dispatch, mims, clock = dispatcher(SystemClock(), split=True)
+    mims[0].hangs = True
+    outcomes = {o.mim: o.error for o in await dispatch.send(plan(send=[0, 1]), clock.monotonic_s() + 0.05)}
+    assert outcomes == {"mim-rack1": "not written in time", "mim-rack2": None}
+    assert dispatch.in_force.tolist() == [False, True]
+
+
+async def test_a_device_not_reached_for_its_validity_holds_nothing_of_ours():
+    dispatch, _, clock = dispatcher()
+    await dispatch.send(plan(send=[0]), 1.0)
+    clock.advance_to(9.0)
+    dispatch.expire(clock.monotonic_s())
+    assert dispatch.in_force[0]
+    clock.advance_to(10.5)
+    dispatch.expire(clock.monotonic_s())
+    assert not dispatch.in_force[0]
+    assert not dispatch.setpoint_va.any()
+
+
+async def test_the_reason_of_a_clamp_goes_with_the_write():
+    dispatch, mims, _ = dispatcher()
+    reason = Reason("limit.port_rating", "scaled to 2000 VA")
+    await dispatch.send(plan(send=[0], judgements=[Judgement("mim-rack1", Verdict.SCALED, reason)]), 1.0)
+    assert mims[0].written[0].reason is reason
+
+
+def test_the_dispatcher_takes_nothing_but_a_safe_plan():
+    hints = inspect.get_annotations(Dispatcher.send, eval_str=True)
+    assert hints["plan"] is SafePlan
+    public = {n for n, f in inspect.getmembers(Dispatcher, inspect.isfunction) if inspect.iscoroutinefunction(f) and n[0] != "_"}
+    assert public == {"send"}, "one door only"
