@@ -1,0 +1,203 @@
+"""Write the pages of docs/ that come from the code: the command line, the site file, the index of decisions.
+
+Usage: tools/generate_docs.py [--check]      (--check writes nothing; exit 1 if a page is out of date)
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import types
+import typing
+from collections.abc import Callable, Iterator
+from enum import Enum
+from pathlib import Path
+
+import click
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from mimctl.cli.main import COMMANDS, Settings, mimctl
+from mimctl.config.schema import SiteFile
+from mimctl.config.units import Dimension
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+NOTE = "<!-- written by tools/generate_docs.py (make docs); changes by hand are lost -->\n"
+WIDTH = 100
+
+
+def cli_page() -> str:
+    """Every command with its own help text, and what exit codes mean."""
+    top = _context(mimctl, "mimctl", None)
+    parts = [
+        "# Command line\n",
+        NOTE,
+        "Exit codes: 0 fine, 1 the thing asked for is wrong or failed, 2 usage, 3 something that is needed could not be reached, "
+        "130 interrupted, 141 the reader of a pipe left.\n",
+        "`--json -` writes to standard output, and nothing else is written there then. Progress is shown on standard error, "
+        "and only on a terminal.\n",
+        _help(mimctl, top),
+    ]
+    for name in COMMANDS:
+        command = mimctl.get_command(top, name)
+        if command is None:
+            raise LookupError(name)
+        parts += [f"## mimctl {name}\n", _help(command, _context(command, name, top))]
+        if isinstance(command, click.Group):
+            inner = _context(command, name, top)
+            for sub, nested in sorted(command.commands.items()):
+                parts += [f"### mimctl {name} {sub}\n", _help(nested, _context(nested, sub, inner))]
+    return "\n".join(parts)
+
+
+def _context(command: click.Command, name: str, parent: click.Context | None) -> click.Context:
+    return click.Context(command, info_name=name, parent=parent, obj=Settings(), terminal_width=WIDTH, max_content_width=WIDTH)
+
+
+def _help(command: click.Command, context: click.Context) -> str:
+    return f"```text\n{command.get_help(context).rstrip()}\n```\n"
+
+
+def site_yaml_page() -> str:
+    """Every key of a site file: what it takes, what happens without it, what it means."""
+    parts = [
+        "# Site file\n",
+        NOTE,
+        "A quantity is written with its unit (`rating: 16 A`) or as a bare number at the key that ends in the unit "
+        "(`rating_a: 16`); both at once, or a number without a unit, is an error. `mimctl check FILE` shows every problem "
+        "of a file; `mimctl schema site` prints this description as JSON Schema for editors.\n",
+    ]
+    for path, model in _records(SiteFile, ""):
+        parts += [f"## {f'`{path}`' if path else 'The file'}\n", f"{_first_sentences(model)}\n", _table(model)]
+    return "\n".join(parts)
+
+
+def _records(model: type[BaseModel], path: str) -> Iterator[tuple[str, type[BaseModel]]]:
+    """The model and all models inside it with their paths, each model once, in the order of the file."""
+    seen: set[type[BaseModel]] = set()
+    todo = [(path, model)]
+    while todo:
+        here, current = todo.pop(0)
+        if current in seen:
+            continue
+        seen.add(current)
+        yield here, current
+        inner = []
+        for name, field in current.model_fields.items():
+            for nested, many in _nested(field.annotation):
+                inner.append((f"{here}.{field.alias or name}{'[]' if many else ''}".lstrip("."), nested))
+        todo = inner + todo
+
+
+def _nested(annotation: object, many: bool = False) -> Iterator[tuple[type[BaseModel], bool]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation, many
+    for argument in typing.get_args(annotation):
+        yield from _nested(argument, many or typing.get_origin(annotation) in {list, dict, tuple})
+
+
+def _table(model: type[BaseModel]) -> str:
+    rows = ["| key | takes | without it | meaning |", "|---|---|---|---|"]
+    for name, field in model.model_fields.items():
+        cells = _key(name, field), _takes(field), _without(field), (field.description or "").replace("|", "\\|")
+        rows.append(f"| {' | '.join(cells)} |")
+    return "\n".join(rows) + "\n"
+
+
+def _dimension(field: FieldInfo) -> Dimension | None:
+    found = [m for m in (*field.metadata, *_metadata(field.annotation)) if isinstance(m, Dimension)]
+    return found[0] if found else None
+
+
+def _metadata(annotation: object) -> Iterator[object]:
+    """Everything said with Annotated anywhere in a type."""
+    yield from getattr(annotation, "__metadata__", ())
+    for argument in typing.get_args(annotation):
+        yield from _metadata(argument)
+
+
+def _key(name: str, field: FieldInfo) -> str:
+    dimension = _dimension(field)
+    if dimension is None:
+        return f"`{field.alias or name}`"
+    return f"`{name.removesuffix(dimension.suffix)}` or `{name}`"
+
+
+def _takes(field: FieldInfo) -> str:
+    dimension = _dimension(field)
+    if dimension is not None:
+        return f"`{dimension.example}` or a number of {dimension.unit}"
+    return _type_words(field.annotation)
+
+
+def _type_words(annotation: object) -> str:  # noqa: PLR0911 - a table, one line per kind
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is typing.Annotated:
+        return _type_words(arguments[0])
+    if origin is typing.Literal:
+        return ", ".join(f"`{a}`" for a in arguments)
+    if origin in {typing.Union, types.UnionType}:
+        return " or ".join(dict.fromkeys(_type_words(a) for a in arguments if a is not type(None)))
+    if origin in {list, tuple}:
+        return f"list of {_type_words(arguments[0])}"
+    if origin is dict:
+        return f"map of {_type_words(arguments[0])} to {_type_words(arguments[1])}"
+    if isinstance(annotation, type) and issubclass(annotation, Enum):
+        return ", ".join(f"`{member.value}`" for member in annotation)
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return "map, see below"
+    return {str: "text", bool: "`true`, `false`", int: "whole number", float: "number"}.get(typing.cast(type, annotation), "value")
+
+
+def _without(field: FieldInfo) -> str:
+    if field.is_required():
+        return "**required**"
+    default = field.default
+    if field.default_factory is not None or default is None or default == "":
+        return ""
+    value = default.value if isinstance(default, Enum) else default
+    text = f"{value:.15g}" if isinstance(value, float) else str(value).lower() if isinstance(value, bool) else str(value)
+    dimension = _dimension(field)
+    return f"{text} {dimension.unit}" if dimension else f"`{text}`"
+
+
+def _first_sentences(model: type[BaseModel]) -> str:
+    return " ".join((model.__doc__ or "").split())
+
+
+def decisions_page() -> str:
+    """One line per decision record."""
+    rows = ["# Decisions\n", NOTE, "What was decided, when, and why; a later record replaces an earlier one by naming it.\n"]
+    for page in sorted((DOCS / "decisions").glob("[0-9]*.md")):
+        text = page.read_text(encoding="utf-8")
+        title = re.search(r"^# (.+)$", text, flags=re.MULTILINE)
+        date = re.search(r"^Date: (\S+)$", text, flags=re.MULTILINE)
+        if title is None or date is None:
+            raise ValueError(f"{page}: a decision starts with '# NNNN Title' and has a line 'Date: YYYY-MM-DD'")
+        rows.append(f"- [{title[1]}]({page.name}) ({date[1]})")
+    return "\n".join(rows) + "\n"
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "reference/cli.md": cli_page,
+    "reference/site-yaml.md": site_yaml_page,
+    "decisions/index.md": decisions_page,
+}
+
+
+def main(arguments: list[str]) -> int:
+    stale = []
+    for name, make in PAGES.items():
+        page, text = DOCS / name, make()
+        if page.exists() and page.read_text(encoding="utf-8") == text:
+            continue
+        stale.append(name)
+        if "--check" not in arguments:
+            page.write_text(text, encoding="utf-8")
+    if stale:
+        print("out of date:" if "--check" in arguments else "written:", ", ".join(stale))
+    return 1 if stale and "--check" in arguments else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
