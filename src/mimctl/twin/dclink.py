@@ -1,0 +1,104 @@
+"""The power balance on the DC link of every MIM: what its ports deliver is what its storage gives, less losses.
+
+Reference: conversion losses as a quadratic in the apparent power, the usual fit of an inverter's efficiency curve (for example
+A. Driesse, P. Jain, S. Harrison, "Beyond the curves", IEEE PVSC 2008).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mimctl.model.layout import BoolArray, ComplexArray, FloatArray, IntArray, SiteLayout
+
+_PASSES = 4
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DcLink:
+    """Constants of all MIMs. K ports, M MIMs.
+
+    Args:
+        first: (M,) index of each MIM's first port.
+        count: (M,) number of its ports.
+        owner: (K,) MIM of each port.
+        standby_w, linear, quadratic_per_va: (M,) loss model.
+    """
+
+    first: IntArray
+    count: IntArray
+    owner: IntArray
+    standby_w: FloatArray
+    linear: FloatArray
+    quadratic_per_va: FloatArray
+
+    @classmethod
+    def of(cls, layout: SiteLayout) -> DcLink:
+        runs = layout.ports_of_mim
+        models = [mim.losses for mim in layout.mims]
+        return cls(
+            first=np.array([run.start for run in runs], dtype=np.int64),
+            count=np.array([run.stop - run.start for run in runs], dtype=np.int64),
+            owner=layout.port_mim,
+            standby_w=np.array([x.standby_w for x in models], dtype=np.float64),
+            linear=np.array([x.linear for x in models], dtype=np.float64),
+            quadratic_per_va=np.array([x.quadratic_per_va for x in models], dtype=np.float64),
+        )
+
+    def total(self, per_port: FloatArray) -> FloatArray:
+        """(M,) sum over each MIM's ports."""
+        return np.add.reduceat(per_port, self.first)
+
+    def largest(self, per_port: FloatArray) -> FloatArray:
+        """(M,) largest over each MIM's ports."""
+        return np.maximum.reduceat(per_port, self.first)
+
+    def losses(self, power: ComplexArray) -> FloatArray:
+        """(M,) conversion losses while switched on [W] at port powers (K,) [VA]."""
+        size = np.abs(power)
+        return self.standby_w + self.linear * self.total(size) + self.quadratic_per_va * self.total(size * size)
+
+    def settle(
+        self, wanted: ComplexArray, limit_va: FloatArray, least_w: FloatArray, most_w: FloatArray, live: BoolArray
+    ) -> tuple[ComplexArray, FloatArray]:
+        """What the ports really deliver: inside their ratings and with every DC link in balance.
+
+        A mismatch between the wanted Σp and what the storage can give or take is spread evenly over the ports that have room.
+        Reactive power gives way only where the losses would find no room in the port.
+
+        Args:
+            wanted: (K,) port powers, injection positive [VA].
+            limit_va: (K,) |s| may not exceed it [VA].
+            least_w, most_w: (M,) what the storage can give, discharge positive; both 0 without storage [W].
+            live: (M,) whether the MIM is connected; the others deliver nothing and lose nothing.
+
+        Returns:
+            (K,) port powers [VA], (M,) losses [W]: Σp = storage discharge − losses, least ≤ discharge ≤ most.
+        """
+        worst = self.losses(limit_va.astype(np.complex128))
+        share = np.minimum(limit_va, (worst / self.count)[self.owner])
+        room_var = np.sqrt(limit_va**2 - share**2)
+        reactive = np.clip(wanted.imag, -room_var, room_var)
+        room_w = np.sqrt(np.maximum(limit_va**2 - reactive**2, 0.0))
+        start = np.clip(wanted.real, -room_w, room_w)
+        active = start
+        for _ in range(_PASSES):
+            # the losses depend on the powers and the powers on the losses: a contraction, as losses are a few per cent
+            loss = self.losses(active + 1j * reactive)
+            active = self._spread(start, room_w, np.clip(self.total(start), least_w - loss, most_w - loss))
+        on = live[self.owner]
+        return np.where(on, active + 1j * reactive, 0.0), np.where(live, loss, 0.0)
+
+    def _spread(self, power_w: FloatArray, room_w: FloatArray, total_w: FloatArray) -> FloatArray:
+        """Move `power_w` (K,) evenly, inside ± room_w, until the ports of each MIM sum up to `total_w` (M,)."""
+        missing = total_w - self.total(power_w)
+        for _ in range(int(self.count.max())):
+            if not (np.abs(missing) > 1e-9 * (1 + np.abs(total_w))).any():
+                break
+            each = missing[self.owner]
+            free = np.where(each > 0, room_w - power_w, power_w + room_w) > 1e-12 * (1 + room_w)
+            step = missing / np.maximum(self.total(free.astype(np.float64)), 1.0)
+            power_w = np.clip(power_w + np.where(free, step[self.owner], 0.0), -room_w, room_w)
+            missing = total_w - self.total(power_w)
+        return power_w

@@ -1,0 +1,333 @@
+"""The firmware of all MIMs of a site, as one vectorised model in virtual time.
+
+What a controller may rely on:
+- Setpoints are applied only when the sequence number changes (compared modulo 2³²), and only by a MIM that is enabled and whose
+  watchdog runs; otherwise the command is rejected and its number not echoed.
+- The watchdog is fed by a *change* of the heartbeat counter alone. When it runs out, the expiry action starts after a delay of
+  its own per MIM (so that a site never steps as one), walks to its end without lag, and `command_status` says so until the next
+  setpoint is accepted. A later heartbeat does not bring old setpoints back.
+- |s| ≤ rating at every port, Σp = storage discharge − losses at every instant.
+
+Everything between two instants is exact: the model is cut at each expiry, delayed command and fault.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from enum import IntEnum
+
+import numpy as np
+
+from mimctl.model.layout import ComplexArray, FloatArray, SiteLayout
+from mimctl.model.site import ExpiryAction
+from mimctl.twin.dclink import DcLink
+from mimctl.twin.response import TIME_CONSTANTS_TO_95_PCT, Response
+from mimctl.twin.storage import BatteryBank
+
+SEQUENCE_MODULO = 2**32
+#: an expiry or a switch-off walks to its end in this time, unless the ramp limit is slower
+RETREAT_S = 0.3
+_THERMAL_TIME_CONSTANT_S = 600.0
+_FULL_LOAD_RISE_K = 40.0
+_SILENT = 1e-3
+
+
+class CommandStatus(IntEnum):
+    OK = 0
+    CLIPPED = 1
+    REJECTED = 2
+    REVERTED = 3
+
+
+class Alarm(IntEnum):
+    """Bits of the alarm word."""
+
+    WATCHDOG_EXPIRED = 1
+    DERATED = 2
+    REBOOTED = 4
+
+
+class MimFleet:
+    """All MIMs of a layout. K ports, M MIMs, B batteries; `m` is the index of a MIM, injection positive.
+
+    Args:
+        stagger_s: the delays after which expiry actions start are spread over it.
+        ambient_degc: air temperature.
+    """
+
+    def __init__(self, layout: SiteLayout, *, stagger_s: float = 0.5, ambient_degc: float = 25.0) -> None:
+        mims, count = layout.mims, len(layout.mims)
+        self.layout = layout
+        self.now_s = 0.0
+        self.online = np.ones(count, dtype=np.bool_)
+        self.enabled = np.zeros(count, dtype=np.bool_)
+        self.sequence_ack = np.zeros(count, dtype=np.int64)
+        self.command_status = np.zeros(count, dtype=np.int64)
+        self.alarms = np.zeros(count, dtype=np.int64)
+        self.temperature_degc = np.full(count, ambient_degc)
+        #: what faults do to each MIM; see `twin.faults`
+        self.ignores_setpoints = np.zeros(count, dtype=np.bool_)
+        self.acknowledges_ignored = np.ones(count, dtype=np.bool_)
+        self.derating = np.ones(count)
+        self.latency_s = np.zeros(count)
+        self.telemetry_gain = np.ones(count)
+
+        self._rating_va = layout.port_rating_va
+        self._link = DcLink.of(layout)
+        lags = np.array([mim.response_s / TIME_CONSTANTS_TO_95_PCT for mim in mims], dtype=np.float64)
+        self._response = Response(self._link, np.array([mim.ramp_w_per_s for mim in mims], dtype=np.float64), lags)
+        self._battery = BatteryBank(layout, layout.site.twin.battery_soc_pct)
+        self._setpoint = np.zeros(len(layout.ports), dtype=np.complex128)
+        self._fallback = np.zeros(len(layout.ports), dtype=np.complex128)
+        self._heartbeat = np.zeros(count, dtype=np.int64)
+        self._validity_s = np.array([mim.validity_s for mim in mims], dtype=np.float64)
+        self._action = [mim.expiry_action for mim in mims]
+        self._deadline_s = np.full(count, -math.inf)
+        self._react_s = np.full(count, math.inf)
+        # the golden ratio spreads any run of neighbours evenly
+        self._stagger_s = stagger_s * np.modf(np.arange(count) * 0.6180339887498949)[0]
+        self._ambient_degc = ambient_degc
+        self._full_loss_w = np.maximum(self._link.losses(self._rating_va.astype(np.complex128)), 1.0) if count else np.zeros(0)
+        self._live = np.zeros(count, dtype=np.bool_)
+        self._events: list[tuple[float, int, Callable[[], None]]] = []
+        self._order = itertools.count()
+        self._power = np.zeros(len(layout.ports), dtype=np.complex128)
+        self._loss_w = np.zeros(count)
+        self._unsettled = False
+
+    # what a controller can read
+
+    @property
+    def inject_va(self) -> ComplexArray:
+        """(K,) what the ports deliver now [VA]."""
+        self._settle()
+        return self._power
+
+    @property
+    def mim_loss_w(self) -> FloatArray:
+        """(M,) conversion losses now [W]."""
+        self._settle()
+        return self._loss_w
+
+    @property
+    def setpoint_va(self) -> ComplexArray:
+        """(K,) setpoints in force [VA]."""
+        return self._setpoint
+
+    @property
+    def watchdog_remaining_s(self) -> FloatArray:
+        """(M,) until the expiry action; 0 when it does not run [s]."""
+        return np.maximum(self._deadline_s - self.now_s, 0.0)
+
+    @property
+    def soc_pct(self) -> FloatArray:
+        """(B,) [%]"""
+        return self._battery.soc_pct
+
+    @property
+    def discharge_w(self) -> FloatArray:
+        """(M,) what the storage of each MIM gives [W]; zero without one."""
+        self._settle()
+        return self._link.total(self._power.real) + self._loss_w if len(self._loss_w) else self._loss_w
+
+    @property
+    def available_w(self) -> FloatArray:
+        """(K,) active power that each port could inject or absorb beside its reactive power [W]."""
+        room: FloatArray = np.sqrt(np.maximum(self._limit_va() ** 2 - self.inject_va.imag**2, 0.0))
+        return np.where(self.enabled[self._link.owner], room, 0.0)
+
+    # what a controller can write
+
+    def apply(self, m: int, w: Sequence[float], var: Sequence[float], sequence: int) -> None:
+        """Stage and commit setpoints of all ports [W], [var]; the outcome stands in `command_status` and `sequence_ack`.
+
+        Enable the MIM and feed its watchdog first.
+        """
+        if self.online[m] and sequence % SEQUENCE_MODULO != self.sequence_ack[m]:
+            values = np.asarray(w, dtype=np.float64) + 1j * np.asarray(var, dtype=np.float64)
+            self._soon(m, lambda: self._take(m, values, sequence % SEQUENCE_MODULO))
+
+    def heartbeat(self, m: int, counter: int) -> None:
+        """A changed counter starts the validity anew."""
+        if self.online[m] and counter != self._heartbeat[m]:
+            self._heartbeat[m] = counter
+            self._deadline_s[m] = self.now_s + self._validity_s[m]
+            self._react_s[m] = self._deadline_s[m] + self._stagger_s[m]
+
+    def enable(self, m: int, on: bool) -> None:
+        """Switch on at zero power, or walk to zero and open the contactor; switching off forgets the setpoints."""
+        if not self.online[m] or on == self.enabled[m]:
+            return
+        self._switch(m, on)
+
+    def set_watchdog(self, m: int, seconds: float, action: ExpiryAction | None = None) -> None:
+        """How long a heartbeat is good for, and what follows. A running countdown is only ever shortened.
+
+        Raises:
+            ValueError: the time is not positive: a watchdog cannot be switched off.
+        """
+        if not (seconds > 0 and math.isfinite(seconds)):
+            raise ValueError(f"a watchdog needs a time above zero, not {seconds} s")
+        if not self.online[m]:
+            return
+        self._validity_s[m] = seconds
+        if action is not None:
+            self._action[m] = action
+        if self._deadline_s[m] > self.now_s + seconds:
+            self._deadline_s[m] = self.now_s + seconds
+            self._react_s[m] = self._deadline_s[m] + self._stagger_s[m]
+
+    def set_fallback(self, m: int, w: Sequence[float], var: Sequence[float]) -> None:
+        """Where the expiry action `revert` goes: one value per port [W], [var]."""
+        if self.online[m]:
+            values = np.asarray(w, dtype=np.float64) + 1j * np.asarray(var, dtype=np.float64)
+            self._fallback[self.layout.ports_of_mim[m]] = values
+
+    # time
+
+    def advance_to(self, t_s: float) -> None:
+        """Let time pass until `t_s`; expiries, delayed commands and faults happen at their own instants."""
+        if t_s < self.now_s:
+            raise ValueError(f"time cannot go back from {self.now_s} to {t_s}")
+        while (due := self._next_event_s()) <= t_s:
+            self._pass(due)
+            self._fire()
+        self._pass(t_s)
+
+    def at(self, t_s: float, action: Callable[[], None]) -> None:
+        """Have something happen to the fleet at an instant; at once if it has passed."""
+        heapq.heappush(self._events, (t_s, next(self._order), action))
+        if t_s <= self.now_s:
+            self._fire()
+
+    def _next_event_s(self) -> float:
+        first = self._events[0][0] if self._events else math.inf
+        return min(first, float(self._react_s.min(initial=math.inf)))
+
+    def _fire(self) -> None:
+        while self._events and self._events[0][0] <= self.now_s:
+            heapq.heappop(self._events)[2]()
+        for m in np.flatnonzero(self._react_s <= self.now_s):
+            self._expire(int(m))
+
+    def _pass(self, t_s: float) -> None:
+        dt, before = t_s - self.now_s, self.discharge_w
+        self.now_s = max(self.now_s, t_s)
+        if dt <= 0 or not self._live.any():
+            return
+        self._response.advance(dt)
+        self._disconnect_silent()
+        self._unsettled = True
+        self._battery.draw((before + self.discharge_w) / 2, dt)
+        rise = _FULL_LOAD_RISE_K * self._loss_w / self._full_loss_w
+        gap = self._ambient_degc + rise - self.temperature_degc
+        self.temperature_degc = self.temperature_degc + gap * -math.expm1(-dt / _THERMAL_TIME_CONSTANT_S)
+
+    # the firmware's own doing
+
+    def _soon(self, m: int, action: Callable[[], None]) -> None:
+        if self.latency_s[m] > 0:
+            self.at(self.now_s + float(self.latency_s[m]), action)
+        else:
+            action()
+
+    def _take(self, m: int, values: ComplexArray, sequence: int) -> None:
+        ports = self.layout.ports_of_mim[m]
+        if not self.enabled[m] or self._react_s[m] == math.inf or len(values) != ports.stop - ports.start:
+            self.command_status[m] = CommandStatus.REJECTED
+            return
+        if not np.isfinite(values).all():
+            self.command_status[m] = CommandStatus.REJECTED
+            return
+        if self.ignores_setpoints[m]:
+            if self.acknowledges_ignored[m]:
+                self.sequence_ack[m], self.command_status[m] = sequence, CommandStatus.OK
+            return
+        inside = self._clip(values, self._limit_va()[ports])
+        clipped = not np.allclose(inside, values, rtol=1e-9, atol=1e-9)
+        self.sequence_ack[m] = sequence
+        self.command_status[m] = CommandStatus.CLIPPED if clipped else CommandStatus.OK
+        self.alarms[m] &= ~(Alarm.WATCHDOG_EXPIRED | Alarm.REBOOTED)
+        self._setpoint[ports] = inside
+        self._response.aim(ports, inside, m)
+
+    @staticmethod
+    def _clip(values: ComplexArray, limit_va: FloatArray) -> ComplexArray:
+        """Shorten along the ray: the power factor that was asked for stays."""
+        size = np.abs(values)
+        return values * np.where(size > limit_va, limit_va / np.maximum(size, 1e-12), 1.0)
+
+    def _limit_va(self) -> FloatArray:
+        return self._rating_va * self.derating[self._link.owner]
+
+    def _expire(self, m: int) -> None:
+        self._react_s[m] = math.inf
+        if not self.enabled[m]:
+            return
+        ports, action = self.layout.ports_of_mim[m], self._action[m]
+        self.command_status[m] = CommandStatus.REVERTED
+        self.alarms[m] |= Alarm.WATCHDOG_EXPIRED
+        if action is ExpiryAction.HOLD:
+            return
+        if action is ExpiryAction.DISCONNECT:
+            self._switch(m, on=False)
+            return
+        target = self._fallback[ports] if action is ExpiryAction.REVERT else np.zeros(ports.stop - ports.start)
+        self._setpoint[ports] = self._clip(target.astype(np.complex128), self._limit_va()[ports])
+        self._response.retreat(ports, self._setpoint[ports], m, RETREAT_S)
+
+    def _switch(self, m: int, on: bool) -> None:
+        ports = self.layout.ports_of_mim[m]
+        self.enabled[m] = on
+        self._setpoint[ports] = 0.0
+        if on:
+            self._live[m] = True
+            self._response.aim(ports, self._setpoint[ports], m)
+        else:
+            self._react_s[m] = math.inf
+            self._response.retreat(ports, self._setpoint[ports], m, RETREAT_S)
+        self._unsettled = True
+
+    def _disconnect_silent(self) -> None:
+        """Open the contactors of MIMs that are switched off and have come down to nothing."""
+        for m in np.flatnonzero(self._live & ~self.enabled):
+            ports = self.layout.ports_of_mim[m]
+            if (np.abs(self._response.output[ports]) < _SILENT * self._rating_va[ports]).all():
+                self._open(int(m))
+
+    def _open(self, m: int) -> None:
+        self._live[m] = False
+        self._response.drop(self.layout.ports_of_mim[m])
+
+    def _settle(self) -> None:
+        """Bring the DC links into balance, if anything has moved since they last were."""
+        if self._unsettled and len(self._loss_w):
+            give, take = self._battery.can_give_w(), self._battery.can_take_w()
+            wanted = self._clip(self._response.output, self._limit_va())
+            self._power, self._loss_w = self._link.settle(wanted, self._limit_va(), -take, give, self._live)
+        self._unsettled = False
+
+    # what faults do
+
+    def derate(self, m: int, factor: float) -> None:
+        """Cut the ratings of a MIM to a share of themselves, at once and for the setpoint in force."""
+        self.derating[m] = factor
+        self.alarms[m] = self.alarms[m] | Alarm.DERATED if factor < 1 else self.alarms[m] & ~Alarm.DERATED
+        ports = self.layout.ports_of_mim[m]
+        self._setpoint[ports] = self._clip(self._setpoint[ports], self._limit_va()[ports])
+        self._response.aim(ports, self._setpoint[ports], m)
+        self._unsettled = True
+
+    def reboot(self, m: int) -> None:
+        """Power was lost: output drops, sequence, setpoints, heartbeat and enable are forgotten."""
+        self._open(m)
+        self.enabled[m] = False
+        self._setpoint[self.layout.ports_of_mim[m]] = 0.0
+        self.sequence_ack[m] = self.command_status[m] = self._heartbeat[m] = 0
+        self._deadline_s[m], self._react_s[m] = -math.inf, math.inf
+        self._validity_s[m], self._action[m] = self.layout.mims[m].validity_s, self.layout.mims[m].expiry_action
+        self.alarms[m] = Alarm.REBOOTED
+        self._unsettled = True

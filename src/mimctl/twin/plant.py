@@ -1,0 +1,135 @@
+"""The site's physics: loads, MIMs and the network between them, in virtual time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mimctl.grid.network import FlowResult, PowerNetwork
+from mimctl.model.layout import ComplexArray, FloatArray, SiteLayout
+from mimctl.twin.firmware import MimFleet
+from mimctl.twin.harmonics import HarmonicFlow, Harmonics
+from mimctl.twin.loads import LoadSet
+from mimctl.twin.terminals import port_terminals
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PlantState:
+    """Everything true at one instant. N nodes, K ports, M MIMs, L loads; phasors are rms, angles referred to L1 of the head.
+
+    Args:
+        t_s: the instant.
+        flow: voltages, currents and net imports of the nodes.
+        load_va: (L,) power of each load.
+        node_load_va: (N, 3) own load of each node at its phase terminals, line-to-line loads by nominal shares.
+        port_va: (K,) what the ports deliver, injection positive.
+        port_voltage_v: (K,) rms voltage across each port.
+        mim_loss_w: (M,) conversion losses.
+    """
+
+    t_s: float
+    flow: FlowResult
+    load_va: ComplexArray
+    node_load_va: ComplexArray
+    port_va: ComplexArray
+    port_voltage_v: FloatArray
+    mim_loss_w: FloatArray
+
+    @property
+    def voltage_v(self) -> ComplexArray:
+        """(N, 3) phasors, phase to neutral [V]"""
+        return self.flow.voltage_v
+
+    @property
+    def current_a(self) -> ComplexArray:
+        """(N, 3) phasors of what enters each node from its parent [A]"""
+        return self.flow.current_a
+
+    @property
+    def flow_va(self) -> ComplexArray:
+        """(N, 3) net import, load positive [VA]"""
+        return self.flow.flow_va
+
+    @property
+    def loss_w(self) -> float:
+        """Lost in cables and transformers [W]."""
+        return float(self.flow.loss_w)
+
+
+class Plant:
+    """Loads and MIMs advance in time; the network is solved when somebody looks.
+
+    Args:
+        fleet: the MIMs; None = the same site without them.
+    """
+
+    def __init__(self, layout: SiteLayout, loads: LoadSet, *, fleet: MimFleet | None, network: PowerNetwork | None = None) -> None:
+        self.layout, self.loads, self.fleet = layout, loads, fleet
+        self._network = network or PowerNetwork(layout)
+        self._ports = port_terminals(layout)
+        self._harmonics = Harmonics(layout, loads)
+        self._nothing = np.zeros(len(layout.ports), dtype=np.complex128)
+        self._t_s = 0.0
+        self._state: PlantState | None = None
+        self._power: ComplexArray | None = None
+        self._distortion: tuple[PlantState, HarmonicFlow] | None = None
+
+    @property
+    def t_s(self) -> float:
+        return self._t_s
+
+    def advance_to(self, t_s: float) -> None:
+        """Let time pass; no power flow is made."""
+        if t_s < self._t_s:
+            raise ValueError(f"time cannot go back from {self._t_s} to {t_s}")
+        self._t_s = t_s
+        if self.fleet is not None:
+            self.fleet.advance_to(t_s)
+
+    def solve(self) -> PlantState:
+        """The state of this instant; worked out once.
+
+        Raises:
+            PowerFlowFailed: the loads are more than the network can carry.
+        """
+        power = self._injection()
+        if self._state is None or self._state.t_s != self._t_s or self._power is not power:
+            self._state, self._power = self._solve(power), power
+        return self._state
+
+    def harmonics(self) -> HarmonicFlow:
+        """Harmonic currents and voltages of this instant; worked out once, and only when asked for."""
+        state = self.solve()
+        if self._distortion is None or self._distortion[0] is not state:
+            self._distortion = (state, self._harmonics.solve(state.load_va, state.voltage_v, state.current_a))
+        return self._distortion[1]
+
+    @property
+    def neutral_a(self) -> FloatArray:
+        """(N,) rms neutral current of this instant, triplen harmonics included [A]"""
+        return self.harmonics().neutral_a
+
+    def _injection(self) -> ComplexArray:
+        return self._nothing if self.fleet is None else self.fleet.inject_va
+
+    def _solve(self, injection: ComplexArray) -> PlantState:
+        load = self.loads.at(self._t_s)
+        at_loads, at_ports = self.loads.terminals, self._ports
+        phase = at_loads.phase_power(load) - at_ports.phase_power(injection)
+        flow = self._network.solve(phase, _difference(at_loads.pair_power(load), at_ports.pair_power(injection)))
+        return PlantState(
+            t_s=self._t_s,
+            flow=flow,
+            load_va=load,
+            node_load_va=at_loads.nominal_power(load),
+            port_va=injection,
+            port_voltage_v=at_ports.voltage(flow.voltage_v),
+            mim_loss_w=np.zeros(len(self.layout.mims)) if self.fleet is None else self.fleet.mim_loss_w,
+        )
+
+
+def _difference(load: ComplexArray | None, injection: ComplexArray | None) -> ComplexArray | None:
+    if injection is None:
+        return load
+    return -injection if load is None else load - injection
