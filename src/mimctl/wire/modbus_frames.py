@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import socket
 import ssl
 import struct
@@ -319,6 +320,8 @@ def reason_of(error: BaseException) -> str:
         return f"TLS: {getattr(error, 'verify_message', '') or error.reason or error}"
     if isinstance(error, TimeoutError):
         return "no answer to the connection request"
+    if isinstance(error, OSError) and error.errno and error.errno > 0:
+        return os.strerror(error.errno).lower()
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return str(error) or type(error).__name__
