@@ -53,7 +53,7 @@ def test_power_at_the_terminals(row):
 def test_net_import(row):
     load = complex(*numbers(row[1:3])) * np.array(Connection(row[0]).phase_shares())
     injection = complex(*numbers(row[4:6]))
-    mim = Mim("m", DeviceAddress("link"), (PortSpec("rack", Connection(row[3]), 5000.0),))
+    mim = Mim("m", DeviceAddress("link", 1), (PortSpec("rack", Connection(row[3]), 5000.0),))
     layout = SiteLayout(site([Node("rack", NodeKind.RACK, None, 32.0, 230.0)], [mim]))
     flow = TreeOperators(layout).flow(load[None, :], np.array([injection]))
     assert np.allclose(flow[0], per_phase_va(row[6:]), atol=ROUNDING_W)
