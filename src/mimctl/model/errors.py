@@ -65,6 +65,10 @@ class PowerFlowFailed(MimctlError):
     """The network equations have no solution at these loads, or the site is no network at all."""
 
 
+class Unencodable(LinkError):
+    """A value that the device's register cannot hold or its map does not allow. Found before anything was sent."""
+
+
 class Unreachable(MimctlError):
     """Something that the command needs is not there: a running service, a socket, a file server. Exit code 3."""
 

@@ -1,0 +1,121 @@
+"""What a device is and where its registers stand: asked on the first read and again when an answer does not fit."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from mimctl.model.errors import BadReply, DeviceRefusal
+from mimctl.model.profile import DeviceClass, DeviceProfile, PointSpec, RegisterMap
+from mimctl.wire.registers import CompiledMap, text_of
+from mimctl.wire.sunspec import BASES, walk
+from mimctl.wire.sunspec_map import device_of, register_map_of
+from mimctl.wire.transport import Transport
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Discovered:
+    """One device as it is now.
+
+    Args:
+        identity: manufacturer, model, version, serial as the device tells them.
+        nameplate: values that do not change, read once.
+        warnings: (code, text) for people.
+    """
+
+    compiled: CompiledMap
+    identity: tuple[tuple[str, str], ...]
+    nameplate: tuple[tuple[str, float], ...]
+    warnings: tuple[tuple[str, str], ...]
+
+
+class MapSource(Protocol):
+    """Where a register map comes from."""
+
+    async def discover(self, transport: Transport, unit: int, device: str) -> tuple[RegisterMap, tuple[tuple[str, str], ...]]:
+        """The map, and warnings."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SunSpecSource:
+    """The device's own model chain.
+
+    Args:
+        wanted: which kind of device to take from a chain that holds several.
+        base: first register of the chain; None = search.
+    """
+
+    wanted: DeviceClass
+    base: int | None = None
+    max_registers: int = 125
+
+    async def discover(self, transport: Transport, unit: int, device: str) -> tuple[RegisterMap, tuple[tuple[str, str], ...]]:
+        bases: Sequence[int] = BASES if self.base is None else (self.base,)
+        chain = await walk(transport, unit, bases, max_registers=self.max_registers)
+        models = device_of(chain, self.wanted)
+        if models is None:
+            there = ", ".join(str(m.id) for m in chain.models)
+            raise BadReply(device, f"unit {unit} is no {self.wanted}: its SunSpec models are {there}")
+        found = register_map_of(models, device)
+        warnings = list(chain.warnings)
+        if len(chain.devices) > 1:
+            text = f"the chain holds {len(chain.devices)} devices; the first {self.wanted} in it is taken"
+            warnings.append(("sunspec.several_devices", text))
+        return found, tuple(warnings)
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileSource:
+    """A profile file: the map is known before the device answers."""
+
+    profile: DeviceProfile
+
+    async def discover(self, transport: Transport, unit: int, device: str) -> tuple[RegisterMap, tuple[tuple[str, str], ...]]:
+        return self.profile.register_map, ()
+
+
+async def discover(transport: Transport, unit: int, device: str, source: MapSource, max_registers: int) -> Discovered:
+    """Ask the device what it is.
+
+    Raises:
+        LinkError: it does not answer, or is not what it should be.
+    """
+    register_map, warnings = await source.discover(transport, unit, device)
+    compiled = CompiledMap(register_map, max_registers)
+    if not compiled.keys:
+        raise BadReply(device, f"unit {unit} has no point that mimctl knows")
+    identity = await _identity(transport, unit, register_map.identity)
+    return Discovered(compiled, identity, await _nameplate(transport, unit, register_map, max_registers), warnings)
+
+
+async def _identity(transport: Transport, unit: int, points: tuple[tuple[str, PointSpec], ...]) -> tuple[tuple[str, str], ...]:
+    """Texts for people: a device that refuses one is none the worse for it."""
+    found: list[tuple[str, str]] = []
+    for name, point in points:
+        try:
+            data = await transport.read(unit, point.address, point.registers, function=point.function)
+        except DeviceRefusal:
+            continue
+        text = text_of(point, data)
+        if text is not None:
+            found.append((name, text))
+    return tuple(found)
+
+
+async def _nameplate(
+    transport: Transport, unit: int, register_map: RegisterMap, max_registers: int
+) -> tuple[tuple[str, float], ...]:
+    static = CompiledMap(register_map, max_registers, static=True)
+    if not static.keys:
+        return ()
+    blocks: list[bytes | None] = []
+    for read in static.reads:
+        try:
+            blocks.append(await transport.read(unit, read.address, read.count, function=read.function))
+        except DeviceRefusal:
+            blocks.append(None)
+    values = static.decode(blocks)
+    return tuple((key, float(value)) for key, value in zip(static.keys, values, strict=True) if not math.isnan(value))

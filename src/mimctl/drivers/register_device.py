@@ -1,0 +1,120 @@
+"""A meter, or anything else with registers: discovery, one set of reads, one sample. Any register map, no vendor code."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import structlog
+
+from mimctl.drivers.discovery import Discovered, MapSource, discover
+from mimctl.model.clock import Clock
+from mimctl.model.errors import BadReply, DeviceRefusal
+from mimctl.model.layout import FloatArray
+from mimctl.model.reason import Reason
+from mimctl.model.sample import Quality, Sample
+from mimctl.wire.registers import CompiledMap
+from mimctl.wire.transport import Transport
+
+#: exceptions that say “not these registers”, rather than “not now”: 2 illegal address, 3 illegal value, 4 device failure
+_NOT_THESE = (2, 3, 4)
+#: a device whose map moves is asked again, but not in every cycle
+RESCAN_EVERY_S = 10.0
+
+
+class RegisterDevice:
+    """One device on a link. Implements `model.protocols.Driver`.
+
+    Args:
+        device: its id in the site file.
+        unit: Modbus unit id.
+        source: where its register map comes from.
+        max_registers: most registers that the link gives in one read.
+    """
+
+    def __init__(
+        self, device: str, transport: Transport, unit: int, *, source: MapSource, clock: Clock, max_registers: int = 125
+    ) -> None:
+        self._device = device
+        self._transport = transport
+        self._unit = unit
+        self._source = source
+        self._clock = clock
+        self._max_registers = max_registers
+        self._found: Discovered | None = None
+        self._next_scan_s = -np.inf
+        self._log = structlog.get_logger().bind(device=device, link=transport.link)
+
+    @property
+    def device(self) -> str:
+        return self._device
+
+    @property
+    def discovered(self) -> Discovered | None:
+        """What the device is; None until it has answered once."""
+        return self._found
+
+    async def read(self) -> Sample:
+        found = await self._ready()
+        started_s = self._clock.monotonic_s()
+        blocks = await self._read_blocks(found)
+        ended_s = self._clock.monotonic_s()
+        moved = found.compiled.mismatch(blocks)
+        if moved is not None:
+            self._found = None
+            raise BadReply(self._device, moved)
+        values = found.compiled.decode(blocks)
+        return self._sample(found.compiled, values, blocks, (started_s + ended_s) / 2)
+
+    async def _ready(self) -> Discovered:
+        """The device's map, asked for where there is none."""
+        if self._found is not None:
+            return self._found
+        now_s = self._clock.monotonic_s()
+        if now_s < self._next_scan_s:
+            raise BadReply(self._device, f"its register map changed; it is asked again in {self._next_scan_s - now_s:.0f} s")
+        found = await discover(self._transport, self._unit, self._device, self._source, self._max_registers)
+        self._next_scan_s = self._clock.monotonic_s() + RESCAN_EVERY_S
+        for code, text in found.warnings:
+            self._log.warning(code, text=text)
+        self._log.info("device.found", **dict(found.identity), points=len(found.compiled.keys))
+        self._found = found
+        return found
+
+    async def _read_blocks(self, found: Discovered) -> list[bytes | None]:
+        """One reply per read; None where the device refuses those registers but answers others."""
+        blocks: list[bytes | None] = []
+        refusal: DeviceRefusal | None = None
+        for read in found.compiled.reads:
+            try:
+                blocks.append(await self._transport.read(self._unit, read.address, read.count, function=read.function))
+            except DeviceRefusal as error:
+                if error.code not in _NOT_THESE:
+                    raise
+                refusal = error
+                blocks.append(None)
+        if refusal is not None:
+            self._read_smaller(found)
+            if not any(blocks):
+                raise refusal
+        return blocks
+
+    def _read_smaller(self, found: Discovered) -> None:
+        """Next time read less at once: first no register that is not a point's own (the refused read may have run over a hole),
+        then nothing together that need not be (one model that refuses must not take its neighbour along)."""
+        for gap in (0, -1):
+            smaller = CompiledMap(found.compiled.register_map, self._max_registers, max_gap=gap)
+            if len(smaller.reads) > len(found.compiled.reads):
+                self._log.warning("device.reads_split", reads=len(smaller.reads))
+                self._found = replace(found, compiled=smaller)
+                return
+
+    def _sample(self, compiled: CompiledMap, values: FloatArray, blocks: list[bytes | None], taken_at_s: float) -> Sample:
+        quality, reason = Quality.GOOD, None
+        if np.isnan(values).all():
+            quality, reason = Quality.BAD, Reason("device.no_values", "the device answers, but gives no value")
+        elif None in blocks:
+            missing = sum(b is None for b in blocks)
+            quality = Quality.SUSPECT
+            reason = Reason("device.registers_refused", f"{missing} of {len(blocks)} reads were refused")
+        return Sample(self._device, taken_at_s, compiled.keys, values, quality, reason)

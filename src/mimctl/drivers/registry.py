@@ -1,0 +1,142 @@
+"""From a site to its drivers: one group per link, made by whoever registered for that kind of link."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from mimctl.drivers.discovery import MapSource, ProfileSource, SunSpecSource
+from mimctl.drivers.register_device import RegisterDevice
+from mimctl.drivers.register_mim import RegisterMim
+from mimctl.model.clock import Clock
+from mimctl.model.errors import UserError
+from mimctl.model.profile import DeviceClass, DeviceProfile
+from mimctl.model.protocols import Driver, DriverGroup
+from mimctl.model.site import SUNSPEC, DeviceAddress, Link, LinkType, Meter, Mim, Site
+from mimctl.wire.transport import Transport
+
+
+@dataclass(frozen=True, slots=True)
+class LinkDevices:
+    """A link of the site and what answers on it."""
+
+    link: Link
+    meters: tuple[Meter, ...]
+    mims: tuple[Mim, ...]
+
+
+#: makes the drivers of one link
+GroupFactory = Callable[[LinkDevices, Clock], DriverGroup]
+TransportFactory = Callable[[Link], Transport]
+
+
+class Registry:
+    """Which factory serves which kind of link. The service fills it with real links, a simulation with its plant."""
+
+    def __init__(self) -> None:
+        self._factories: dict[str, GroupFactory] = {}
+
+    def register(self, kind: str, factory: GroupFactory) -> None:
+        """`kind` as in the site file; a later registration replaces an earlier one."""
+        self._factories[kind] = factory
+
+    def build_groups(self, site: Site, clock: Clock) -> list[DriverGroup]:
+        """One group for every link that has a device, in the order of the site file.
+
+        Raises:
+            UserError: a link is of a kind that nobody registered for.
+        """
+        return [self._factory(devices.link)(devices, clock) for devices in devices_by_link(site)]
+
+    def _factory(self, link: Link) -> GroupFactory:
+        factory = self._factories.get(link.type)
+        if factory is None:
+            known = ", ".join(sorted(self._factories)) or "none"
+            raise UserError(f"link '{link.id}' is of type '{link.type}', which no driver serves (there are: {known})")
+        return factory
+
+
+def devices_by_link(site: Site) -> list[LinkDevices]:
+    found = [
+        LinkDevices(
+            link,
+            tuple(m for m in site.meters if m.address.link == link.id),
+            tuple(m for m in site.mims if m.address.link == link.id),
+        )
+        for link in site.links
+    ]
+    return [d for d in found if d.meters or d.mims]
+
+
+def register_map_registry(make_transport: TransportFactory, profiles: Mapping[str, DeviceProfile]) -> Registry:
+    """A registry that serves every link whose devices have registers.
+
+    Args:
+        profiles: every profile that the site names, by id.
+    """
+
+    def factory(devices: LinkDevices, clock: Clock) -> DriverGroup:
+        return register_group(devices, make_transport(devices.link), profiles, clock)
+
+    registry = Registry()
+    for kind in (LinkType.MODBUS_TCP, LinkType.MODBUS_TLS):
+        registry.register(kind, factory)
+    return registry
+
+
+def build_groups(
+    site: Site, make_transport: TransportFactory, profiles: Mapping[str, DeviceProfile], clock: Clock
+) -> list[DriverGroup]:
+    """The drivers of a site over real links."""
+    return register_map_registry(make_transport, profiles).build_groups(site, clock)
+
+
+@dataclass(frozen=True, eq=False)
+class RegisterGroup:
+    """The devices behind one transport. Implements `model.protocols.DriverGroup`."""
+
+    transport: Transport
+    drivers: Mapping[str, Driver] = field(default_factory=dict)
+
+    @property
+    def link(self) -> str:
+        return self.transport.link
+
+    async def open(self) -> None:
+        await self.transport.open()
+
+    async def close(self) -> None:
+        await self.transport.close()
+
+
+def register_group(
+    devices: LinkDevices, transport: Transport, profiles: Mapping[str, DeviceProfile], clock: Clock
+) -> RegisterGroup:
+    most = devices.link.max_registers
+    drivers: list[Driver] = []
+    for meter in devices.meters:
+        source = source_of(meter.address, DeviceClass.METER, profiles, most)
+        drivers.append(RegisterDevice(meter.id, transport, meter.address.unit, source=source, clock=clock, max_registers=most))
+    for mim in devices.mims:
+        source = source_of(mim.address, DeviceClass.MIM, profiles, most)
+        drivers.append(RegisterMim(mim, transport, source=source, clock=clock, max_registers=most))
+    return RegisterGroup(transport, {d.device: d for d in drivers})
+
+
+def source_of(address: DeviceAddress, wanted: DeviceClass, profiles: Mapping[str, DeviceProfile], max_registers: int) -> MapSource:
+    """Where the register map of a device comes from: its own chain, or the profile that the site names.
+
+    Raises:
+        UserError: the profile is not among those that were loaded.
+    """
+    if address.profile == SUNSPEC:
+        return SunSpecSource(wanted, address.base, max_registers)
+    profile = profiles.get(address.profile)
+    if profile is None:
+        raise UserError(f"profile '{address.profile}' was not loaded{_known(profiles)}")
+    return ProfileSource(profile)
+
+
+def _known(profiles: Iterable[str]) -> str:
+    names = ", ".join(sorted(profiles))
+    return f" (there are: {names})" if names else ""

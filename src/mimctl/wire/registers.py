@@ -1,0 +1,275 @@
+"""The codec: a register map compiled once into one struct, index tables and vectors, then used for every reply.
+
+Nothing here knows where a register map came from; there is no other decoder.
+"""
+
+from __future__ import annotations
+
+import operator
+import struct
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from mimctl.model.layout import BoolArray, FloatArray, frozen
+from mimctl.model.profile import ByteOrder, Guard, PointSpec, PointType, ReadBlock, RegisterMap, WordOrder
+from mimctl.wire.reads import guard_of, plan_reads
+
+#: a scale factor outside ±10 is garbage, and 0x8000 means that the device has none: the point then has no value
+MAX_EXPONENT = 10
+
+_CODES = {
+    PointType.INT16: "h",
+    PointType.INT32: "i",
+    PointType.INT64: "q",
+    PointType.UINT16: "H",
+    PointType.UINT32: "I",
+    PointType.UINT64: "Q",
+    PointType.ENUM16: "H",
+    PointType.ENUM32: "I",
+    PointType.BITFIELD16: "H",
+    PointType.BITFIELD32: "I",
+    PointType.BITFIELD64: "Q",
+    PointType.FLOAT32: "f",
+    PointType.FLOAT64: "d",
+}
+_MAX_CACHED_SCALES = 64
+
+
+class CompiledMap:
+    """Decodes the replies of one device.
+
+    Integers wider than 53 bits are rounded to the nearest float; a 64-bit value within that distance of its sentinel counts as
+    the sentinel.
+
+    Args:
+        register_map: its text points are left out (see `text_of`).
+        max_registers: most registers in one read, beside the map's own limit.
+        max_gap: registers without a point that one read may run over; None = what the map says.
+        static: compile the points that are read once instead of those that are polled.
+    """
+
+    def __init__(
+        self, register_map: RegisterMap, max_registers: int = 125, max_gap: int | None = None, *, static: bool = False
+    ) -> None:
+        points = tuple(p for p in register_map.points if not p.type.is_text and p.static == static)
+        differences = register_map.differences if not static else ()
+        helpers = {k for d in differences for k in (d.plus, d.minus)}
+        direct = [p for p in points if p.key not in helpers]
+        self._points = (*direct, *(p for p in points if p.key in helpers))
+        self._direct = len(direct)
+        at = {p.key: i for i, p in enumerate(self._points)}
+        self._plus = np.array([at[d.plus] for d in differences], dtype=np.int64)
+        self._minus = np.array([at[d.minus] for d in differences], dtype=np.int64)
+        self.register_map = register_map
+        #: keys of the decoded values; the same object for the life of the map
+        self.keys: tuple[str, ...] = (*(p.key for p in direct), *(d.key for d in differences))
+        gap = register_map.max_gap if max_gap is None else max_gap
+        #: what to read for `decode`, in this order
+        self.reads: tuple[ReadBlock, ...] = plan_reads(register_map, self._points, max_registers, gap)
+        self._sizes = [2 * r.count for r in self.reads]
+        self._place = _Places(self.reads)
+        self._compile_fields()
+        self._compile_vectors()
+        self._guards = [self._guard_check(g) for g in register_map.guards if self._guard_is_read(g)]
+
+    def decode(self, blocks: Sequence[bytes | None]) -> FloatArray:
+        """Values of one set of replies.
+
+        Args:
+            blocks: register bytes of each of `reads`; None where the device refused that one.
+
+        Returns:
+            (len(keys),) read-only, in the units and signs of the model; NaN where the device gave no value.
+
+        Raises:
+            ValueError: a block is not as long as was asked for.
+        """
+        raw = self._unpack(self._joined(blocks))
+        values = np.array(self._pick(raw), dtype=np.float64) if len(self._points) else np.empty(0)
+        for sentinel in self._sentinels:
+            values[values == sentinel] = np.nan
+        if self._has_floats:
+            values[np.isinf(values)] = np.nan
+        multiplier, divisor = self._scales(self._pick_exponents(raw))
+        values *= multiplier
+        if divisor is not None:
+            values /= divisor
+        for index, block in enumerate(blocks):
+            if block is None:
+                values[self._needs[index]] = np.nan
+        if len(self._plus):
+            values = np.concatenate([values[: self._direct], values[self._plus] - values[self._minus]])
+        return frozen(values)
+
+    def mismatch(self, blocks: Sequence[bytes | None]) -> str | None:
+        """What is wrong with the identifying registers that came with the values; None if nothing is."""
+        for unpack, index, at, guard in self._guards:
+            data = blocks[index]
+            if data is not None and (found := unpack(data, at)) != guard.values:
+                return f"registers {guard.address}… hold {found}, the map was made for {guard.values}"
+        return None
+
+    def _joined(self, blocks: Sequence[bytes | None]) -> bytes:
+        if len(blocks) != len(self.reads):
+            raise ValueError(f"{len(blocks)} replies to {len(self.reads)} reads")
+        whole = [bytes(size) if b is None else b for size, b in zip(self._sizes, blocks, strict=True)]
+        if [len(data) for data in whole] != self._sizes:
+            raise ValueError(f"replies of {[len(d) for d in whole]} bytes where {self._sizes} were asked for")
+        return whole[0] if len(whole) == 1 else b"".join(whole)
+
+    def _compile_fields(self) -> None:
+        """One struct over all replies; where registers are swapped or shared, bytes are gathered into its order first."""
+        exponents = sorted({(p.function, p.scale_address) for p in self._points if p.scale_address is not None})
+        fields: list[_Field] = [(self._place.byte(p.address, p.function), _CODES[p.type], p) for p in self._points]
+        fields += [(self._place.byte(address, function), "h", None) for function, address in exponents]
+        order = sorted(range(len(fields)), key=lambda i: fields[i][0])
+        position = {i: n for n, i in enumerate(order)}
+        ordered = [fields[i] for i in order]
+        if _is_plain(ordered):
+            self._unpack = _padded(ordered, self._place.size)
+        else:
+            self._unpack = _gathered(ordered)
+        count = len(self._points)
+        self._pick = _picker([position[i] for i in range(count)])
+        self._pick_exponents = _picker([position[i] for i in range(count, len(fields))])
+        self._exponent_of = np.array(
+            [exponents.index((p.function, p.scale_address)) if p.scale_address is not None else -1 for p in self._points],
+            dtype=np.int64,
+        )
+
+    def _compile_vectors(self) -> None:
+        points = self._points
+        self._has_floats = any(p.type.is_float for p in points)
+        depth = max((len(p.sentinels) for p in points), default=0)
+        self._sentinels = [
+            np.array([float(p.sentinels[n]) if n < len(p.sentinels) else np.nan for p in points]) for n in range(depth)
+        ]
+        self._factor = np.array([p.scale * p.sign for p in points], dtype=np.float64)
+        self._scale_cache: dict[tuple[int, ...], tuple[FloatArray, FloatArray | None]] = {}
+        self._needs: list[BoolArray] = [np.array([self._uses(p, read) for p in points], dtype=np.bool_) for read in self.reads]
+
+    def _scales(self, exponents: tuple[int, ...]) -> tuple[FloatArray, FloatArray | None]:
+        """Factors and divisors of every point. Tenths are divided by ten: multiplying by 0.1 is not exact."""
+        cached = self._scale_cache.get(exponents)
+        if cached is not None:
+            return cached
+        up = [10.0 ** max(e, 0) if abs(e) <= MAX_EXPONENT else np.nan for e in exponents]
+        down = [10.0 ** max(-e, 0) if abs(e) <= MAX_EXPONENT else 1.0 for e in exponents]
+        multiplier = self._factor * np.array([*up, 1.0])[self._exponent_of]
+        divisor = np.array([*down, 1.0])[self._exponent_of]
+        if len(self._scale_cache) >= _MAX_CACHED_SCALES:
+            self._scale_cache.clear()
+        made = multiplier, None if (divisor == 1.0).all() else divisor
+        self._scale_cache[exponents] = made
+        return made
+
+    def _uses(self, point: PointSpec, read: ReadBlock) -> bool:
+        """Whether a point has no value without this read."""
+        addresses = [point.address] if point.scale_address is None else [point.address, point.scale_address]
+        return any(self.reads[self._place.block(a, point.function)] is read for a in addresses)
+
+    def _guard_check(self, guard: Guard) -> tuple[Callable[[bytes, int], tuple[Any, ...]], int, int, Guard]:
+        """Unpacker, block and byte offset in the block of a guard's registers."""
+        index = self._place.block(guard.address, guard.function)
+        at = 2 * (guard.address - self.reads[index].address)
+        return struct.Struct(f">{len(guard.values)}H").unpack_from, index, at, guard
+
+    def _guard_is_read(self, guard: Guard) -> bool:
+        used = any(guard_of(p, (guard,)) for p in self._points)
+        return used and self._place.holds(guard.address, len(guard.values), guard.function)
+
+
+class _Places:
+    """Where each register stands in the joined replies."""
+
+    def __init__(self, reads: Sequence[ReadBlock]) -> None:
+        self._reads = reads
+        self._starts = np.cumsum([0, *(2 * r.count for r in reads)]).tolist()
+        self.size: int = self._starts[-1]
+
+    def holds(self, address: int, count: int, function: int) -> bool:
+        return any(r.function == function and r.address <= address and address + count <= r.end for r in self._reads)
+
+    def block(self, address: int, function: int) -> int:
+        for index, read in enumerate(self._reads):
+            if read.function == function and read.address <= address < read.end:
+                return index
+        raise ValueError(f"register {address} (function {function}) is in none of the reads")
+
+    def byte(self, address: int, function: int) -> int:
+        index = self.block(address, function)
+        return int(self._starts[index]) + 2 * (address - self._reads[index].address)
+
+
+_Field = tuple[int, str, PointSpec | None]
+_Unpack = Callable[[bytes], tuple[Any, ...]]
+
+
+def _is_plain(fields: Sequence[_Field]) -> bool:
+    """Whether a struct with pad bytes reads the replies as they are: nothing swapped, nothing read twice."""
+    end = 0
+    for at, code, point in fields:
+        swapped = point is not None and (point.word_order is WordOrder.LSW or point.byte_order is ByteOrder.LITTLE)
+        if at < end or swapped:
+            return False
+        end = at + struct.calcsize(">" + code)
+    return True
+
+
+def _padded(fields: Sequence[_Field], size: int) -> _Unpack:
+    text, end = ">", 0
+    for at, code, _ in fields:
+        text += f"{at - end}x{code}" if at > end else code
+        end = at + struct.calcsize(">" + code)
+    return struct.Struct(f"{text}{size - end}x" if size > end else text).unpack
+
+
+def _gathered(fields: Sequence[_Field]) -> _Unpack:
+    codes = struct.Struct(">" + "".join(code for _, code, _ in fields))
+    order: list[int] = []
+    for at, code, point in fields:
+        order += big_endian_order(at, struct.calcsize(">" + code), point)
+    index = np.array(order, dtype=np.int64)
+
+    def unpack(data: bytes) -> tuple[Any, ...]:
+        return codes.unpack(np.frombuffer(data, dtype=np.uint8)[index].tobytes())
+
+    return unpack
+
+
+def big_endian_order(at: int, size: int, point: PointSpec | None) -> list[int]:
+    """Byte positions of a value that starts at byte `at`, most significant byte first."""
+    words = [[w, w + 1] for w in range(at, at + size, 2)]
+    if point is not None and point.word_order is WordOrder.LSW:
+        words.reverse()
+    if point is not None and point.byte_order is ByteOrder.LITTLE:
+        words = [[b, a] for a, b in words]
+    return [b for word in words for b in word]
+
+
+def _picker(positions: Sequence[int]) -> Callable[[tuple[Any, ...]], tuple[Any, ...]]:
+    """Like `operator.itemgetter`, but always a tuple."""
+    if len(positions) > 1:
+        return operator.itemgetter(*positions)
+    return lambda raw: tuple(raw[p] for p in positions)
+
+
+def text_of(point: PointSpec, data: bytes) -> str | None:
+    """A text point, or any other shown as text; None where the device left it empty.
+
+    A text ends at its first NUL; bytes that are no UTF-8 are shown as Latin-1, so that a person can still read the rest.
+    """
+    if point.type is PointType.HEX:
+        return ":".join(f"{b:02X}" for b in data) if any(data) else None
+    if point.type is not PointType.STRING:
+        (raw,) = struct.unpack(">" + _CODES[point.type], bytes(data[i] for i in big_endian_order(0, len(data), point)))
+        return None if raw in point.sentinels else str(raw)
+    cut = bytes(data).partition(b"\0")[0].strip()
+    if not cut or set(cut) == {0xFF}:
+        return None
+    try:
+        return cut.decode("utf-8")
+    except UnicodeDecodeError:
+        return cut.decode("latin-1")

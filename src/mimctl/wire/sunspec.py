@@ -1,0 +1,168 @@
+"""Walk a device's SunSpec model chain. Own code, because real chains end wrongly, lie about lengths and hold unknown models.
+
+Reference: SunSpec Device Information Model Specification 1.1: chain of ID, L, points; bases 40000, 0, 50000.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+
+from mimctl.model.errors import BadReply, DeviceRefusal, LinkTimeout
+from mimctl.wire.sunspec_models import count_names, definition_of, prefix_registers
+from mimctl.wire.transport import Transport
+
+BASES = (40000, 0, 50000)
+MARK = b"SunS"
+END = 0xFFFF
+COMMON = 1
+_ILLEGAL_ADDRESS = 2
+_ADDRESSES = 65536
+#: more models than any device has: a device that answers the same to every address must not hold the walk for ever
+MAX_MODELS = 128
+
+
+@dataclass(frozen=True, slots=True)
+class ModelBlock:
+    """One model of a chain.
+
+    Args:
+        address: of its ID register.
+        length: L as the device says it: registers behind L.
+        counts: values of the points that say how often groups repeat.
+    """
+
+    id: int
+    address: int
+    length: int
+    counts: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def end(self) -> int:
+        return self.address + self.length + 2
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """What a walk found. `warnings` are for people: (code, text) pairs."""
+
+    base: int
+    models: tuple[ModelBlock, ...]
+    warnings: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def devices(self) -> tuple[tuple[ModelBlock, ...], ...]:
+        """The chain cut at each common model: a gateway lists its own models and then those of each device behind it."""
+        starts = [i for i, m in enumerate(self.models) if m.id == COMMON and i > 0]
+        cuts = [0, *starts, len(self.models)]
+        return tuple(self.models[a:b] for a, b in pairwise(cuts) if a < b)
+
+
+@dataclass(slots=True)
+class _Walk:
+    address: int
+    models: list[ModelBlock] = field(default_factory=list)
+    warnings: list[tuple[str, str]] = field(default_factory=list)
+
+    def warn(self, code: str, text: str) -> None:
+        self.warnings.append((code, text))
+
+
+async def walk(transport: Transport, unit: int, bases: Iterable[int] = BASES, *, max_registers: int = 125) -> Chain:
+    """Find the chain and list its models.
+
+    Raises:
+        BadReply: no chain at any base, though the device answers.
+        LinkError: the device does not answer.
+    """
+    base = await find_base(transport, unit, tuple(bases))
+    state = _Walk(base + 2)
+    while len(state.models) < MAX_MODELS:
+        header = await _header(transport, unit, state)
+        if header is None:
+            break
+        model_id, length = header
+        block = ModelBlock(model_id, state.address, length)
+        if block.end > _ADDRESSES:
+            state.warn("sunspec.length", f"model {model_id} at {state.address} claims {length} registers, past the last address")
+            break
+        state.models.append(await _with_counts(transport, unit, block, state, max_registers))
+        state.address = block.end
+    else:
+        state.warn("sunspec.endless", f"more than {MAX_MODELS} models: the chain has no end")
+    if not state.models:
+        raise BadReply(transport.link, f"unit {unit} has the SunSpec mark at {base}, but no model behind it")
+    return Chain(base, tuple(state.models), tuple(state.warnings))
+
+
+async def find_base(transport: Transport, unit: int, bases: tuple[int, ...]) -> int:
+    """The first of `bases` that holds the SunSpec mark.
+
+    Devices answer an address that they do not have with an exception, with other data, or not at all: each means “not here”.
+    """
+    silent: LinkTimeout | None = None
+    answered = False
+    for base in bases:
+        try:
+            found = await transport.read(unit, base, 2)
+        except DeviceRefusal as refusal:
+            if refusal.code > 4:
+                raise
+            answered = True
+        except LinkTimeout as timeout:
+            silent = timeout
+        else:
+            answered = True
+            if found == MARK:
+                return base
+    if silent is not None and not answered:
+        raise silent
+    places = ", ".join(str(b) for b in bases)
+    raise BadReply(transport.link, f"unit {unit} has no SunSpec mark at {places}")
+
+
+async def _header(transport: Transport, unit: int, state: _Walk) -> tuple[int, int] | None:
+    """ID and L of the next model; None where the chain ends, properly or not."""
+    if state.address + 2 > _ADDRESSES:
+        state.warn("sunspec.no_end", "the chain runs into the last address without an end model")
+        return None
+    try:
+        data = await transport.read(unit, state.address, 2)
+    except DeviceRefusal as refusal:
+        if refusal.code != _ILLEGAL_ADDRESS or not state.models:
+            raise
+        state.warn("sunspec.no_end", f"no end model: register {state.address} is refused")
+        return None
+    model_id, length = struct.unpack(">HH", data)
+    if model_id == END:
+        return None
+    if model_id == 0:
+        state.warn("sunspec.no_end", f"the chain ends with 0 instead of {END} at {state.address}")
+        return None
+    return model_id, length
+
+
+async def _with_counts(transport: Transport, unit: int, block: ModelBlock, state: _Walk, max_registers: int) -> ModelBlock:
+    """The same block with the values of its count points. A model that cannot be read does not stop the others."""
+    definition = definition_of(block.id)
+    if definition is None:
+        state.warn("sunspec.unknown_model", f"model {block.id} at {block.address} (L = {block.length}) is unknown and left alone")
+        return block
+    names = count_names(definition)
+    if not names:
+        return block
+    offsets: dict[str, int] = {}
+    at = 0
+    for point in definition["group"]["points"]:
+        offsets[point["name"]] = at
+        at += int(point["size"])
+    count = min(prefix_registers(definition), block.length + 2, max_registers)
+    try:
+        data = await transport.read(unit, block.address, count)
+    except DeviceRefusal as refusal:
+        state.warn("sunspec.unreadable_model", f"model {block.id} at {block.address}: {refusal.what}")
+        return block
+    found = [(n, struct.unpack_from(">H", data, 2 * offsets[n])[0]) for n in sorted(names) if 2 * offsets[n] + 2 <= len(data)]
+    return replace(block, counts=tuple((n, 0 if value == 0xFFFF else value) for n, value in found))
