@@ -31,6 +31,10 @@ class Document:
     problems: tuple[Problem, ...] = ()
     root: Place = field(default_factory=lambda: Place(1, 1, 1, 1))
 
+    def has(self, path: str) -> bool:
+        """Whether the file has this path."""
+        return _descend(self.root, path)[1]
+
     def locate(self, path: str, key: bool = False) -> tuple[int, int]:
         """Line and column of a document path such as `mims[2].ports[0].node`.
 

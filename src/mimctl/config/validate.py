@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from mimctl.config.annotations import models_at, spellings
 from mimctl.config.source import Document
 from mimctl.config.wording import Finding, Loc, did_you_mean, kind_of, one_of, worded
 from mimctl.model.problem import Problem, error
@@ -42,7 +43,7 @@ def problems_of(exc: ValidationError, data: Any, model: type[BaseModel]) -> list
     found: dict[str, Problem] = {}
     for detail in exc.errors(include_url=False):
         kind, ctx = detail["type"], detail.get("ctx", {})
-        loc = _loc_in_data(detail["loc"], data, kind, ctx)
+        loc = loc_in_data(detail["loc"], data, kind, model)
         problem = worded(Finding(model, kind, ctx, detail["msg"], loc, path_of(loc), _at(data, loc)))
         found.setdefault(problem.path, problem)
     return list(found.values())
@@ -62,21 +63,29 @@ def path_of(loc: Sequence[str | int]) -> str:
     return text
 
 
-def _loc_in_data(loc: Loc, data: Any, kind: str, ctx: dict[str, Any]) -> Loc:
-    """Pydantic's location without union tags and the names of validators: only steps that the data can take."""
+def loc_in_data(loc: Loc, data: Any, kind: str, model: type[BaseModel]) -> Loc:
+    """Pydantic's location without union tags and the names of validators, and with the spelling that the file has."""
     steps: list[str | int] = []
     here = data
-    for i, step in enumerate(loc):
-        last = i == len(loc) - 1
-        if last and "key" in ctx:
-            step = ctx["key"]  # noqa: PLW2901 - the spelling that the file has
+    for i, given in enumerate(loc):
+        step = given
+        if isinstance(here, dict) and isinstance(step, str) and step not in here:
+            step = _spelt_as(model, steps, step, here)
         in_mapping = isinstance(here, dict) and isinstance(step, str) and step in here
         if in_mapping or (isinstance(here, list) and isinstance(step, int) and step < len(here)):
             here = here[step]
             steps.append(step)
-        elif last and kind == "missing":
+        elif i == len(loc) - 1 and kind == "missing":
             steps.append(step)
     return tuple(steps)
+
+
+def _spelt_as(model: type[BaseModel], loc: Sequence[str | int], field: str, data: dict[str, Any]) -> str:
+    for owner in models_at(model, loc):
+        for key, filled in spellings(owner).items():
+            if filled == field and key in data:
+                return key
+    return field
 
 
 def _at(data: Any, loc: Sequence[str | int]) -> Any:

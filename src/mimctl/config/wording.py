@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from mimctl.config.annotations import Model, choices, known_keys, models_at
+from mimctl.config.units import Dimension
 from mimctl.model.problem import Problem, error
 
 Loc = tuple[str | int, ...]
@@ -98,8 +99,8 @@ def _missing(f: Finding) -> Problem:
     for owner in models_at(f.model, f.loc[:-1]):
         field = owner.model_fields.get(name)
         for meta in field.metadata if field is not None else ():
-            if hint := getattr(meta, "missing_hint", None):
-                return error("key.missing", f.path, str(hint(name)))
+            if isinstance(meta, Dimension):
+                return error("key.missing", f.path, meta.missing_hint(name))
         if field is not None and field.description:
             return error("key.missing", f.path, f"the key '{name}' is missing: {field.description.split('. ')[0].rstrip('.')}")
     return error("key.missing", f.path, f"the key '{name}' is missing")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from mimctl.model.site import Window
 
@@ -23,3 +23,12 @@ def active_at(window: Window, instant: datetime, timezone: str) -> bool:
     if now >= window.start:
         return local.weekday() in window.days
     return now < window.end and (local.weekday() - 1) % 7 in window.days
+
+
+def timezone_exists(name: str) -> bool:
+    """Whether `name` is in the time zone database of this machine."""
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return False
+    return True

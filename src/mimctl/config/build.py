@@ -1,0 +1,218 @@
+"""A checked site file to `model.site.Site`: defaults, inheritance, order."""
+
+from __future__ import annotations
+
+from datetime import time
+from pathlib import Path
+
+from mimctl.config.draft import Draft, port_of
+from mimctl.config.schema import LoadItem, RuleItem, TwinItem
+from mimctl.config.schema_devices import BatteryItem, DeviceItem, LinkItem, MeterItem, MimItem
+from mimctl.config.schema_grid import CableItem, NodeItem, TransformerItem
+from mimctl.model import site as m
+from mimctl.model.phases import PHASES
+
+#: ids of what a site file may leave out
+DEFAULT_ZONE = "site"
+DEFAULT_RULE = "balance"
+_DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+
+
+def build_site(draft: Draft, file: Path) -> m.Site:
+    """The site of a draft that no check found an error in."""
+    head, parts = draft.file.site, draft.file
+    zones = _zones(draft)
+    return m.Site(
+        id=head.id,
+        name=head.name or head.id,
+        timezone=head.timezone,
+        frequency_hz=head.frequency_hz,
+        rotation=head.rotation,
+        links=tuple(_link(item, draft.folder) for item in parts.links),
+        feeds=tuple(m.Feed(f.id, f.node, f.source, f.reverse_power_limit_w, f.short_circuit_va, f.rx_ratio) for f in parts.feeds),
+        nodes=_nodes(draft),
+        meters=tuple(_meter(item) for item in parts.meters),
+        mims=tuple(_mim(item) for item in parts.mims),
+        batteries=tuple(_battery(item) for item in parts.batteries),
+        zones=zones,
+        rules=_rules(parts.rules, tuple(zone.id for zone in zones)),
+        control=_control(draft),
+        twin=_twin(parts.twin),
+        file=file,
+    )
+
+
+def _link(item: LinkItem, folder: Path) -> m.Link:
+    tls = item.tls
+    files = None
+    if tls is not None:
+        ca, certificate, key = (_beside(folder, name) for name in (tls.ca, tls.certificate, tls.key))
+        files = m.TlsFiles(ca, certificate, key, tls.server_name)
+    return m.Link(
+        id=item.id,
+        type=item.type,
+        host=item.host,
+        port=item.port,
+        timeout_s=item.timeout_s,
+        connect_delay_s=item.connect_delay_s,
+        request_gap_s=item.request_gap_s,
+        max_registers=item.max_registers,
+        any_unit=item.any_unit,
+        tid_zero=item.tid_zero,
+        tls=files,
+        isolated=item.isolated,
+    )
+
+
+def _beside(folder: Path, name: str) -> Path:
+    return (folder / Path(name).expanduser()).resolve()
+
+
+def _nodes(draft: Draft) -> tuple[m.Node, ...]:
+    """Parents first; the weights of all nodes sum to one."""
+    total = sum(item.balance_weight for item in draft.file.nodes)
+    return tuple(_node(draft, draft.tree.nodes[node], total) for node in draft.tree.order)
+
+
+def _node(draft: Draft, item: NodeItem, total_weight: float) -> m.Node:
+    supply = draft.tree.supply[item.id]
+    neutral_rating_a = item.neutral_rating_a if item.neutral_rating_a is not None else item.rating_a
+    return m.Node(
+        id=item.id,
+        kind=item.kind,
+        parent=item.parent,
+        rating_a=item.rating_a,
+        voltage_ln_v=supply.voltage_ln_v,
+        omega=item.balance_weight / total_weight,
+        neutral_rating_a=neutral_rating_a if supply.neutral else None,
+        continuous_factor=item.continuous_factor,
+        phases=supply.phases,
+        cable=None if item.cable is None else _cable(item.cable),
+        transformer=None if item.transformer is None else _transformer(item.transformer),
+    )
+
+
+def _cable(item: CableItem) -> m.Cable:
+    if item.r_ohm is not None and item.x_ohm is not None:
+        r_ohm, x_ohm = item.r_ohm, item.x_ohm
+    else:
+        km = (item.length_m or 0.0) / 1000
+        r_ohm, x_ohm = km * (item.r_per_km_ohm or 0.0), km * (item.x_per_km_ohm or 0.0)
+    return m.Cable(r_ohm, x_ohm, item.r_neutral_ohm, item.x_neutral_ohm)
+
+
+def _transformer(item: TransformerItem) -> m.Transformer:
+    winding = m.Winding.DYN if item.group.startswith(m.Winding.DYN) else m.Winding.YNYN
+    return m.Transformer(
+        winding=winding,
+        rated_va=item.rated_va,
+        short_circuit_voltage_pct=item.short_circuit_voltage_pct,
+        copper_loss_w=item.copper_loss_w,
+        no_load_loss_w=item.no_load_loss_w,
+        clock=int(item.group.removeprefix(winding)),
+    )
+
+
+def _address(item: DeviceItem) -> m.DeviceAddress:
+    return m.DeviceAddress(item.link, item.unit, item.profile, item.base)
+
+
+def _meter(item: MeterItem) -> m.Meter:
+    l1, l2, l3 = item.phase_map or PHASES
+    return m.Meter(item.id, item.node, _address(item), (l1, l2, l3), item.sign)
+
+
+def _mim(item: MimItem) -> m.Mim:
+    losses = m.LossModel(item.losses.standby_w, item.losses.linear_pct / 100, item.losses.quadratic_per_va)
+    return m.Mim(
+        id=item.id,
+        address=_address(item),
+        ports=tuple(_port(item, i) for i in range(len(item.ports))),
+        neutral_rating_a=item.neutral_rating_a,
+        ramp_w_per_s=float("inf") if item.ramp_w_per_s is None else item.ramp_w_per_s,
+        losses=losses,
+        validity_s=item.validity_s,
+        expiry_action=item.expiry_action,
+        response_s=item.response_s,
+    )
+
+
+def _port(item: MimItem, index: int) -> m.PortSpec:
+    node, connection, rating_va = port_of(item, item.ports[index])
+    if node is None or rating_va is None:
+        raise ValueError(f"port {index} of {item.id} is incomplete: the checks must run first")
+    return m.PortSpec(node, connection, rating_va)
+
+
+def _battery(item: BatteryItem) -> m.Battery:
+    return m.Battery(
+        id=item.id,
+        mim=item.mim,
+        capacity_wh=item.capacity_wh,
+        max_charge_w=item.max_charge_w,
+        max_discharge_w=item.max_discharge_w,
+        reserve_pct=item.reserve_pct,
+        max_soc_pct=item.max_soc_pct,
+        round_trip_efficiency=item.round_trip_efficiency_pct / 100,
+    )
+
+
+def _zones(draft: Draft) -> tuple[m.Zone, ...]:
+    if draft.file.zones:
+        return tuple(m.Zone(z.id, tuple(z.heads), z.cycle_s) for z in draft.file.zones)
+    return (m.Zone(DEFAULT_ZONE, tuple(n for n in draft.tree.order if draft.tree.nodes[n].parent is None)),)
+
+
+def _rules(items: list[RuleItem], zones: tuple[str, ...]) -> tuple[m.BalanceRule, ...]:
+    if not items:
+        return (m.BalanceRule(DEFAULT_RULE, zones),)
+    return tuple(
+        m.BalanceRule(
+            id=item.id,
+            zones=zones if item.zones is None else tuple(item.zones),
+            weights=tuple(item.weights.items()),
+            deadband_a=item.deadband_a,
+            window=_window(item),
+        )
+        for item in items
+    )
+
+
+def _window(item: RuleItem) -> m.Window:
+    days = tuple(range(7)) if item.window.days is None else tuple(sorted({_DAYS.index(d) for d in item.window.days}))
+    return m.Window(days, time.fromisoformat(item.window.start), time.fromisoformat(item.window.end))
+
+
+def _control(draft: Draft) -> m.ControlSettings:
+    item = draft.file.control
+    return m.ControlSettings(
+        site_period_s=item.site_period_s,
+        max_data_age_s=item.max_data_age_s,
+        hold_cycles=item.hold_cycles,
+        min_voltage_pu=item.min_voltage_pct / 100,
+        max_voltage_pu=item.max_voltage_pct / 100,
+    )
+
+
+def _twin(item: TwinItem) -> m.TwinSpec:
+    spectra = {name: tuple(sorted((int(o), pct) for o, pct in orders.items())) for name, orders in item.spectra.items()}
+    return m.TwinSpec(
+        loads=tuple(_load(load, spectra) for load in item.loads),
+        seed=item.seed,
+        load_noise_pct=item.load_noise_pct,
+        load_noise_tau_s=item.load_noise_tau_s,
+        meter_noise_pct=item.meter_noise_pct,
+        battery_soc_pct=item.battery_soc_pct,
+    )
+
+
+def _load(item: LoadItem, spectra: dict[str, tuple[tuple[int, float], ...]]) -> m.TwinLoad:
+    return m.TwinLoad(
+        node=item.node,
+        connection=item.connection,
+        typical_w=item.typical_w,
+        column=item.column,
+        scale=item.scale,
+        power_factor=item.power_factor,
+        harmonic_pct=() if item.spectrum is None else spectra[item.spectrum],
+    )

@@ -1,0 +1,25 @@
+"""Checks of a site file: one function per problem code; each message says how to mend it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from mimctl.config.checks import control, devices, profiles, ratings, references, tree, twin
+from mimctl.config.draft import Draft
+from mimctl.model.problem import Problem
+
+CHECKS: tuple[Callable[[Draft], Iterator[Problem]], ...] = (
+    *references.CHECKS,
+    *tree.CHECKS,
+    *ratings.CHECKS,
+    *devices.CHECKS,
+    *control.CHECKS,
+    *twin.CHECKS,
+    *profiles.CHECKS,
+)
+
+
+def run_checks(draft: Draft) -> Iterator[Problem]:
+    """Every problem of a draft, without its place in the file."""
+    for check in CHECKS:
+        yield from check(draft)

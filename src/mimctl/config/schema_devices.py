@@ -1,0 +1,148 @@
+"""Site file: links and the devices behind them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Discriminator, Field, Strict, Tag
+
+from mimctl.config.schema_grid import Id, NotNegative, PhaseWord, Positive, Reference, Share
+from mimctl.config.units import (
+    APPARENT_POWER,
+    CURRENT,
+    DURATION,
+    ENERGY,
+    PER_POWER,
+    PERCENT,
+    POWER,
+    POWER_RATE,
+    Record,
+)
+from mimctl.model.connection import Connection
+from mimctl.model.site import SUNSPEC, ExpiryAction, LinkType
+
+ConnectionWord = Annotated[Connection, Strict(False)]
+UnitId = Annotated[int, Field(ge=0, le=255)]
+
+
+class TlsItem(Record):
+    """Certificates of Modbus/TCP Security (mutual TLS). Paths are relative to the site file."""
+
+    ca: Reference = Field(description="Certificate of the authority that signed the device's certificate (PEM).")
+    certificate: Reference = Field(description="Certificate of mimctl (PEM).")
+    key: Reference = Field(description="Private key of that certificate (PEM).")
+    server_name: Reference | None = Field(None, description="Name in the device's certificate. Default: the host.")
+
+
+class LinkItem(Record):
+    """One connection that devices share: a device itself, or a gateway with several unit ids."""
+
+    id: Id = Field(description="Name of the link.")
+    type: Annotated[LinkType, Strict(False)] = Field(LinkType.MODBUS_TCP, description="Transport.")
+    host: Reference = Field(description="Host name or address.")
+    port: int = Field(502, ge=1, le=65535, description="TCP port; 802 is registered for Modbus/TCP Security.")
+    timeout_s: Annotated[float, Field(gt=0, le=60), DURATION] = Field(0.5, description="Longest wait for one answer.")
+    connect_delay_s: Annotated[float, Field(ge=0, le=60), DURATION] = Field(
+        0.0, description="Quiet time after connecting that some gateways need."
+    )
+    request_gap_s: Annotated[float, Field(ge=0, le=10), DURATION] = Field(0.0, description="Quiet time between two requests.")
+    max_registers: int = Field(125, ge=2, le=125, description="Most registers in one read.")
+    any_unit: bool = Field(False, description="Accept answers that carry another unit id than the one asked.")
+    tid_zero: bool = Field(False, description="Accept answers that carry transaction id 0.")
+    tls: TlsItem | None = Field(None, description="Certificates, for the type modbus_tls.")
+    isolated: bool = Field(
+        False, description="The network of this link is closed to everybody else; silences the warning about plain writes."
+    )
+
+
+class DeviceItem(Record):
+    """What every device has."""
+
+    id: Id = Field(description="Name of the device.")
+    link: Reference = Field(description="Link it answers on.")
+    unit: UnitId = Field(1, description="Modbus unit id.")
+    profile: Reference = Field(SUNSPEC, description="`sunspec`, or the id of a device profile.")
+    base: int | None = Field(None, ge=0, le=65535, description="First register of the SunSpec chain. Default: searched.")
+
+
+class MeterItem(DeviceItem):
+    """A meter of what flows into a node."""
+
+    node: Reference = Field(description="Node whose supply it measures.")
+    phase_map: list[PhaseWord] | None = Field(
+        None, description="Phases of the node that the meter's own L1, L2, L3 inputs are on. Default: [L1, L2, L3]."
+    )
+    sign: Literal[-1, 1] = Field(1, description="-1 where its current transformers look the other way.")
+
+
+class PortItem(Record):
+    """One AC port of a MIM."""
+
+    node: Reference | None = Field(None, description="Node it feeds. Default: the node of the MIM.")
+    connection: ConnectionWord = Field(description="What it is wired to.")
+    rating_va: Annotated[float, Positive, APPARENT_POWER] | None = Field(
+        None, description="Largest apparent power of the port. Default: the rating of the MIM."
+    )
+
+
+class LossItem(Record):
+    """Conversion losses of a MIM while enabled: standby + linear·Σ|s| + quadratic·Σ|s|²."""
+
+    standby_w: Annotated[float, NotNegative, POWER] = Field(0.0, description="Losses at zero power.")
+    linear_pct: Annotated[float, Field(ge=0, le=50), PERCENT] = Field(0.0, description="Losses in proportion to the power.")
+    quadratic_per_va: Annotated[float, NotNegative, PER_POWER] = Field(
+        0.0, description="Losses in proportion to the power squared, as a share per power."
+    )
+
+
+def _port_form(value: Any) -> str:
+    return "full" if isinstance(value, dict | PortItem) else "short"
+
+
+PortWord = Annotated[
+    Annotated[ConnectionWord, Tag("short")] | Annotated[PortItem, Tag("full")],
+    Discriminator(_port_form),
+]
+
+
+class MimItem(DeviceItem):
+    """A micro-inverter module: AC ports around one DC link."""
+
+    node: Reference | None = Field(None, description="Node of every port that names none.")
+    ports: list[PortWord] = Field(
+        min_length=1,
+        description="Its ports in the order of its register map: connections (`[L1, L2, L3]`), or `{node, connection, rating}`.",
+    )
+    rating_va: Annotated[float, Positive, APPARENT_POWER] | None = Field(
+        None, description="Rating of every port that names none (of one port, not the sum)."
+    )
+    neutral_rating_a: Annotated[float, Positive, CURRENT] | None = Field(
+        None, description="What its neutral conductor may carry. Default: its largest port current."
+    )
+    ramp_w_per_s: Annotated[float, Positive, POWER_RATE] | None = Field(
+        None, description="How fast each port may be moved. Default: without limit."
+    )
+    losses: LossItem = Field(default_factory=LossItem, description="Its conversion losses.")
+    validity_s: Annotated[float, Field(gt=0, le=3600), DURATION] = Field(
+        10.0, description="How long a setpoint stands without refresh before the expiry action."
+    )
+    expiry_action: Annotated[ExpiryAction, Strict(False)] = Field(
+        ExpiryAction.ZERO, description="What the device does when its setpoint is not refreshed in time."
+    )
+    accept_hold: bool = Field(
+        False, description="Accept the expiry action `hold`: the device keeps its last setpoint for ever when mimctl is gone."
+    )
+    response_s: Annotated[float, Field(ge=0, le=600), DURATION] = Field(1.0, description="Time to reach 95 % of a step.")
+
+
+class BatteryItem(Record):
+    """Storage on the DC link of a MIM."""
+
+    id: Id = Field(description="Name of the battery.")
+    mim: Reference = Field(description="MIM whose DC link it is on.")
+    capacity_wh: Annotated[float, Positive, ENERGY] = Field(description="Usable energy from empty to full.")
+    max_charge_w: Annotated[float, Positive, POWER] = Field(description="Largest charging power.")
+    max_discharge_w: Annotated[float, Positive, POWER] = Field(description="Largest discharging power.")
+    reserve_pct: Share = Field(20.0, description="State of charge that control leaves untouched for backup.")
+    max_soc_pct: Share = Field(95.0, description="State of charge where charging ends.")
+    round_trip_efficiency_pct: Annotated[float, Field(gt=0, le=100), PERCENT] = Field(90.0, description="Energy out per energy in.")

@@ -1,0 +1,69 @@
+"""A site file to a site, or to everything that is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+from mimctl.config.build import build_site
+from mimctl.config.checks import run_checks
+from mimctl.config.draft import Draft, salvage, whole
+from mimctl.config.schema import SiteFile
+from mimctl.config.source import Document, read_document
+from mimctl.config.units import DIMENSIONS
+from mimctl.config.validate import place, validate
+from mimctl.model.errors import ConfigError
+from mimctl.model.problem import Problem, Severity
+from mimctl.model.site import Site
+
+_SUFFIXES = tuple({dimension.suffix for dimension in DIMENSIONS})
+
+
+def load_site(path: Path) -> Site:
+    """The site of a file.
+
+    Raises:
+        ConfigError: with every problem of severity error.
+    """
+    site, problems = check_site(path)
+    if site is None:
+        raise ConfigError([p for p in problems if p.severity is Severity.ERROR])
+    return site
+
+
+def check_site(path: Path) -> tuple[Site | None, list[Problem]]:
+    """Judge a site file.
+
+    Returns:
+        The site, None where there is an error; and every problem, those of the site file first, in the order of its lines.
+    """
+    document = read_document(path)
+    file, shape = validate(document, SiteFile)
+    if file is not None:
+        draft: Draft | None = whole(file, document.data, path.parent)
+    else:
+        draft = salvage(document.data, path.parent)
+    found = [*document.problems, *shape]
+    if draft is not None:
+        wrong = {problem.path for problem in shape}
+        # a key whose shape is wrong already has its problem
+        found += [p for p in _placed(document, run_checks(draft)) if p.path not in wrong or p.file != str(path)]
+    found.sort(key=lambda p: (p.file != str(path), p.file, p.line, p.column))
+    usable = draft is not None and file is not None and not any(p.severity is Severity.ERROR for p in found)
+    return (build_site(draft, path) if draft is not None and usable else None), found
+
+
+def _placed(document: Document, problems: Iterable[Problem]) -> list[Problem]:
+    """With places in the file, and with quantities spelt as the file spells them."""
+    return place(document, [p if p.line else replace(p, path=_as_spelt(document, p.path)) for p in problems])
+
+
+def _as_spelt(document: Document, path: str) -> str:
+    if document.has(path):
+        return path
+    for suffix in _SUFFIXES:
+        short = path.removesuffix(suffix)
+        if short != path and document.has(short):
+            return short
+    return path
