@@ -1,8 +1,8 @@
 """The firmware of all MIMs of a site, as one vectorised model in virtual time.
 
 What a controller may rely on:
-- Setpoints are applied only when the sequence number changes (compared modulo 2³²), and only by a MIM that is enabled and whose
-  watchdog runs; otherwise the command is rejected and its number not echoed.
+- Setpoints are applied only when the sequence number changes (compared modulo 2³²). A MIM that is switched off or whose watchdog
+  does not run takes zeros alone; any other command is rejected and its number not echoed.
 - The watchdog is fed by a *change* of the heartbeat counter alone. When it runs out, the expiry action starts after a delay of
   its own per MIM (so that a site never steps as one), walks to its end without lag, and `command_status` says so until the next
   setpoint is accepted. A later heartbeat does not bring old setpoints back.
@@ -135,9 +135,9 @@ class MimFleet:
 
     @property
     def available_w(self) -> FloatArray:
-        """(K,) active power that each port could inject or absorb beside its reactive power [W]."""
+        """(K,) active power that each port could inject or absorb beside its reactive power, once switched on [W]."""
         room: FloatArray = np.sqrt(np.maximum(self._limit_va() ** 2 - self.inject_va.imag**2, 0.0))
-        return np.where(self.enabled[self._link.owner], room, 0.0)
+        return room
 
     # what a controller can write
 
@@ -236,23 +236,23 @@ class MimFleet:
 
     def _take(self, m: int, values: ComplexArray, sequence: int) -> None:
         ports = self.layout.ports_of_mim[m]
-        if not self.enabled[m] or self._react_s[m] == math.inf or len(values) != ports.stop - ports.start:
-            self.command_status[m] = CommandStatus.REJECTED
-            return
-        if not np.isfinite(values).all():
+        able = self.enabled[m] and self._react_s[m] < math.inf
+        if len(values) != ports.stop - ports.start or not np.isfinite(values).all() or (values.any() and not able):
             self.command_status[m] = CommandStatus.REJECTED
             return
         if self.ignores_setpoints[m]:
             if self.acknowledges_ignored[m]:
                 self.sequence_ack[m], self.command_status[m] = sequence, CommandStatus.OK
             return
-        inside = self._clip(values, self._limit_va()[ports])
-        clipped = not np.allclose(inside, values, rtol=1e-9, atol=1e-9)
+        limit_va = self._rating_va[ports] * self.derating[m]
+        clipped = bool((np.abs(values) > limit_va * (1 + 1e-9)).any())
+        inside = self._clip(values, limit_va) if clipped else values
         self.sequence_ack[m] = sequence
         self.command_status[m] = CommandStatus.CLIPPED if clipped else CommandStatus.OK
         self.alarms[m] &= ~(Alarm.WATCHDOG_EXPIRED | Alarm.REBOOTED)
         self._setpoint[ports] = inside
-        self._response.aim(ports, inside, m)
+        if self.enabled[m]:
+            self._response.aim(ports, inside, m)
 
     @staticmethod
     def _clip(values: ComplexArray, limit_va: FloatArray) -> ComplexArray:

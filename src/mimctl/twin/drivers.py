@@ -1,0 +1,152 @@
+"""Drivers straight onto the plant: no codec and no link, but the same keys, signs, resolution and age as the real ones."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from mimctl.model.errors import LinkDown, LinkTimeout
+from mimctl.model.layout import FloatArray
+from mimctl.model.protocols import Driver, MimCommand
+from mimctl.model.reason import Reason
+from mimctl.model.sample import Sample
+from mimctl.twin.firmware import SEQUENCE_MODULO, MimFleet
+from mimctl.twin.metering import METER_KEYS, MeterBank, MimBank
+from mimctl.twin.plant import Plant
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Capture:
+    """What all devices measured at one instant."""
+
+    taken_at_s: float
+    meters: FloatArray
+    mims: FloatArray
+
+
+class PlantDriverGroup:
+    """All devices of a site as one link. Implements `model.protocols.DriverGroup`.
+
+    Readings are those of past captures: whoever moves time calls `capture` at each instant of measurement.
+
+    Args:
+        delay_cycles: how many captures old a reading is; 0 = the newest.
+        seed: of the meter noise; the site's own where None.
+    """
+
+    def __init__(self, plant: Plant, *, delay_cycles: int = 0, seed: int | None = None, link: str = "twin") -> None:
+        self._plant, self._link, self._delay = plant, link, delay_cycles
+        self._extra: dict[str, int] = {}
+        self._captures: deque[Capture] = deque(maxlen=delay_cycles + 1)
+        self.meters = MeterBank(plant, plant.layout.site.twin.seed if seed is None else seed)
+        self._mims = MimBank(plant)
+        #: meters that do not answer
+        self.silent: set[str] = set()
+        found: dict[str, Driver] = {m.id: PlantMeter(self, row, m.id) for row, m in enumerate(self.meters.meters)}
+        if plant.fleet is not None:
+            found.update((mim.id, PlantMim(self, plant.fleet, m, mim.id)) for m, mim in enumerate(plant.layout.mims))
+        self._drivers = found
+
+    @property
+    def link(self) -> str:
+        return self._link
+
+    @property
+    def drivers(self) -> Mapping[str, Driver]:
+        return self._drivers
+
+    async def open(self) -> None:
+        """There is nothing to connect."""
+
+    async def close(self) -> None:
+        """There is nothing to disconnect."""
+
+    def skew(self, device: str, cycles: int) -> None:
+        """Let the readings of one device be this many captures older than those of the others."""
+        self._extra[device] = cycles
+        longest = 1 + self._delay + max(self._extra.values())
+        self._captures = deque(self._captures, maxlen=longest)
+
+    def capture(self, taken_at_s: float | None = None) -> None:
+        """Let every device measure now.
+
+        Args:
+            taken_at_s: the reader's monotonic time; the plant's own where None.
+        """
+        state = self._plant.solve()
+        at_s = self._plant.t_s if taken_at_s is None else taken_at_s
+        self._captures.append(Capture(at_s, self.meters.read(state), self._mims.read(state)))
+
+    def captured(self, device: str) -> Capture:
+        """The capture that a device's reading comes from; the oldest there is while there are too few."""
+        if not self._captures:
+            raise LinkTimeout(device, "nothing has been measured yet")
+        back = self._delay + self._extra.get(device, 0)
+        return self._captures[max(len(self._captures) - 1 - back, 0)]
+
+    def mim_sample(self, m: int, device: str) -> Sample:
+        capture = self.captured(device)
+        return Sample(device, capture.taken_at_s, self._mims.keys[m], capture.mims[self._mims.rows[m]])
+
+
+class PlantMeter:
+    """One meter on the plant. Implements `model.protocols.Driver`."""
+
+    def __init__(self, group: PlantDriverGroup, row: int, device: str) -> None:
+        self._group, self._row, self._device = group, row, device
+
+    @property
+    def device(self) -> str:
+        return self._device
+
+    async def read(self) -> Sample:
+        if self._device in self._group.silent:
+            raise LinkDown(self._device, "the meter does not answer")
+        capture = self._group.captured(self._device)
+        return Sample(self._device, capture.taken_at_s, METER_KEYS, capture.meters[self._row])
+
+
+class PlantMim:
+    """One MIM on the plant. Implements `model.protocols.MimDriver`."""
+
+    def __init__(self, group: PlantDriverGroup, fleet: MimFleet, m: int, device: str) -> None:
+        self._group, self._fleet, self._m, self._device = group, fleet, m, device
+        self._action = fleet.layout.mims[m].expiry_action
+        self._heartbeat = 0
+
+    @property
+    def device(self) -> str:
+        return self._device
+
+    async def read(self) -> Sample:
+        self._ask()
+        return self._group.mim_sample(self._m, self._device)
+
+    async def apply(self, command: MimCommand) -> None:
+        self._ask()
+        fleet, m = self._fleet, self._m
+        fleet.set_watchdog(m, command.validity_s, self._action)
+        fleet.enable(m, True)
+        await self.refresh()
+        # setpoints travel in whole watts and vars, as in the registers
+        fleet.apply(m, tuple(map(round, command.inject_w)), tuple(map(round, command.inject_var)), self._next())
+
+    async def refresh(self) -> None:
+        self._ask()
+        self._heartbeat += 1
+        self._fleet.heartbeat(self._m, self._heartbeat)
+
+    async def release(self, reason: Reason) -> None:
+        self._ask()
+        ports = self._fleet.layout.ports_of_mim[self._m]
+        zeros = (0.0,) * (ports.stop - ports.start)
+        self._fleet.enable(self._m, False)
+        self._fleet.apply(self._m, zeros, zeros, self._next())
+
+    def _next(self) -> int:
+        return (int(self._fleet.sequence_ack[self._m]) + 1) % SEQUENCE_MODULO
+
+    def _ask(self) -> None:
+        if not self._fleet.online[self._m]:
+            raise LinkDown(self._device, "the MIM does not answer")
