@@ -266,10 +266,11 @@ def text_of(point: PointSpec, data: bytes) -> str | None:
     if point.type is not PointType.STRING:
         (raw,) = struct.unpack(">" + _CODES[point.type], bytes(data[i] for i in big_endian_order(0, len(data), point)))
         return None if raw in point.sentinels else str(raw)
-    cut = bytes(data).partition(b"\0")[0].strip()
-    if not cut or set(cut) == {0xFF}:
+    cut = bytes(data).partition(b"\0")[0]
+    if set(cut) == {0xFF}:
         return None
     try:
-        return cut.decode("utf-8")
+        text = cut.decode("utf-8")
     except UnicodeDecodeError:
-        return cut.decode("latin-1")
+        text = cut.decode("latin-1")
+    return text.strip() or None
