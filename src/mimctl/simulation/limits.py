@@ -1,0 +1,108 @@
+"""Breakers with and without MIMs: what control overloaded, and what only stays inside because of it."""
+
+from __future__ import annotations
+
+from copy import copy
+from dataclasses import dataclass
+
+import numpy as np
+
+from mimctl.model.layout import BoolArray, FloatArray, SiteLayout
+from mimctl.simulation.score import Truth, phase_peak_a
+
+#: a node is over when a phase carries more than this multiple of its breaker rating
+TOLERANCE = 1.02
+#: cycles in a row that it may be, before it is a violation: measurements are a cycle old and a MIM answers in about a second
+FORGIVEN_CYCLES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Overs:
+    """Short excursions over the limit, by node: how many, the worst as a multiple of the rating, the longest [s]."""
+
+    count: int
+    max: float
+    longest_s: float
+
+
+@dataclass(slots=True)
+class _Tally:
+    """Ended excursions."""
+
+    violations: int = 0
+    count: int = 0
+    worst: float = 0.0
+    longest_s: float = 0.0
+
+    def add(self, seconds: float, worst: float, forgiven_s: float) -> None:
+        if seconds > forgiven_s:
+            self.violations += 1
+            return
+        self.count += 1
+        self.worst = max(self.worst, worst)
+        self.longest_s = max(self.longest_s, seconds)
+
+
+class LimitWatch:
+    """Compares the controlled plant with the same plant without MIMs.
+
+    A node is *over* while a phase of the controlled plant is above 1.02 × its breaker rating and the uncontrolled one is not.
+
+    Args:
+        layout: of the site.
+        cycle_s: length of a control cycle [s].
+    """
+
+    def __init__(self, layout: SiteLayout, cycle_s: float) -> None:
+        nodes = len(layout.nodes)
+        self._rating_a = layout.rating_a
+        self._breaker_a = TOLERANCE * layout.rating_a
+        self._limit_a = layout.limit_a
+        self._forgiven_s = FORGIVEN_CYCLES * cycle_s * (1 + 1e-9)
+        self._over_s = np.zeros(nodes)
+        self._worst = np.zeros(nodes)
+        self._any_over = False
+        self._ended = _Tally()
+        self._relied_on_s = 0.0
+
+    def add(self, baseline: Truth, controlled: Truth, dt_s: float) -> None:
+        """One instant of both plants; it stands for `dt_s` [s]."""
+        with_mims, without = phase_peak_a(controlled), phase_peak_a(baseline)
+        if ((without > self._limit_a) & (with_mims <= self._limit_a)).any():
+            self._relied_on_s += dt_s
+        over: BoolArray = (with_mims > self._breaker_a) & (without <= self._breaker_a)
+        any_over = bool(over.any())
+        if any_over or self._any_over:
+            self._follow(over, with_mims / self._rating_a, dt_s)
+        self._any_over = any_over
+
+    def _follow(self, over: BoolArray, load: FloatArray, dt_s: float) -> None:
+        self._end(~over & (self._over_s > 0), self._ended)
+        self._over_s = np.where(over, self._over_s + dt_s, 0.0)
+        self._worst = np.where(over, np.maximum(self._worst, load), 0.0)
+
+    def _end(self, nodes: BoolArray, tally: _Tally) -> None:
+        for n in np.flatnonzero(nodes):
+            tally.add(float(self._over_s[n]), float(self._worst[n]), self._forgiven_s)
+
+    def _tally(self) -> _Tally:
+        """Everything so far; an excursion that lasts counts as if it ended now."""
+        tally = copy(self._ended)
+        self._end(self._over_s > 0, tally)
+        return tally
+
+    @property
+    def violations(self) -> int:
+        """Times that a node was over for more than three cycles in a row."""
+        return self._tally().violations
+
+    @property
+    def transients(self) -> Overs:
+        """Times that a node was over for up to three cycles."""
+        tally = self._tally()
+        return Overs(tally.count, tally.worst, tally.longest_s)
+
+    @property
+    def relied_on_min(self) -> float:
+        """Minutes in which some node would be over its limit for hours without the MIMs and is inside with them."""
+        return self._relied_on_s / 60
