@@ -20,7 +20,7 @@ def print_before_after(site: Site, result: Mapping[str, Any], title: str, *, to_
 
     before, after = result.get("baseline"), result.get("controlled")
     if before is None or after is None:
-        print_table(["nothing to compare"], [["no complete measurement in one of the two phases; see the events"]], stderr=to_stderr)
+        print_table(["nothing to compare"], [["a phase had no complete measurement; see the events"]], stderr=to_stderr)
         return
     chosen = tuple(column for column in COLUMNS if column.key in _SHOWN)
     titles = ["", *(column.title for column in chosen)]

@@ -38,7 +38,6 @@ class BoundsMaker:
         self._layout = layout
         self._zone = zone
         self._neutral = frozen(np.where(np.isnan(layout.neutral_rating_a), np.inf, layout.neutral_rating_a))
-        self._mim_neutral = frozen(_mim_neutral_max_a(layout))
         self._heads = frozen(_head_min_import_w(layout))
         self._node_limit = frozen(np.repeat(layout.limit_a[:, None], 3, axis=1))
         self._ramp_w_per_s = np.array([layout.mims[m].ramp_w_per_s for m in layout.port_mim], dtype=np.float64)
@@ -65,7 +64,7 @@ class BoundsMaker:
         return Bounds(
             mim_enabled=frozen(enabled.copy()),
             port_s_max_va=self._layout.port_rating_va,
-            mim_neutral_max_a=self._mim_neutral,
+            mim_neutral_max_a=self._layout.mim_neutral_rating_a,
             mim_dc_w=frozen(-losses_w(self._layout, setpoint_va)),
             step_max_va=frozen(self._ramp_w_per_s * period_s),
             node_limit_a=self._node_limit,
@@ -94,16 +93,6 @@ class BoundsMaker:
             return (Restriction(self._zone, reason),)
         unusable = Reason("mim.not_usable", "the MIM does not answer, or does not follow its setpoints")
         return tuple(Restriction(self._layout.mims[m].id, unusable) for m in np.flatnonzero(~usable))
-
-
-def _mim_neutral_max_a(layout: SiteLayout) -> FloatArray:
-    """(M,) the stated neutral rating, else the largest current of a single-phase port; inf without any."""
-    limits = []
-    for mim, ports in zip(layout.mims, layout.ports_of_mim, strict=True):
-        currents = layout.port_rating_va[ports] / layout.port_voltage_v[ports]
-        single = [float(a) for a, port in zip(currents, mim.ports, strict=True) if port.connection.uses_neutral]
-        limits.append(mim.neutral_rating_a if mim.neutral_rating_a is not None else max(single, default=np.inf))
-    return np.array(limits, dtype=np.float64)
 
 
 def _head_min_import_w(layout: SiteLayout) -> FloatArray:

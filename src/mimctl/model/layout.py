@@ -122,6 +122,24 @@ class SiteLayout:
         return frozen(np.array(rows, dtype=np.complex128).reshape(len(rows), 3))
 
     @cached_property
+    def port_neutral_per_va(self) -> ComplexArray:
+        """(K,) conjugate of the neutral current per VA of each port at nominal voltage [1/V]; 0 where no neutral is used."""
+        units = self.site.rotation.unit_voltages
+        columns = (p.connection.phases[0].column if p.connection.uses_neutral else None for p in self.ports)
+        pairs = zip(columns, self.port_voltage_v, strict=True)
+        return frozen(np.array([0 if c is None else 1 / (v * units[c]) for c, v in pairs], dtype=np.complex128))
+
+    @cached_property
+    def mim_neutral_rating_a(self) -> FloatArray:
+        """(M,) the stated rating, else the current of the largest single-phase port; inf where no neutral is used [A]."""
+        limits = []
+        for mim, ports in zip(self.mims, self.ports_of_mim, strict=True):
+            currents = self.port_rating_va[ports] / self.port_voltage_v[ports]
+            single = [float(a) for a, port in zip(currents, mim.ports, strict=True) if port.connection.uses_neutral]
+            limits.append(max(single, default=np.inf) if mim.neutral_rating_a is None else mim.neutral_rating_a)
+        return frozen(np.array(limits, dtype=np.float64))
+
+    @cached_property
     def voltage_ln_v(self) -> FloatArray:
         """(N,) nominal line-to-neutral voltage [V]."""
         return frozen(np.array([n.voltage_ln_v for n in self.nodes], dtype=np.float64))

@@ -1,0 +1,187 @@
+"""`simulate`: the very cycle that runs in the service, on a virtual clock, beside its rivals.
+
+Time runs in steps of S. At the start of a step the loads take their new value and every device is sampled; the controller
+acts on the samples of the step *before* (measurements one cycle old), and its devices respond. Every scenario is scored
+once per step at its middle, all at the same loads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+
+from mimctl.control.events import EventLog
+from mimctl.control.limits import losses_w
+from mimctl.control.site_controller import build_site_controller
+from mimctl.control.zone import ZoneController
+from mimctl.grid.tree import TreeOperators
+from mimctl.model.clock import VirtualClock
+from mimctl.model.decision import DecisionRecord
+from mimctl.model.layout import SiteLayout
+from mimctl.model.plan import Verdict
+from mimctl.model.site import Site
+from mimctl.simulation.compare import Comparison
+from mimctl.simulation.rivals import OptimumRival, RuleRival
+from mimctl.simulation.scenarios import ScoreBoard
+from mimctl.twin.drivers import PlantDriverGroup
+from mimctl.twin.firmware import MimFleet
+from mimctl.twin.loads import LoadSet
+from mimctl.twin.plant import Plant
+from mimctl.twin.terminals import port_terminals
+
+#: a device must outlive this many missed steps, whatever its site file says: virtual steps can be long
+_VALIDITY_STEPS = 3.5
+_PROGRESS_EVERY = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What to simulate.
+
+    Args:
+        loads: the site's loads with their source (generator or trace).
+        start: wall-clock instant of the first step.
+        optimum: whether the yardstick is worked out (it costs about as much as the control).
+    """
+
+    site: Site
+    loads: LoadSet
+    start: datetime
+    hours: float
+    step_s: float
+    seed: int
+    optimum: bool = True
+
+
+@dataclass(eq=False)
+class _Counts:
+    """What the controller did."""
+
+    writes: int = 0
+    failed_writes: int = 0
+    clamps: int = 0
+    refusals: int = 0
+    over_rating: int = 0
+    cycle_ms: list[float] = field(default_factory=list)
+
+    def note(self, records: list[DecisionRecord]) -> None:
+        self.cycle_ms.append(1000 * sum(seconds for r in records for _, seconds in r.durations_s))
+        for record in records:
+            self.writes += sum(o.kind != "refresh" and o.error is None for o in record.outcomes)
+            self.failed_writes += sum(o.error is not None for o in record.outcomes)
+            self.clamps += sum(j.verdict is Verdict.SCALED for j in record.safe_plan.judgements)
+            self.refusals += sum(j.verdict is Verdict.REFUSED for j in record.safe_plan.judgements)
+
+    def check_ratings(self, zone: ZoneController) -> None:
+        """Setpoints as the registers hold them, whole watts and vars, may not exceed a rating."""
+        setpoint = zone.cycle.dispatcher.setpoint_va
+        self.over_rating += int((np.abs(setpoint) > zone.layout.port_rating_va + 1e-6).sum())
+
+
+def adapt(site: Site, step_s: float) -> Site:
+    """The site with timers that fit the step, where its own are shorter."""
+    mims = tuple(replace(m, validity_s=max(m.validity_s, _VALIDITY_STEPS * step_s)) for m in site.mims)
+    control = replace(site.control, max_data_age_s=max(site.control.max_data_age_s, 3 * step_s))
+    return replace(site, mims=mims, control=control)
+
+
+def simulate(request: Request, progress: Callable[[float], None] = lambda _: None) -> dict[str, Any]:
+    """Run to the end.
+
+    Args:
+        progress: told the seconds simulated so far.
+
+    Returns:
+        The result file's dictionary.
+    """
+    return asyncio.run(_Simulation(request, progress).run())
+
+
+class _Simulation:
+    def __init__(self, request: Request, progress: Callable[[float], None]) -> None:
+        self._request, self._progress = request, progress
+        self._steps = max(1, round(request.hours * 3600 / request.step_s))
+        site = adapt(request.site, request.step_s)
+        self._layout = layout = SiteLayout(site)
+        self._operators = TreeOperators(layout)
+        self._clock = VirtualClock(request.start)
+        self._plant = Plant(layout, request.loads, fleet=MimFleet(layout))
+        self._group = PlantDriverGroup(self._plant, delay_cycles=1, seed=request.seed)
+        events = EventLog(self._clock)
+        self._controller = build_site_controller(
+            site, [self._group], self._clock, events, cycle_s=request.step_s, detailed_report=False
+        )
+        self._rule = RuleRival(self._operators)
+        self._optimum = OptimumRival(self._operators) if request.optimum else None
+        names = ["baseline", "controlled", "rule"] + (["optimum"] if request.optimum else [])
+        self._comparison = Comparison(layout, request.step_s)
+        self._board = ScoreBoard(self._operators, request.loads, port_terminals(layout), names, self._steps, self._comparison.add)
+        self._counts = _Counts()
+
+    async def run(self) -> dict[str, Any]:
+        started = time.perf_counter()
+        step_s, idle = self._request.step_s, np.zeros(len(self._layout.ports), dtype=np.complex128)
+        off = np.zeros(len(self._layout.mims))
+        before = self._request.loads.node_load(0.0)
+        for step in range(self._steps):
+            now_s = step * step_s
+            load_va = self._request.loads.at(now_s)
+            await self._control(now_s)
+            self._rule.fleet.advance_to(now_s)
+            self._rule.command(before)
+            before = self._request.loads.terminals.nominal_power(load_va)
+            middle_s = now_s + step_s / 2
+            fleet = self._plant.fleet
+            assert fleet is not None
+            self._plant.advance_to(middle_s)
+            self._rule.fleet.advance_to(middle_s)
+            self._board.add("baseline", load_va, idle, off, step_s)
+            self._board.add("controlled", load_va, fleet.inject_va, fleet.mim_loss_w, step_s)
+            self._board.add("rule", load_va, self._rule.fleet.inject_va, self._rule.fleet.mim_loss_w, step_s)
+            if self._optimum is not None:
+                best = self._optimum.injection(before, fleet.discharge_w)
+                self._board.add("optimum", load_va, best, losses_w(self._layout, best), step_s)
+            if step % _PROGRESS_EVERY == 0:
+                self._progress(now_s)
+        self._board.flush()
+        return self._result(time.perf_counter() - started)
+
+    async def _control(self, now_s: float) -> None:
+        """Sample every device, then let each zone act on the samples of the step before."""
+        self._plant.advance_to(now_s)
+        self._clock.advance_to(now_s)
+        self._group.capture(now_s)
+        records = [await zone.step() for zone in self._controller.zones]
+        self._counts.note(records)
+        for zone in self._controller.zones:
+            self._counts.check_ratings(zone)
+
+    def _result(self, wall_s: float) -> dict[str, Any]:
+        request, counts = self._request, self._counts
+        scenarios: Mapping[str, Any] = {name: score.summary() for name, score in self._board.scores.items()}
+        comparison = self._comparison.summary()
+        cycle_ms = np.array(counts.cycle_ms)
+        return {
+            **scenarios,
+            **comparison,
+            "limit_violations": comparison["limit_violations"] + counts.over_rating,
+            "writes": counts.writes,
+            "failed_writes": counts.failed_writes,
+            "cycles": self._steps,
+            "cycle_ms": {"p50": float(np.percentile(cycle_ms, 50)), "p99": float(np.percentile(cycle_ms, 99))},
+            "clamps": counts.clamps,
+            "refusals": counts.refusals,
+            "wall_s": wall_s,
+            "times_real_time": self._steps * request.step_s / wall_s,
+            "site": request.site.id,
+            "start": request.start,
+            "hours": self._steps * request.step_s / 3600,
+            "step_s": request.step_s,
+            "seed": request.seed,
+        }

@@ -1,0 +1,63 @@
+"""The scenarios beside the controlled one: nothing done, the clip rule, and the optimum with perfect knowledge."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from mimctl.balance.optimum import OptimumSolver
+from mimctl.grid.tree import TreeOperators
+from mimctl.model.layout import ComplexArray, FloatArray
+from mimctl.simulation.rule import ClipRule
+from mimctl.twin.firmware import MimFleet
+
+
+@dataclass(eq=False)
+class RuleRival:
+    """The clip rule on MIMs of the same firmware, with measurements one step old and free of noise."""
+
+    operators: TreeOperators
+    fleet: MimFleet = field(init=False)
+    _number: int = 0
+
+    def __post_init__(self) -> None:
+        self._layout = self.operators.layout
+        self._rule = ClipRule(self._layout)
+        self.fleet = MimFleet(self._layout)
+        for m in range(len(self._layout.mims)):
+            self.fleet.enable(m, on=True)
+
+    def command(self, measured_load_va: ComplexArray) -> None:
+        """Every MIM sets what its own rack needed when it was measured, (N, 3) [VA]."""
+        self._number += 1
+        setpoints = self._rule.setpoints(measured_load_va)
+        for m, ports in enumerate(self._layout.ports_of_mim):
+            self.fleet.heartbeat(m, self._number)
+            self.fleet.apply(m, setpoints.real[ports].tolist(), setpoints.imag[ports].tolist(), self._number)
+
+
+@dataclass(eq=False)
+class OptimumRival:
+    """What no controller can beat; solved anew only when the loads have changed."""
+
+    operators: TreeOperators
+    _load: ComplexArray | None = None
+    _battery_w: FloatArray | None = None
+    _answer: ComplexArray | None = None
+
+    def __post_init__(self) -> None:
+        self._solver = OptimumSolver(self.operators)
+
+    def injection(self, load_va: ComplexArray, battery_w: FloatArray) -> ComplexArray:
+        """(K,) [VA].
+
+        Args:
+            load_va: (N, 3) own loads of the nodes [VA].
+            battery_w: (M,) what the storage of each MIM gives in the controlled run [W].
+        """
+        same = self._load is not None and np.array_equal(self._load, load_va) and np.array_equal(self._battery_w, battery_w)
+        if self._answer is None or not same:
+            self._answer = self._solver.solve(load_va, battery_w)
+            self._load, self._battery_w = load_va, battery_w
+        return self._answer

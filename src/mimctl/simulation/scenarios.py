@@ -1,0 +1,103 @@
+"""Scored scenarios of one simulation, fed an instant at a time and solved in batches: the network is the costly part."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from mimctl.grid.network import PowerNetwork
+from mimctl.grid.tree import TreeOperators
+from mimctl.model.layout import ComplexArray, FloatArray
+from mimctl.simulation.score import ScenarioScore, Truth
+from mimctl.twin.loads import LoadSet
+from mimctl.twin.terminals import Terminals
+
+_BLOCK = 64
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Instant:
+    """One instant of one scenario, waiting to be solved."""
+
+    scenario: str
+    phase_va: ComplexArray
+    pair_va: ComplexArray | None
+    mim_loss_w: FloatArray
+    dt_s: float
+
+
+@dataclass(eq=False)
+class ScoreBoard:
+    """Plant truth of every scenario at the same instants, into one score each.
+
+    Args:
+        names: the scenarios, in order of report.
+        on_instant: given the truth and J of every scenario, once per instant and in order of time.
+    """
+
+    operators: TreeOperators
+    loads: LoadSet
+    ports: Terminals
+    names: Sequence[str]
+    steps_hint: int
+    on_instant: Callable[[Mapping[str, Truth], Mapping[str, float], float], None]
+    scores: Mapping[str, ScenarioScore] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._network = PowerNetwork(self.operators.layout)
+        self._waiting: list[_Instant] = []
+        self.scores = {name: ScenarioScore(self.operators, self.steps_hint) for name in self.names}
+
+    def add(self, scenario: str, load_va: ComplexArray, port_va: ComplexArray, mim_loss_w: FloatArray, dt_s: float) -> None:
+        """One instant. Every scenario is added once per instant, in any order.
+
+        Args:
+            load_va: (L,) powers of the loads [VA].
+            port_va: (K,) what the MIM ports deliver [VA].
+            mim_loss_w: (M,) conversion losses [W].
+            dt_s: time the instant stands for [s].
+        """
+        phase = self.loads.terminals.phase_power(load_va) - self.ports.phase_power(port_va)
+        pairs = _difference(self.loads.terminals.pair_power(load_va), self.ports.pair_power(port_va))
+        self._waiting.append(_Instant(scenario, phase, pairs, mim_loss_w, dt_s))
+        if len(self._waiting) == _BLOCK * len(self.names):
+            self.flush()
+
+    def flush(self) -> None:
+        """Solve and score what waits."""
+        if not self._waiting:
+            return
+        phase = np.stack([instant.phase_va for instant in self._waiting])
+        pairs = None
+        if any(instant.pair_va is not None for instant in self._waiting):
+            nothing = np.zeros_like(self._waiting[0].phase_va)
+            pairs = np.stack([nothing if i.pair_va is None else i.pair_va for i in self._waiting])
+        found = self._network.solve_batch(phase, pairs)
+        neutral = np.abs(found.current_a.sum(axis=-1))
+        loss = found.loss_w
+        truths: dict[str, Truth] = {}
+        objectives: dict[str, float] = {}
+        for i, instant in enumerate(self._waiting):
+            truth = Truth(
+                found.flow_va[i],
+                found.voltage_v[i],
+                found.current_a[i],
+                neutral[i],
+                float(loss[i]),
+                float(instant.mim_loss_w.sum()),
+                instant.mim_loss_w,
+            )
+            truths[instant.scenario] = truth
+            objectives[instant.scenario] = self.scores[instant.scenario].add(truth, instant.dt_s)
+            if len(truths) == len(self.names):
+                self.on_instant(truths, objectives, instant.dt_s)
+                truths, objectives = {}, {}
+        self._waiting.clear()
+
+
+def _difference(a: ComplexArray | None, b: ComplexArray | None) -> ComplexArray | None:
+    if a is None or b is None:
+        return a if b is None else -b
+    return a - b
