@@ -1,0 +1,309 @@
+"""Virtual MIMs: the firmware of the fleet behind the registers that the MIM protocol gives it."""
+
+from __future__ import annotations
+
+import cmath
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from mimctl.model.connection import Connection
+from mimctl.model.errors import DeviceRefusal
+from mimctl.model.layout import SiteLayout
+from mimctl.model.profile import PointSpec, RegisterMap
+from mimctl.model.site import ExpiryAction, Mim
+from mimctl.twin.firmware import Alarm, MimFleet
+from mimctl.twin.images import ILLEGAL_ADDRESS, ILLEGAL_VALUE, MARGIN, NO_ANSWER, Image, exponent_for, only
+from mimctl.twin.meters import common_model
+from mimctl.twin.picture import Picture, World
+from mimctl.wire.registers import CompiledMap
+from mimctl.wire.sunspec import BASES, ModelBlock
+from mimctl.wire.sunspec_image import ModelContent, build_chain
+from mimctl.wire.sunspec_keys import MIM_CONTROL, MIM_MEASUREMENT
+from mimctl.wire.sunspec_map import model_map
+from mimctl.wire.sunspec_models import vendor_model_id
+
+_STORAGE = 713
+_UINT16_MAX = 65534
+#: values of WdAct and St in the definitions of the MIM models
+_EXPIRY_CODES = {ExpiryAction.HOLD: 0, ExpiryAction.ZERO: 1, ExpiryAction.REVERT: 2, ExpiryAction.DISCONNECT: 3}
+_EXPIRY_ACTIONS = {code: action for action, code in _EXPIRY_CODES.items()}
+_STANDBY, _FOLLOW = 1, 2
+_OVER_TEMPERATURE = 1 << 0
+_MASK_32 = 0xFFFFFFFF
+
+
+class MimBank:
+    """A MIM as a `wire.modbus_server.RegisterBank`: common model, storage if it has one, control, measurement.
+
+    Setpoint registers hold what was staged since the last commit, otherwise what is in force. A write is taken as a whole or
+    refused as a whole; a MIM that is off line is answered for by its gateway.
+    """
+
+    def __init__(self, m: int, layout: SiteLayout, world: World, rng: np.random.Generator) -> None:
+        self._m = m
+        self._mim = layout.mims[m]
+        self._layout = layout
+        self._world = world
+        self._rng = rng
+        self._staged = False
+        self._seen: Picture | None = None
+        base = BASES[0] if self._mim.address.base is None else self._mim.address.base
+        data, chain = build_chain(_contents(self._mim, layout), base)
+        self._image = Image(self._mim.id, base, data)
+        self._control = _Control(chain.models[-2])
+        self._measurement = model_map(chain.models[-1])
+        self._storage = model_map(chain.models[1]) if chain.models[1].id == _STORAGE else None
+        self.kind = f"MIM, {len(self._mim.ports)} ports" + (", storage" if self._storage else "")
+
+    def read(self, address: int, count: int) -> bytes:
+        self._require_online()
+        picture = self._world.look()
+        if picture is not self._seen:
+            self._show(self._measurement, self._measured(picture))
+            if self._storage is not None:
+                self._show(self._storage, self._stored())
+            self._seen = picture
+        self._reflect()
+        return self._image.read(address, count)
+
+    def write(self, address: int, data: bytes) -> None:
+        self._require_online()
+        touched = self._control.points_of(self._mim.id, address, len(data) // 2)
+        self._world.advance()
+        self._reflect()
+        before = self._image.read(address, len(data) // 2)
+        self._image.put(address, data)
+        values = self._control.values(self._image)
+        problem = _objection(values)
+        if problem is not None:
+            self._image.put(address, before)
+            raise DeviceRefusal(self._mim.id, problem, ILLEGAL_VALUE)
+        self._act(touched, values)
+
+    @property
+    def _fleet(self) -> MimFleet:
+        fleet = self._world.plant.fleet
+        if fleet is None:
+            raise DeviceRefusal(self._mim.id, "the plant has no MIMs", NO_ANSWER)
+        return fleet
+
+    def _require_online(self) -> None:
+        if not self._fleet.online[self._m]:
+            raise DeviceRefusal(self._mim.id, "off line", NO_ANSWER)
+
+    def _act(self, touched: set[str], values: dict[str, float]) -> None:
+        """Hand a write to the firmware: settings, then heartbeat and enable, then the commit; switching off comes last."""
+        fleet, m = self._fleet, self._m
+        if touched & {"WdTms", "WdAct"}:
+            fleet.set_watchdog(m, values["WdTms"], _EXPIRY_ACTIONS[int(values["WdAct"])])
+        if any(path.startswith("PhRvrt") for path in touched):
+            fleet.set_fallback(m, self._ports(values, "PhRvrt", "W"), self._ports(values, "PhRvrt", "Var"))
+        self._staged |= any(path.startswith("Ph[") for path in touched)
+        if "Cmt.CtlHb" in touched:
+            fleet.heartbeat(m, int(values["Cmt.CtlHb"]))
+        if "Cmt.Ena" in touched and values["Cmt.Ena"]:
+            fleet.enable(m, on=True)
+        if "Cmt.SeqCmd" in touched:
+            fleet.apply(m, self._ports(values, "Ph", "W"), self._ports(values, "Ph", "Var"), int(values["Cmt.SeqCmd"]))
+            self._staged = False
+        if "Cmt.Ena" in touched and not values["Cmt.Ena"]:
+            fleet.enable(m, on=False)
+
+    def _ports(self, values: dict[str, float], group: str, name: str) -> list[float]:
+        return [values[f"{group}[{n}].{name}"] for n in range(len(self._mim.ports))]
+
+    def _reflect(self) -> None:
+        """Bring the control registers to what the firmware has made of them: clipped, expired, rebooted."""
+        fleet, m = self._fleet, self._m
+        values: dict[str, float] = {"Cmt.Ena": float(fleet.enabled[m])}
+        if not self._staged:
+            setpoints = fleet.setpoint_va[self._layout.ports_of_mim[m]]
+            for n, s in enumerate(setpoints):
+                values |= {f"Ph[{n}].W": float(s.real), f"Ph[{n}].Var": float(s.imag)}
+        if fleet.alarms[m] & Alarm.REBOOTED:
+            values |= {"Cmt.SeqCmd": 0, "Cmt.CtlHb": 0, **_watchdog(self._mim)}
+        self._show(self._control.register_map, values)
+
+    def _show(self, register_map: RegisterMap, values: dict[str, float]) -> None:
+        self._image.show(only(register_map, values), values)
+
+    def _measured(self, picture: Picture) -> dict[str, float]:
+        fleet, m = self._fleet, self._m
+        alarms = _OVER_TEMPERATURE if fleet.alarms[m] & Alarm.DERATED else 0
+        values: dict[str, float] = {
+            "Seq": picture.number & (_MASK_32 >> 1),
+            "MimHb": int(picture.t_s) & (_MASK_32 >> 1),
+            "WdRem": min(math.ceil(fleet.watchdog_remaining_s[m]), _UINT16_MAX),
+            "SeqAck": int(fleet.sequence_ack[m]),
+            "CmdSta": int(fleet.command_status[m]),
+            "Alrm": alarms,
+            "St": _FOLLOW if fleet.enabled[m] else _STANDBY,
+            "Hz": self._layout.site.frequency_hz,
+            "Tmp": float(fleet.temperature_degc[m]),
+        }
+        gain = float(fleet.telemetry_gain[m])
+        for n, port in enumerate(self._port_readings(picture)):
+            values |= {f"Ph[{n}].{name}": value for name, value in port.values(self._error, gain).items()}
+        return values
+
+    def _error(self) -> float:
+        return 1 + self._layout.site.twin.meter_noise_pct / 100 * float(self._rng.standard_normal())
+
+    def _port_readings(self, picture: Picture) -> Iterable[_PortReading]:
+        ports = self._layout.ports_of_mim[self._m]
+        reference: float | None = None
+        available = self._fleet.available_w
+        for k in range(ports.start, ports.stop):
+            node, connection = int(self._layout.port_node[k]), self._layout.ports[k].connection
+            across = _across(picture.state.voltage_v[node], connection)
+            reference = cmath.phase(across) if reference is None else reference
+            yield _PortReading(
+                power_va=complex(picture.state.port_va[k]),
+                voltage_v=float(picture.state.port_voltage_v[k]),
+                angle_deg=math.degrees(cmath.phase(cmath.rect(1, cmath.phase(across) - reference))),
+                thd_v_pct=_distortion(picture, node, connection),
+                available_w=float(available[k]),
+                rating_va=self._layout.ports[k].rating_va if self._fleet.enabled[self._m] else 0.0,
+                phases=3 if connection is Connection.THREE_PHASE else 1,
+            )
+
+    def _stored(self) -> dict[str, float]:
+        mine = self._layout.battery_mim == self._m
+        capacity_wh = np.array([b.capacity_wh for b in self._layout.batteries])[mine]
+        energy_wh = float((self._fleet.soc_pct[mine] / 100 * capacity_wh).sum())
+        whole_wh = float(capacity_wh.sum())
+        return {"SoC": 100 * energy_wh / whole_wh, "WHRtg": whole_wh, "WHAvail": energy_wh}
+
+
+@dataclass(frozen=True, slots=True)
+class _PortReading:
+    """What the instruments of one port see."""
+
+    power_va: complex
+    voltage_v: float
+    angle_deg: float
+    thd_v_pct: float
+    available_w: float
+    rating_va: float
+    phases: int
+
+    def values(self, error: Callable[[], float], gain: float) -> dict[str, float]:
+        """By point of the port group. `gain` is that of a meter that lies."""
+        w, var = self.power_va.real * error() * gain, self.power_va.imag * error() * gain
+        voltage = self.voltage_v * error()
+        lag = math.degrees(cmath.phase(self.power_va)) if self.power_va else 0.0
+        return {
+            "V": voltage,
+            "A": math.hypot(w, var) / (self.phases * self.voltage_v) if self.voltage_v else 0.0,
+            "W": w,
+            "Var": var,
+            "VAng": self.angle_deg,
+            "AAng": math.remainder(self.angle_deg - lag, 360.0),
+            "ThdV": self.thd_v_pct * error(),
+            "ThdA": math.nan,
+            "WAvl": self.available_w,
+            "WAvlAbs": self.available_w,
+            "VarAvl": math.sqrt(max(self.rating_va**2 - self.power_va.real**2, 0.0)),
+            "HarmShrAct": math.nan,
+        }
+
+
+class _Control:
+    """The control model: which of its registers may be written, and what they say."""
+
+    def __init__(self, block: ModelBlock) -> None:
+        self.register_map = model_map(block)
+        self._compiled = CompiledMap(self.register_map)
+        self._starting: dict[int, PointSpec] = {p.address: p for p in self.register_map.points if p.writable}
+
+    def points_of(self, device: str, address: int, count: int) -> set[str]:
+        """The points that a write covers.
+
+        Raises:
+            DeviceRefusal: a register that cannot be written, or half a point.
+        """
+        at, paths = address, set()
+        while at < address + count:
+            point = self._starting.get(at)
+            if point is None:
+                raise DeviceRefusal(device, f"register {at} cannot be written", ILLEGAL_ADDRESS)
+            paths.add(point.key)
+            at = point.end
+        if at > address + count:
+            raise DeviceRefusal(device, f"a write ends within {point.key if point else at}", ILLEGAL_VALUE)
+        return paths
+
+    def values(self, image: Image) -> dict[str, float]:
+        blocks = [image.read(r.address, r.count) for r in self._compiled.reads]
+        return dict(zip(self._compiled.keys, self._compiled.decode(blocks).tolist(), strict=True))
+
+
+def _objection(values: dict[str, float]) -> str | None:
+    """What makes a control image impossible; None if nothing does."""
+    if not values["WdTms"] >= 1:
+        return "a validity of 0 would mean for ever"
+    if values["WdAct"] not in _EXPIRY_ACTIONS:
+        return f"no such expiry action: {values['WdAct']}"
+    if values["Cmt.Ena"] not in (0, 1):
+        return f"enable is 0 or 1, not {values['Cmt.Ena']}"
+    if any(math.isnan(values[path]) for path in ("Cmt.CtlHb", "Cmt.SeqCmd")):
+        return "a counter that says 'no value'"
+    return None
+
+
+def _across(phasors: np.ndarray[tuple[int, ...], np.dtype[np.complex128]], connection: Connection) -> complex:
+    """Voltage phasor across a connection; that of L1 for a three-phase one."""
+    columns = [phase.column for phase in connection.phases]
+    first = complex(phasors[columns[0]])
+    return first - complex(phasors[columns[1]]) if connection.is_line_to_line else first
+
+
+def _distortion(picture: Picture, node: int, connection: Connection) -> float:
+    """THD of the voltage across a connection [%]; NaN where it is not known."""
+    columns = [phase.column for phase in connection.phases]
+    if not connection.is_line_to_line:
+        return float(np.mean(picture.harmonics.thd_v_pct[node, columns]))
+    orders = picture.harmonics.voltage_v[node, columns[0]] - picture.harmonics.voltage_v[node, columns[1]]
+    fundamental = abs(_across(picture.state.voltage_v[node], connection))
+    return 100 * float(np.linalg.norm(orders)) / fundamental if fundamental else math.nan
+
+
+def _contents(mim: Mim, layout: SiteLayout) -> list[ModelContent]:
+    """The models of one MIM at switch-on."""
+    ports = range(len(mim.ports))
+    capacity_wh = sum(b.capacity_wh for b in layout.batteries if b.mim == mim.id)
+    energy = exponent_for(capacity_wh, _UINT16_MAX, 0)
+    storage = [ModelContent(_STORAGE, {"WH_SF": energy, "Pct_SF": -2, "SoH": 100})] if capacity_wh else []
+    zeros = {f"{group}[{n}].{name}": 0.0 for group in ("Ph", "PhRvrt") for n in ports for name in ("W", "Var")}
+    zeros |= {f"Ph[{n}].{name}": 0.0 for n in ports for name in ("HarmShr", "HarmOrd")}
+    zeros |= {"Cmt.Ena": 0, "Cmt.CtlHb": 0, "Cmt.SeqCmd": 0}
+    counts = {"NPh": len(mim.ports)}
+    control: dict[str, float | str] = {"W_SF": -1, "Pct_SF": -2, **_watchdog(mim), **zeros}
+    return [
+        common_model("virtual MIM", mim.id),
+        *storage,
+        ModelContent(vendor_model_id(MIM_CONTROL), control, counts),
+        ModelContent(vendor_model_id(MIM_MEASUREMENT), _measurement_scales(mim, layout), counts),
+    ]
+
+
+def _watchdog(mim: Mim) -> dict[str, float]:
+    return {"WdAct": _EXPIRY_CODES[mim.expiry_action], "WdTms": max(1, math.ceil(mim.validity_s))}
+
+
+def _measurement_scales(mim: Mim, layout: SiteLayout) -> dict[str, float | str]:
+    volts = [p.connection.nominal_voltage_v(layout.nodes[layout.node_index[p.node]].voltage_ln_v) for p in mim.ports]
+    largest_va = MARGIN * max(p.rating_va for p in mim.ports)
+    return {
+        "V_SF": exponent_for(MARGIN * max(volts), _UINT16_MAX, -2),
+        "A_SF": exponent_for(largest_va / min(volts), _UINT16_MAX, -3),
+        "W_SF": -1,
+        "Avl_SF": exponent_for(largest_va, _UINT16_MAX, -1),
+        "Hz_SF": -3,
+        "Ang_SF": -2,
+        "Pct_SF": -2,
+        "Tmp_SF": -1,
+    }

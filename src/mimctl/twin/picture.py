@@ -1,0 +1,79 @@
+"""What instruments could see of the plant at one instant, and the clock by which the plant lives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from mimctl.model.clock import Clock
+from mimctl.model.layout import ComplexArray, FloatArray
+from mimctl.twin.harmonics import HarmonicFlow
+from mimctl.twin.plant import Plant, PlantState
+
+#: L1L2, L2L3, L3L1
+_FROM, _TO = [0, 1, 2], [1, 2, 0]
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """One solved instant. N nodes; load positive; derived values are made when first asked for.
+
+    Args:
+        number: counts pictures: a reader sees by it whether anything was measured anew.
+    """
+
+    number: int
+    t_s: float
+    state: PlantState
+    harmonics: HarmonicFlow
+
+    @cached_property
+    def voltage_v(self) -> FloatArray:
+        """(N, 3) rms, phase to neutral, harmonics included [V]"""
+        return np.abs(self.state.voltage_v) * _rms_factor(self.harmonics.thd_v_pct)
+
+    @cached_property
+    def line_voltage_v(self) -> FloatArray:
+        """(N, 3) L1L2, L2L3, L3L1, rms of the fundamental [V]"""
+        phasors: ComplexArray = self.state.voltage_v
+        return np.abs(phasors[:, _FROM] - phasors[:, _TO])
+
+    @cached_property
+    def current_a(self) -> FloatArray:
+        """(N, 3) rms, harmonics included [A]"""
+        return np.abs(self.state.current_a) * _rms_factor(self.harmonics.thd_i_pct)
+
+
+def _rms_factor(thd_pct: FloatArray) -> FloatArray:
+    """Total rms over the rms of the fundamental; 1 where the distortion is not known."""
+    return np.sqrt(1 + np.nan_to_num(thd_pct / 100) ** 2)
+
+
+class World:
+    """Lets the plant live by a clock and looks at it as often as somebody asks, but not more often than `refresh_s`."""
+
+    def __init__(self, plant: Plant, clock: Clock, *, refresh_s: float = 0.1) -> None:
+        self.plant = plant
+        self._clock = clock
+        self._refresh_s = refresh_s
+        self._origin_s = clock.monotonic_s() - plant.t_s
+        self._picture: Picture | None = None
+
+    def advance(self) -> float:
+        """Bring the plant to the present; its time [s]."""
+        self.plant.advance_to(max(self.plant.t_s, self._clock.monotonic_s() - self._origin_s))
+        return self.plant.t_s
+
+    def look(self) -> Picture:
+        """The plant as it is, at most `refresh_s` old.
+
+        Raises:
+            PowerFlowFailed: the loads are more than the network can carry.
+        """
+        t_s, last = self.advance(), self._picture
+        if last is None or t_s - last.t_s >= self._refresh_s:
+            number = 1 if last is None else last.number + 1
+            self._picture = last = Picture(number, t_s, self.plant.solve(), self.plant.harmonics())
+        return last
