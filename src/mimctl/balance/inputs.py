@@ -1,0 +1,125 @@
+"""From forecast and bounds to the values of one solve: what is unknown, given or contradictory is settled here."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mimctl.balance.frame import Frame
+from mimctl.balance.values import Values
+from mimctl.model.bounds import Bounds
+from mimctl.model.forecast import LoadForecast
+from mimctl.model.layout import BoolArray, ComplexArray, FloatArray
+
+#: a port or step below this share of the port's rating has no inside for the solver to work in: less than a register step
+_LEAST = 1e-4
+#: how much of what the ports can do the power balance may ask for; leaves the feasible set an inside
+_MOST = 0.999
+
+
+def usable_nodes(frame: Frame, known: BoolArray, covered: BoolArray, load: ComplexArray) -> BoolArray:
+    """(N,) nodes whose flow means something.
+
+    A node counts where it is measured. A load without any usable meter above it hides the flow of everything above it too.
+    """
+    usable: BoolArray = known & np.isfinite(load).all(axis=1)
+    if covered.all():
+        return usable
+    hidden = ~covered
+    parent = frame.layout.parent
+    for n in np.flatnonzero(hidden):
+        above = parent[n]
+        while above >= 0 and not hidden[above]:
+            hidden[above] = True
+            above = parent[above]
+    return usable & ~hidden
+
+
+def without_nan(array: ComplexArray) -> ComplexArray:
+    """The array with NaN as zero; the same object where there is none."""
+    return array if np.isfinite(array).all() else np.where(np.isfinite(array), array, 0)
+
+
+def port_radius(frame: Frame, bounds: Bounds) -> FloatArray:
+    """(K,) the port's own bound [VA]; a port alone on its MIM's neutral is bound by that too."""
+    radius = np.minimum(bounds.port_s_max_va, frame.layout.port_rating_va)
+    lone = frame.groups.lone
+    if len(lone):
+        layout = frame.layout
+        neutral_va = bounds.mim_neutral_max_a[layout.port_mim[lone]] * layout.voltage_ln_v[layout.port_node[lone]]
+        radius[lone] = np.minimum(radius[lone], neutral_va)
+    return np.fmax(radius, 0.0)  # NaN becomes zero as well
+
+
+def reachable_dc(
+    frame: Frame, wanted_w: FloatArray, *, free: BoolArray, radius: FloatArray, step: FloatArray, centre: ComplexArray
+) -> FloatArray:
+    """(M,) the wanted power balance, drawn inside what the free ports can do [W]."""
+    layout, mims = frame.layout, len(frame.layout.mims)
+    usable = radius * free
+    most = _MOST * np.bincount(layout.port_mim, weights=usable, minlength=mims)
+    dc = np.clip(np.nan_to_num(wanted_w), -most, most)
+    if (step < 2 * radius).any():
+        side = np.sqrt(np.maximum(radius**2 - centre.imag**2, 0.0))
+        up = np.minimum(step, np.maximum(side - centre.real, 0.0)) * free
+        down = np.minimum(step, np.maximum(side + centre.real, 0.0)) * free
+        now = np.bincount(layout.port_mim, weights=centre.real * free, minlength=mims)
+        highest = now + _MOST * np.bincount(layout.port_mim, weights=up, minlength=mims)
+        lowest = now - _MOST * np.bincount(layout.port_mim, weights=down, minlength=mims)
+        dc = np.clip(dc, lowest, highest)
+    return dc
+
+
+def movement_price(frame: Frame, flow: ComplexArray, weights: FloatArray) -> FloatArray:
+    """(K,) curvature of the movement term [1/VA²]: less where J wants a large step.
+
+    Args:
+        flow: (N, 3) with the anchor applied [VA].
+    """
+    settings = frame.settings
+    if settings.movement == 0:
+        return np.zeros(frame.ports)
+    gradient = np.abs(frame.port_gradient @ frame.flow_gradient(flow, weights).reshape(-1))
+    wanted = gradient / (frame.port_curvature * frame.layout.port_rating_va)
+    price: FloatArray = settings.movement * frame.port_curvature / (1 + (wanted / settings.movement_fade) ** 2)
+    return price
+
+
+def control_values(
+    frame: Frame, forecast: LoadForecast, bounds: Bounds, anchor: ComplexArray, accepted: ComplexArray
+) -> tuple[Values, ComplexArray, ComplexArray]:
+    """Values of one control solve, the output of the given ports (K,) and the flow with the anchor applied (N, 3)."""
+    layout, settings = frame.layout, frame.settings
+    load = forecast.load_w + 1j * forecast.load_var
+    usable = usable_nodes(frame, forecast.known, forecast.covered, load)
+    load = without_nan(load)
+    weights = bounds.weights if usable.all() else bounds.weights * usable
+    enabled = bounds.mim_enabled[layout.port_mim]
+    radius = port_radius(frame, bounds)
+    free = enabled & (radius > _LEAST * layout.port_rating_va)
+    given = np.where(enabled, 0, accepted)
+    flow = (frame.operators.accumulate @ load.reshape(-1) + frame.port_response @ given).reshape(-1, 3)
+    anchor = np.where(free, anchor, 0)
+    anchor_flow = flow + (frame.port_response @ anchor).reshape(-1, 3)
+    movement = movement_price(frame, anchor_flow, weights)
+    size = np.abs(accepted)
+    centre = np.where(size > _MOST * radius, accepted * (_MOST * radius / np.maximum(size, 1e-9)), accepted)
+    step = np.maximum(bounds.step_max_va, _LEAST * layout.port_rating_va)
+    values = Values(
+        flow=flow,
+        weights=weights,
+        quadratic=movement + settings.effort * frame.port_curvature,
+        linear=-movement * anchor,
+        free=free,
+        radius_va=radius,
+        dc_w=reachable_dc(frame, bounds.mim_dc_w, free=free, radius=radius, step=step, centre=centre),
+        group_limit_a=bounds.mim_neutral_max_a[frame.groups.mim],
+        step_va=step,
+        centre=centre,
+        steps_matter=bool((step < radius + np.abs(centre)).any()),
+        limit_a=(1 - settings.margin) * bounds.node_limit_a,
+        neutral_limit_a=(1 - settings.margin) * bounds.node_neutral_limit_a,
+        head_min_w=bounds.head_min_import_w,
+        price_scale=max(1.0, float(bounds.weights.sum())),
+        upstream=bounds.upstream,
+    )
+    return values, given, anchor_flow

@@ -1,0 +1,134 @@
+"""The yardstick: the best that these MIMs could have done with perfect knowledge."""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import cached_property
+
+import numpy as np
+
+from mimctl.balance.program import ConeProgram
+from mimctl.balance.settings import YARDSTICK
+from mimctl.balance.structure import Shape
+from mimctl.balance.values import Values
+from mimctl.grid.tree import TreeOperators
+from mimctl.model.layout import ComplexArray, FloatArray
+from mimctl.model.plan import SolveStatus
+
+#: the conversion losses are found when they move by less than this share of the MIM's rating
+_LOSS_FOUND = 2e-6
+#: each round shrinks the error by the marginal loss of a port, a few per cent
+_MOST_ROUNDS = 12
+
+
+class OptimumSolver:
+    """Minimum of the reported J plus the breaker penalty at the true limits. No movement, no margin, no deadband.
+
+    Ports stay inside their ratings, MIM neutrals inside theirs, and no head is fed back beyond its limit. Real conversion losses
+    are drawn from the ports: Σp = dc − loss(|s|), by fixed point, started from the last call's losses. `failures` counts the
+    solves that found nothing.
+    """
+
+    def __init__(self, operators: TreeOperators) -> None:
+        self._operators = operators
+        self._program = ConeProgram(operators, YARDSTICK)
+        self._shape = Shape()
+        self.failures = 0
+        self._power: ComplexArray = np.zeros(len(operators.layout.ports), dtype=np.complex128)
+        self._seen: tuple[ComplexArray, FloatArray] | None = None
+
+    def solve(self, load: ComplexArray, dc_w: FloatArray) -> ComplexArray:
+        """Best port powers.
+
+        Args:
+            load: (N, 3) each node's own load, load positive [VA].
+            dc_w: (M,) storage discharge of each MIM before its losses [W].
+
+        Returns:
+            (K,) injections [VA]. The last answer stands where a solve fails; the same input gives the same answer at once.
+        """
+        if self._seen is not None and np.array_equal(load, self._seen[0]) and np.array_equal(dc_w, self._seen[1]):
+            return self._power
+        rating = self._program.frame.mim_rating_va
+        base = dataclasses.replace(self._template, flow=self._operators.flow(load))
+        loss = self.loss_w(self._power)
+        for _ in range(_MOST_ROUNDS):
+            most = 0.999 * rating
+            solution = self._program.solve(dataclasses.replace(base, dc_w=np.clip(dc_w - loss, -most, most)), self._shape)
+            if solution.status is SolveStatus.FAILED:
+                self.failures += 1
+                return self._power
+            self._power = solution.power
+            self._shape = dataclasses.replace(solution.structure.shape, elastic=False)
+            error, loss = loss, self.loss_w(solution.power)
+            if bool((np.abs(loss - error) <= _LOSS_FOUND * rating).all()):
+                break
+        self._shape = self._program.predicted_shape(base, self._power, solution.flow)
+        self._seen = (load.copy(), dc_w.copy())
+        return self._power
+
+    def loss_w(self, power: ComplexArray) -> FloatArray:
+        """(M,) conversion losses with port powers (K,) [W]."""
+        standby, linear, quadratic = self._loss_terms
+        size = np.abs(power)
+        mim = self._operators.layout.port_mim
+        moved = np.bincount(mim, weights=size, minlength=len(standby))
+        heat = np.bincount(mim, weights=size**2, minlength=len(standby))
+        total: FloatArray = standby + linear * moved + quadratic * heat
+        return total
+
+    @cached_property
+    def _loss_terms(self) -> tuple[FloatArray, FloatArray, FloatArray]:
+        models = [m.losses for m in self._operators.layout.mims]
+        return (
+            np.array([m.standby_w for m in models], dtype=np.float64),
+            np.array([m.linear for m in models], dtype=np.float64),
+            np.array([m.quadratic_per_va for m in models], dtype=np.float64),
+        )
+
+    @cached_property
+    def _template(self) -> Values:
+        """Everything but load and storage: ratings, true limits, reported weights."""
+        frame, layout = self._program.frame, self._operators.layout
+        neutral = rated_neutral_a(self._operators)
+        radius = layout.port_rating_va.copy()
+        lone = frame.groups.lone
+        radius[lone] = np.minimum(radius[lone], neutral[layout.port_mim[lone]] * layout.voltage_ln_v[layout.port_node[lone]])
+        ports = len(layout.ports)
+        return Values(
+            flow=np.zeros((len(layout.nodes), 3), dtype=np.complex128),
+            weights=layout.omega,
+            quadratic=YARDSTICK.effort * frame.port_curvature,
+            linear=np.zeros(ports, dtype=np.complex128),
+            free=np.ones(ports, dtype=np.bool_),
+            radius_va=radius,
+            dc_w=np.zeros(len(layout.mims)),
+            group_limit_a=neutral[frame.groups.mim],
+            step_va=np.full(ports, np.inf),
+            centre=np.zeros(ports, dtype=np.complex128),
+            steps_matter=False,
+            limit_a=np.repeat(layout.limit_a[:, None], 3, axis=1),
+            neutral_limit_a=np.where(np.isnan(layout.neutral_rating_a), np.inf, layout.neutral_rating_a),
+            head_min_w=head_minimum_w(self._operators),
+            price_scale=max(1.0, float(layout.omega.sum())),
+            upstream=(),
+        )
+
+
+def rated_neutral_a(operators: TreeOperators) -> FloatArray:
+    """(M,) each MIM's neutral rating; its largest single-phase port current where none is given [A]."""
+    layout = operators.layout
+    amps = np.where([c.uses_neutral for c in layout.connections()], layout.port_rating_va / layout.port_voltage_v, 0.0)
+    largest = np.zeros(len(layout.mims))
+    np.maximum.at(largest, layout.port_mim, amps)
+    return np.array(
+        [big if mim.neutral_rating_a is None else mim.neutral_rating_a for mim, big in zip(layout.mims, largest, strict=True)],
+        dtype=np.float64,
+    )
+
+
+def head_minimum_w(operators: TreeOperators) -> FloatArray:
+    """(H,) least import per phase of each head, from its feed's reverse power limit [W]."""
+    layout = operators.layout
+    limits = {feed.node: feed.reverse_power_limit_w for feed in layout.site.feeds}
+    return np.array([-limits.get(layout.nodes[head].id, 0.0) for head in layout.heads], dtype=np.float64)

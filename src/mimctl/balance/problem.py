@@ -1,0 +1,72 @@
+"""The balancer: forecast and bounds in, the plan out."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+
+from mimctl.balance.inputs import control_values, without_nan
+from mimctl.balance.prices import active_constraints
+from mimctl.balance.program import ConeProgram
+from mimctl.balance.settings import BalanceSettings
+from mimctl.balance.values import Values
+from mimctl.grid.tree import TreeOperators
+from mimctl.model.bounds import Bounds
+from mimctl.model.forecast import LoadForecast
+from mimctl.model.layout import ComplexArray
+from mimctl.model.plan import Plan, SolveStatus
+
+#: objectives below it count as zero when a gap is related to them
+_LEAST = 1e-12
+
+
+class Balancer:
+    """One site's (or zone's) cone program. Structures are set up once; every solve only exchanges values."""
+
+    def __init__(self, operators: TreeOperators, settings: BalanceSettings | None = None) -> None:
+        self._program = ConeProgram(operators, settings or BalanceSettings())
+
+    def solve(self, forecast: LoadForecast, bounds: Bounds, anchor: ComplexArray, accepted: ComplexArray) -> Plan:
+        """Balance the coming interval.
+
+        Args:
+            forecast: loads without MIM output; NaN and uncovered nodes carry no weight.
+            bounds: what the plan may do.
+            anchor: (K,) last internal plan; movement is measured from it [VA].
+            accepted: (K,) setpoints in force; steps are measured from them, and where a MIM is not enabled its entry is the
+                output that counts as given [VA].
+
+        Returns:
+            The optimum. Status FAILED and the accepted setpoints where the numbers went wrong: the caller holds.
+        """
+        started = time.perf_counter()
+        program = self._program
+        anchor, accepted = without_nan(anchor), without_nan(accepted)
+        values, given, anchor_flow = control_values(program.frame, forecast, bounds, anchor, accepted)
+        solution = program.solve(values, program.predicted_shape(values, anchor, anchor_flow))
+        failed = solution.status is SolveStatus.FAILED
+        power = accepted if failed else solution.power + given
+        objective = np.inf if failed else solution.primal + self._constant(values, anchor)
+        return Plan(
+            inject_w=power.real.copy(),
+            inject_var=power.imag.copy(),
+            status=solution.status,
+            objective=objective,
+            gap=np.inf if failed else abs(solution.primal - solution.dual) / max(abs(objective), _LEAST),
+            iterations=solution.iterations,
+            solve_s=time.perf_counter() - started,
+            active=() if failed else active_constraints(program.frame, solution),
+            deadband_a=bounds.deadband_a,
+        )
+
+    def _constant(self, values: Values, anchor: ComplexArray) -> float:
+        """What the solver leaves out of the objective: its value with every free port at zero."""
+        frame = self._program.frame
+        gradient = frame.flow_gradient(values.flow, values.weights)
+        total = 0.5 * np.vdot(values.flow, gradient).real - 0.5 * np.vdot(values.linear, anchor).real
+        for head, price in zip(frame.layout.heads, values.upstream, strict=False):
+            if price is not None:
+                away = values.flow[head].view(np.float64) - price.at
+                total += price.gradient @ away + 0.5 * away @ price.curvature @ away
+        return float(total)

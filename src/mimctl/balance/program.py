@@ -1,0 +1,162 @@
+"""One site's cone program: values in, the optimum out, with only as many constraints in the solve as may matter."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from mimctl.balance.frame import Frame
+from mimctl.balance.settings import BalanceSettings
+from mimctl.balance.solver import ConeSolver, RawSolution
+from mimctl.balance.structure import Shape, Structure, build_structure
+from mimctl.balance.values import Values, constraint_values, linear_values, matrix_values
+from mimctl.grid.tree import TreeOperators
+from mimctl.model.layout import ComplexArray
+from mimctl.model.plan import SolveStatus
+
+#: a limit counts as met up to this fraction of itself: the solver's own accuracy
+_MET = 1e-5
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Solution:
+    """One optimum.
+
+    Args:
+        power: (K,) of the free ports, zero where given [VA].
+        flow: (N, 3) net import of every node with it [VA].
+        primal, dual: objective without constants, dimensionless like J.
+        raw: the solver's own answer, with the duals of `structure`.
+    """
+
+    power: ComplexArray
+    flow: ComplexArray
+    status: SolveStatus
+    iterations: int
+    primal: float
+    dual: float
+    structure: Structure
+    raw: RawSolution
+
+
+class Variant:
+    """One shape with its solver. Matrices are exchanged only when the values behind them changed."""
+
+    def __init__(self, frame: Frame, structure: Structure, values: Values) -> None:
+        self._frame = frame
+        self.structure = structure
+        self._seen = values
+        P, A = matrix_values(frame, structure, values)
+        pattern = structure.quadratic.pattern.copy()
+        pattern.data = P
+        matrix = structure.A.copy()
+        matrix.data = A
+        q, b = linear_values(frame, structure, values), constraint_values(frame, structure, values)
+        self.matrices = (pattern, q, matrix, b)
+        self._solver = ConeSolver(pattern, q, matrix, b, cones=structure.cones, tolerance=frame.settings.tolerance)
+
+    def solve(self, values: Values) -> RawSolution:
+        frame, structure, seen = self._frame, self.structure, self._seen
+        P = A = None
+        same_ports = values.free is seen.free or np.array_equal(values.free, seen.free)
+        if not (same_ports and values.same_quadratic(seen)):
+            P, changed = matrix_values(frame, structure, values)
+            A = None if same_ports else changed
+        self._seen = values
+        return self._solver.solve(linear_values(frame, structure, values), constraint_values(frame, structure, values), P, A)
+
+
+class ConeProgram:
+    """All shapes of one site's program.
+
+    A constraint family that no answer comes near is left out of the solve and checked afterwards: an optimum of the smaller
+    program that meets the left-out constraints is the optimum of the whole. Where it does not, the family goes in.
+    """
+
+    def __init__(self, operators: TreeOperators, settings: BalanceSettings) -> None:
+        self.frame = Frame(operators, settings)
+        self._variants: dict[tuple[Shape, bytes], Variant] = {}
+
+    def variant(self, shape: Shape, values: Values) -> Variant:
+        """The solver of one shape, built on first use."""
+        mask = np.isfinite(values.neutral_limit_a)
+        key = (shape, mask.tobytes() if shape.limits else b"")
+        if key not in self._variants:
+            structure = build_structure(self.frame, shape, mask)
+            self._variants[key] = Variant(self.frame, structure, values)
+        return self._variants[key]
+
+    def predicted_shape(self, values: Values, anchor: ComplexArray, anchor_flow: ComplexArray) -> Shape:
+        """The families that the last plan was near to; all of them are checked again after the solve."""
+        near = self.frame.settings.near
+        return Shape(
+            limits=self._limits_reached(values, anchor_flow, near),
+            neutral=self._neutral_reached(values, anchor, near),
+            steps=values.steps_matter and bool((np.abs(anchor - values.centre) > near * values.step_va).any()),
+            upstream=any(price is not None for price in values.upstream),
+        )
+
+    def solve(self, values: Values, shape: Shape) -> Solution:
+        """The optimum; status FAILED where no point of the constraints exists or the numbers went wrong."""
+        while True:
+            solution = self.solve_shape(values, shape)
+            if solution.status is SolveStatus.FAILED:
+                if not solution.raw.infeasible or shape.elastic:
+                    return solution
+                shape = replace(shape, elastic=True)
+                continue
+            wider = self._violated(values, solution, shape)
+            if wider == shape:
+                return solution
+            shape = wider
+
+    def solve_shape(self, values: Values, shape: Shape) -> Solution:
+        """The optimum of one shape, left-out families ignored."""
+        variant = self.variant(shape, values)
+        raw = variant.solve(values)
+        frame = self.frame
+        ports = 2 * frame.ports
+        power = (raw.z[:ports] * frame.scale_va[:ports]).view(np.complex128) * values.free
+        response: ComplexArray = frame.port_response @ power
+        scale = frame.objective_scale
+        return Solution(
+            power=power,
+            flow=values.flow + response.reshape(-1, 3),
+            status=raw.status,
+            iterations=raw.iterations,
+            primal=raw.primal / scale,
+            dual=raw.dual / scale,
+            structure=variant.structure,
+            raw=raw,
+        )
+
+    def _violated(self, values: Values, solution: Solution, shape: Shape) -> Shape:
+        met = 1 + _MET
+        if not shape.limits and self._limits_reached(values, solution.flow, met):
+            shape = replace(shape, limits=True)
+        if not shape.neutral and self._neutral_reached(values, solution.power, met):
+            shape = replace(shape, neutral=True)
+        if not shape.steps and values.steps_matter:
+            beyond = np.abs(solution.power - values.centre) > values.step_va + _MET * self.frame.layout.port_rating_va
+            if (beyond & values.free).any():
+                shape = replace(shape, steps=True)
+        return shape
+
+    def _limits_reached(self, values: Values, flow: ComplexArray, share: float) -> bool:
+        """Whether any controllable breaker, neutral or head import is past `share` of its limit."""
+        frame = self.frame
+        if bool((np.abs(flow) > share * frame.layout.voltage_ln_v[:, None] * values.limit_a)[frame.limited].any()):
+            return True
+        if np.isfinite(values.neutral_limit_a).any():
+            amps = np.abs(frame.neutral_flow @ flow.reshape(-1)) / frame.layout.voltage_ln_v
+            if bool((amps > share * values.neutral_limit_a)[frame.reached].any()):
+                return True
+        heads = flow[frame.layout.heads].real
+        slip = (share - 1) * frame.head_base_va[:, None]
+        return bool((heads < values.head_min_w[:, None] - slip).any())
+
+    def _neutral_reached(self, values: Values, power: ComplexArray, share: float) -> bool:
+        if not self.frame.groups.count:
+            return False
+        return bool((self.frame.groups.neutral_a(power) > share * values.group_limit_a).any())
