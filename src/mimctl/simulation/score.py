@@ -162,7 +162,7 @@ class ScenarioScore:
             dt_s: how long it stands for [s].
 
         Returns:
-            The reported J of this instant.
+            The reported J of this instant; NaN, and left out of the mean, where the current of any node is unknown.
         """
         weighted = (truth.current_a @ self._unbalanced) * self._scale
         objective = float(np.vdot(weighted, weighted).real)
@@ -196,7 +196,7 @@ class ScenarioScore:
             self._means[name].add(values, dt)
         for name, values in (("i2_i1", i2_i1), ("i0_i1", i0_i1), ("vuf2", vuf2)):
             self._histograms[name].add(values, dt)
-        self._peak_a = np.maximum(self._peak_a, peak.max(axis=0))
+        self._peak_a = np.fmax(self._peak_a, np.fmax.reduce(peak, axis=0))
         self._overload_s += dt @ (peak > self._layout.limit_a)
         block.filled = 0
 
@@ -234,8 +234,9 @@ class ScenarioScore:
             total = known.sum() if name in _EXTENSIVE else known.max(initial=-np.inf)
             site[name] = float(total) if len(known) else None
         site["loss_kwh"] = (self._network_loss_j + self._mim_loss_j) / _JOULES_PER_KWH
-        time_s = float(self.steps_s.sum())
-        site["objective"] = float(self.objectives @ self.steps_s) / time_s if time_s > 0 else None
+        known = ~np.isnan(self.objectives)
+        time_s = float(self.steps_s[known].sum())
+        site["objective"] = float(self.objectives[known] @ self.steps_s[known]) / time_s if time_s > 0 else None
         return site
 
 

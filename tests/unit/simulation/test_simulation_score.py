@@ -93,6 +93,17 @@ def test_unknown_neutral_is_none() -> None:
     assert site_of(score)["neutral_a_mean"] is None
 
 
+def test_an_instant_that_is_not_wholly_known_counts_where_it_is() -> None:
+    score = ScenarioScore(OPERATORS, 2)
+    first = score.add(truth(A=(30, 0, 0), r=(10, 0, 0)), 1.0)
+    assert math.isnan(score.add(truth(A=(np.nan,) * 3, r=(2, 2, 2)), 1.0))
+    nodes = nodes_of(score)
+    assert nodes["A"]["i2_i1_mean"] == pytest.approx(1)
+    assert nodes["A"]["max_phase_load_pct"] == pytest.approx(100 * 30 / 80)
+    assert nodes["r"]["i2_i1_mean"] == pytest.approx(0.5)
+    assert site_of(score)["objective"] == pytest.approx(first)
+
+
 def test_voltage_unbalance_by_negative_sequence() -> None:
     voltages = np.tile(230 * UNIT + 4.6 * UNIT.conj(), (5, 1))
     score = ScenarioScore(OPERATORS, 1)
