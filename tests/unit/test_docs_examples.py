@@ -18,7 +18,7 @@ def examples():
             yield pytest.param(block, id=f"{page.relative_to(ROOT)}-{number}")
 
 
-@pytest.mark.parametrize("text", examples())
+@pytest.mark.parametrize("text", list(examples()))
 def test_the_example_is_right(text, tmp_path):
     file = tmp_path / "site.yaml"
     file.write_text(text, encoding="utf-8")

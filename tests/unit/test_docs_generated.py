@@ -18,7 +18,7 @@ def generator():
 GENERATOR = generator()
 
 
-@pytest.mark.parametrize("page", GENERATOR.PAGES)
+@pytest.mark.parametrize("page", list(GENERATOR.PAGES))
 def test_the_page_is_up_to_date(page):
     assert (ROOT / "docs" / page).read_text(encoding="utf-8") == GENERATOR.PAGES[page](), "make docs writes it anew"
 

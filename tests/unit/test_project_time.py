@@ -10,7 +10,7 @@ import mimctl
 SOURCE = Path(mimctl.__file__).parent
 FILES = sorted(p for p in SOURCE.rglob("*.py") if p != SOURCE / "model" / "clock.py")
 
-#: durations for people and benchmarks may be taken with perf_counter; control and ages may not
+#: durations for people may be taken with perf_counter; control and ages may not
 FORBIDDEN = {
     ("time", "time"),
     ("time", "time_ns"),
@@ -22,6 +22,9 @@ FORBIDDEN = {
     ("datetime", "today"),
     ("date", "today"),
 }
+
+#: a command may wait for a process that it started, and that lives in real time
+ALLOWED_IN_CLI = {"time.monotonic", "time.sleep"}
 
 
 def offences(source):
@@ -63,4 +66,6 @@ def test_the_detector(source, count):
 
 @pytest.mark.parametrize("file", FILES, ids=lambda p: str(p.relative_to(SOURCE)))
 def test_only_the_clock_asks_for_the_time(file):
-    assert list(offences(file.read_text(encoding="utf-8"))) == []
+    allowed = ALLOWED_IN_CLI if file.parent.name == "cli" else set()
+    found = [(line, name) for line, name in offences(file.read_text(encoding="utf-8")) if name not in allowed]
+    assert found == []

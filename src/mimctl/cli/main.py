@@ -131,10 +131,18 @@ def _explain(error: BaseException, *, debug: bool) -> int:
         import traceback
 
         click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
-    message, code = _message_and_code(error)
+    message, code = _message_and_code(_leading(error))
     if message:
         click.echo(message, err=True)
     return code
+
+
+def _leading(error: BaseException) -> BaseException:
+    """The error that a group of tasks is about: the first that is not mimctl's own, for it may have caused the others."""
+    leaves = [error]
+    while groups := [e for e in leaves if isinstance(e, BaseExceptionGroup)]:
+        leaves = [e for e in leaves if e not in groups] + [inner for group in groups for inner in group.exceptions]
+    return min(leaves, key=lambda e: isinstance(e, MimctlError))
 
 
 def _message_and_code(error: BaseException) -> tuple[str, int]:  # noqa: PLR0911 - a table, one line per kind

@@ -126,6 +126,14 @@ def test_an_expected_error_is_one_line_and_its_exit_code(failing, run_cli, probl
     assert (result.code, result.out, result.err) == (code, "", line + "\n")
 
 
+def test_a_group_of_tasks_shows_the_error_it_is_about(failing, run_cli):
+    failing(ExceptionGroup("tasks", [ExceptionGroup("inner", [Unreachable("no socket")]), UserError("second")]))
+    result = run_cli("probe")
+    assert (result.code, result.err) in [(3, "mimctl: no socket\n"), (1, "mimctl: second\n")]
+    failing(ExceptionGroup("tasks", [UserError("a consequence"), KeyError("the cause")]))
+    assert "bug in mimctl" in run_cli("probe").err
+
+
 def test_config_errors_are_shown_all_at_once_without_a_prefix(failing, run_cli):
     problems = [error("a.b", "mims[0]", "first").at("s.yaml", 3, 4), error("c.d", "", "second").at("s.yaml", 5, 1)]
     failing(ConfigError(problems))
