@@ -139,10 +139,13 @@ def _explain(error: BaseException, *, debug: bool) -> int:
 
 def _leading(error: BaseException) -> BaseException:
     """The error that a group of tasks is about: the first that is not mimctl's own, for it may have caused the others."""
-    leaves = [error]
-    while groups := [e for e in leaves if isinstance(e, BaseExceptionGroup)]:
-        leaves = [e for e in leaves if e not in groups] + [inner for group in groups for inner in group.exceptions]
-    return min(leaves, key=lambda e: isinstance(e, MimctlError))
+    return min(_leaves(error), key=lambda e: isinstance(e, MimctlError))
+
+
+def _leaves(error: BaseException) -> list[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        return [leaf for inner in error.exceptions for leaf in _leaves(inner)]
+    return [error]
 
 
 def _message_and_code(error: BaseException) -> tuple[str, int]:  # noqa: PLR0911 - a table, one line per kind

@@ -129,7 +129,7 @@ def test_an_expected_error_is_one_line_and_its_exit_code(failing, run_cli, probl
 def test_a_group_of_tasks_shows_the_error_it_is_about(failing, run_cli):
     failing(ExceptionGroup("tasks", [ExceptionGroup("inner", [Unreachable("no socket")]), UserError("second")]))
     result = run_cli("probe")
-    assert (result.code, result.err) in [(3, "mimctl: no socket\n"), (1, "mimctl: second\n")]
+    assert (result.code, result.err) == (3, "mimctl: no socket\n")
     failing(ExceptionGroup("tasks", [UserError("a consequence"), KeyError("the cause")]))
     assert "bug in mimctl" in run_cli("probe").err
 
