@@ -13,7 +13,7 @@ from mimctl.wire.writes import write_image
 
 ILLEGAL_ADDRESS, ILLEGAL_VALUE, NO_ANSWER = 2, 3, 11
 #: how much more than its rating an instrument can show
-MARGIN = 1.5
+MARGIN = 1.25
 
 
 def exponent_for(largest: float, most_counts: int, finest: int) -> int:
@@ -39,22 +39,24 @@ class Image:
         start = 2 * (address - self.origin)
         self.data[start : start + len(data)] = data
 
-    def show(self, register_map: RegisterMap, values: Mapping[str, float]) -> None:
-        """Write measurements; what a point cannot say stays as it stands."""
-        sayable = {k: v for k, v in values.items() if not math.isnan(v) or _has_nothing(register_map, k)}
-        write_image(register_map, self.data, self.origin, sayable)
 
+class Display:
+    """Some points of an image that are measured again and again."""
 
-def _has_nothing(register_map: RegisterMap, key: str) -> bool:
-    """Whether a point has a pattern for “no value”."""
-    split = {d.key: d.plus for d in register_map.differences}
-    return any(p.key == split.get(key, key) and (p.sentinels or p.type.is_float) for p in register_map.points)
+    def __init__(self, image: Image, register_map: RegisterMap, keys: Iterable[str]) -> None:
+        wanted = set(keys)
+        split = {d.key: (d.plus, d.minus) for d in register_map.differences if d.key in wanted}
+        stored = wanted | {part for parts in split.values() for part in parts}
+        self._image = image
+        self._map = replace(register_map, points=tuple(p for p in register_map.points if p.key in stored))
+        saying_nothing = {p.key for p in self._map.points if p.sentinels or p.type.is_float}
+        #: the points that have a pattern for “no value”
+        self._can_be_unknown = saying_nothing | {key for key, parts in split.items() if saying_nothing.issuperset(parts)}
 
-
-def only(register_map: RegisterMap, keys: Iterable[str]) -> RegisterMap:
-    """The same map with these points alone."""
-    wanted = set(keys)
-    return replace(register_map, points=tuple(p for p in register_map.points if p.key in wanted))
+    def show(self, values: Mapping[str, float]) -> None:
+        """Write measurements, in the units and signs of the map; one that is NaN and cannot be said so stays as it stands."""
+        sayable = {k: v for k, v in values.items() if not math.isnan(v) or k in self._can_be_unknown}
+        write_image(self._map, self._image.data, self._image.origin, sayable)
 
 
 def image_of_map(device: str, register_map: RegisterMap, exponents: Mapping[str, int]) -> Image:

@@ -13,7 +13,7 @@ from mimctl.model.layout import FloatArray, SiteLayout
 from mimctl.model.profile import DeviceProfile, PointType, RegisterMap
 from mimctl.model.quantity import quantity_of
 from mimctl.model.site import SUNSPEC, Meter, Node
-from mimctl.twin.images import ILLEGAL_ADDRESS, MARGIN, Image, exponent_for, image_of_map
+from mimctl.twin.images import ILLEGAL_ADDRESS, MARGIN, Display, Image, exponent_for, image_of_map
 from mimctl.twin.picture import Picture, World
 from mimctl.wire.sunspec import BASES
 from mimctl.wire.sunspec_image import ModelContent, build_chain
@@ -48,16 +48,16 @@ class MeterBank:
         self._row = layout.node_index[meter.node]
         node = layout.nodes[self._row]
         self._present = np.array([phase in node.phases for phase in meter.phase_map], dtype=np.bool_)
-        self.kind, self._image, self._map = _registers(meter, node, profile)
-        self._shown = {p.key for p in self._map.points if not p.static and not p.type.is_text}
-        self._shown |= {d.key for d in self._map.differences}
+        self.kind, self._image, register_map = _registers(meter, node, profile)
+        self._shown = _shown(register_map)
+        self._display = Display(self._image, register_map, self._shown)
         self._seen: Picture | None = None
         self._energy_wh = np.zeros((2, 3))
 
     def read(self, address: int, count: int) -> bytes:
         picture = self._world.look()
         if picture is not self._seen:
-            self._image.show(self._map, self._values(picture))
+            self._display.show(self._values(picture))
             self._seen = picture
         return self._image.read(address, count)
 
@@ -115,6 +115,13 @@ class MeterBank:
             values |= {f"{name}.{place}": float(v) for place, v in zip(_PLACES, row, strict=True)}
             values[f"{name}.total"] = float(row.sum() % _COUNTER_WH)
         return values
+
+
+def _shown(register_map: RegisterMap) -> set[str]:
+    """Keys of what is measured; the two halves of a split value are shown by the value that they make."""
+    helpers = {key for d in register_map.differences for key in (d.plus, d.minus)}
+    measured = {p.key for p in register_map.points if not p.static and not p.type.is_text}
+    return measured - helpers | {d.key for d in register_map.differences}
 
 
 def _mean(row: FloatArray) -> float:

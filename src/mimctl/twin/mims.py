@@ -11,11 +11,11 @@ import numpy as np
 
 from mimctl.model.connection import Connection
 from mimctl.model.errors import DeviceRefusal
-from mimctl.model.layout import SiteLayout
-from mimctl.model.profile import PointSpec, RegisterMap
+from mimctl.model.layout import ComplexArray, SiteLayout
+from mimctl.model.profile import PointSpec
 from mimctl.model.site import ExpiryAction, Mim
 from mimctl.twin.firmware import Alarm, MimFleet
-from mimctl.twin.images import ILLEGAL_ADDRESS, ILLEGAL_VALUE, MARGIN, NO_ANSWER, Image, exponent_for, only
+from mimctl.twin.images import ILLEGAL_ADDRESS, ILLEGAL_VALUE, MARGIN, NO_ANSWER, Display, Image, exponent_for
 from mimctl.twin.meters import common_model
 from mimctl.twin.picture import Picture, World
 from mimctl.wire.registers import CompiledMap
@@ -54,17 +54,18 @@ class MimBank:
         data, chain = build_chain(_contents(self._mim, layout), base)
         self._image = Image(self._mim.id, base, data)
         self._control = _Control(chain.models[-2])
-        self._measurement = model_map(chain.models[-1])
-        self._storage = model_map(chain.models[1]) if chain.models[1].id == _STORAGE else None
+        self._control_display = Display(self._image, self._control.register_map, self._control.shown())
+        self._measurement = self._display_of(chain.models[-1])
+        self._storage = self._display_of(chain.models[1]) if chain.models[1].id == _STORAGE else None
         self.kind = f"MIM, {len(self._mim.ports)} ports" + (", storage" if self._storage else "")
 
     def read(self, address: int, count: int) -> bytes:
         self._require_online()
         picture = self._world.look()
         if picture is not self._seen:
-            self._show(self._measurement, self._measured(picture))
+            self._measurement.show(self._measured(picture))
             if self._storage is not None:
-                self._show(self._storage, self._stored())
+                self._storage.show(self._stored())
             self._seen = picture
         self._reflect()
         return self._image.read(address, count)
@@ -125,10 +126,11 @@ class MimBank:
                 values |= {f"Ph[{n}].W": float(s.real), f"Ph[{n}].Var": float(s.imag)}
         if fleet.alarms[m] & Alarm.REBOOTED:
             values |= {"Cmt.SeqCmd": 0, "Cmt.CtlHb": 0, **_watchdog(self._mim)}
-        self._show(self._control.register_map, values)
+        self._control_display.show(values)
 
-    def _show(self, register_map: RegisterMap, values: dict[str, float]) -> None:
-        self._image.show(only(register_map, values), values)
+    def _display_of(self, block: ModelBlock) -> Display:
+        register_map = model_map(block)
+        return Display(self._image, register_map, (p.key for p in register_map.points))
 
     def _measured(self, picture: Picture) -> dict[str, float]:
         fleet, m = self._fleet, self._m
@@ -236,6 +238,10 @@ class _Control:
             raise DeviceRefusal(device, f"a write ends within {point.key if point else at}", ILLEGAL_VALUE)
         return paths
 
+    def shown(self) -> set[str]:
+        """What the firmware shows by itself."""
+        return {p.key for p in self.register_map.points if p.key.startswith(("Ph[", "Cmt.")) or p.key in ("WdAct", "WdTms")}
+
     def values(self, image: Image) -> dict[str, float]:
         blocks = [image.read(r.address, r.count) for r in self._compiled.reads]
         return dict(zip(self._compiled.keys, self._compiled.decode(blocks).tolist(), strict=True))
@@ -254,7 +260,7 @@ def _objection(values: dict[str, float]) -> str | None:
     return None
 
 
-def _across(phasors: np.ndarray[tuple[int, ...], np.dtype[np.complex128]], connection: Connection) -> complex:
+def _across(phasors: ComplexArray, connection: Connection) -> complex:
     """Voltage phasor across a connection; that of L1 for a three-phase one."""
     columns = [phase.column for phase in connection.phases]
     first = complex(phasors[columns[0]])

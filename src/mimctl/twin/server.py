@@ -1,0 +1,161 @@
+"""The twin on the network: one Modbus server for each link of the site."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import ssl
+import tempfile
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from mimctl.model.clock import Clock
+from mimctl.model.layout import SiteLayout
+from mimctl.model.profile import DeviceProfile
+from mimctl.model.site import Link, LinkType, Site, TlsFiles
+from mimctl.twin.devices import VirtualDevice, virtual_devices
+from mimctl.twin.picture import World
+from mimctl.twin.plant import Plant
+from mimctl.wire.modbus_server import ModbusServer
+from mimctl.wire.tls import ThrowawayPki, make_throwaway_pki, server_context
+
+LOOPBACK = "127.0.0.1"
+#: how often the plant moves on when nobody looks: batteries and temperatures want short steps
+_STEP_S = 0.1
+
+
+class TwinServer:
+    """Serves every device of a site over a plant.
+
+    A TLS link is served with `server.pem` and `server.key` beside the CA that the site file names, if they are there;
+    otherwise with a throw-away PKI made for this run.
+
+    Args:
+        plant: lives by `clock` from the moment the server is made.
+        profiles: every profile that the site names, by id.
+        free_ports: on any free port of 127.0.0.1, whatever the site file says. Addresses that are not of this machine's
+            loopback are served so in any case.
+        seed: of the measurement noise; None = that of the site's twin.
+    """
+
+    def __init__(
+        self,
+        site: Site,
+        plant: Plant,
+        clock: Clock,
+        *,
+        profiles: Mapping[str, DeviceProfile] | None = None,
+        free_ports: bool = False,
+        seed: int | None = None,
+    ) -> None:
+        self._site = site
+        self._clock = clock
+        self._free_ports = free_ports
+        self.world = World(plant, clock)
+        layout: SiteLayout = plant.layout
+        self.devices: list[VirtualDevice] = virtual_devices(
+            layout, self.world, profiles or {}, site.twin.seed if seed is None else seed
+        )
+        self._servers: dict[str, ModbusServer] = {}
+        self._addresses: dict[str, tuple[str, int]] = {}
+        self._client_files: dict[str, TlsFiles] = {}
+        self._directory: tempfile.TemporaryDirectory[str] | None = None
+        self._own_pki: ThrowawayPki | None = None
+        self._pump: asyncio.Task[None] | None = None
+
+    @property
+    def addresses(self) -> dict[str, tuple[str, int]]:
+        """Where each link that has a device is served, by link id."""
+        return dict(self._addresses)
+
+    @property
+    def client_files(self) -> dict[str, TlsFiles]:
+        """What a client of each TLS link must show, by link id."""
+        return dict(self._client_files)
+
+    @property
+    def site(self) -> Site:
+        """The site with its links pointing here: what a service needs to talk to this twin."""
+        return replace(self._site, links=tuple(self._moved(link) for link in self._site.links))
+
+    async def start(self) -> None:
+        """Serve every link.
+
+        Raises:
+            Unreachable: an address cannot be had; nothing is left behind.
+            UserError: the TLS files of a link are unusable.
+        """
+        try:
+            for link in self._site.links:
+                await self._serve(link)
+        except BaseException:
+            await self.stop()
+            raise
+        self._pump = asyncio.create_task(self._live(), name="twin plant")
+
+    async def stop(self) -> None:
+        """Close every server and connection."""
+        pump, self._pump = self._pump, None
+        if pump is not None:
+            pump.cancel()
+            await asyncio.gather(pump, return_exceptions=True)
+        await asyncio.gather(*(server.stop() for server in self._servers.values()))
+        self._servers, self._addresses = {}, {}
+        directory, self._directory, self._own_pki = self._directory, None, None
+        if directory is not None:
+            directory.cleanup()
+
+    async def __aenter__(self) -> TwinServer:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    async def _serve(self, link: Link) -> None:
+        units = {d.address.unit: d.bank for d in self.devices if d.address.link == link.id}
+        if not units:
+            return
+        host, port = (link.host, link.port) if not self._free_ports and is_loopback(link.host) else (LOOPBACK, 0)
+        server = ModbusServer(host, port, units, self._tls_of(link))
+        self._addresses[link.id] = await server.start()
+        self._servers[link.id] = server
+
+    def _tls_of(self, link: Link) -> ssl.SSLContext | None:
+        if link.type is not LinkType.MODBUS_TLS:
+            return None
+        if link.tls is not None and (link.tls.ca.parent / "server.key").is_file():
+            beside = link.tls.ca.parent
+            self._client_files[link.id] = link.tls
+            return server_context(TlsFiles(link.tls.ca, beside / "server.pem", beside / "server.key"))
+        pki = self._throwaway()
+        self._client_files[link.id] = pki.client
+        return server_context(pki.server)
+
+    def _throwaway(self) -> ThrowawayPki:
+        if self._own_pki is None:
+            self._directory = tempfile.TemporaryDirectory(prefix="mimctl-twin-")
+            self._own_pki = make_throwaway_pki(Path(self._directory.name))
+        return self._own_pki
+
+    def _moved(self, link: Link) -> Link:
+        if link.id not in self._addresses:
+            return link
+        host, port = self._addresses[link.id]
+        return replace(link, host=host, port=port, tls=self._client_files.get(link.id, link.tls))
+
+    async def _live(self) -> None:
+        while True:
+            self.world.advance()
+            await self._clock.sleep_until(self._clock.monotonic_s() + _STEP_S)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine's own."""
+    if host == "localhost":
+        return True
+    with contextlib.suppress(ValueError):
+        return ipaddress.ip_address(host).is_loopback
+    return False
