@@ -19,7 +19,8 @@ def site_profiles(site: Site) -> dict[str, DeviceProfile]:
         UserError: one is nowhere to be found.
         ConfigError: one is wrong.
     """
-    named = {device.address.profile for device in (*site.meters, *site.mims)} - {SUNSPEC}
+    addresses = [meter.address for meter in site.meters] + [mim.address for mim in site.mims]
+    named = {address.profile for address in addresses} - {SUNSPEC}
     beside = site.file.parent if site.file is not None else None
     profiles = {}
     for name in sorted(named):

@@ -167,6 +167,9 @@ class _Simulation:
         scenarios: Mapping[str, Any] = {name: score.summary() for name, score in self._board.scores.items()}
         comparison = self._comparison.summary()
         cycle_ms = np.array(counts.cycle_ms)
+        fault = self._comparison.fault()
+        if fault is not None:
+            raise RuntimeError(f"the optimum is none: {fault}")
         return {
             **scenarios,
             **comparison,

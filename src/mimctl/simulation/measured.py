@@ -8,7 +8,7 @@ import numpy as np
 
 from mimctl.control.zone import ZoneController
 from mimctl.grid.tree import TreeOperators
-from mimctl.model.layout import SiteLayout
+from mimctl.model.layout import ComplexArray, SiteLayout
 from mimctl.model.state import SiteState
 from mimctl.simulation.score import Metrics, ScenarioScore, Truth
 
@@ -56,7 +56,7 @@ class MeasuredScore:
         ends = self._own_loads_w(flow)
         return Truth(flow, volts * self._unit, current, neutral, max(0.0, heads - ends), max(0.0, mim_loss_w))
 
-    def _own_loads_w(self, flow: np.ndarray) -> float:  # type: ignore[type-arg]
+    def _own_loads_w(self, flow: ComplexArray) -> float:
         """What reaches the ends of the tree: the nodes without children [W]."""
         has_children = np.zeros(len(self._layout.nodes), dtype=np.bool_)
         parents = self._layout.parent

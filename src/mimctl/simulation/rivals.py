@@ -37,14 +37,24 @@ class RuleRival:
             self.fleet.apply(m, setpoints.real[ports].tolist(), setpoints.imag[ports].tolist(), self._number)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Solved:
+    """A question to the optimum and its answer."""
+
+    load_va: ComplexArray
+    battery_w: FloatArray
+    injection_va: ComplexArray
+
+    def answers(self, load_va: ComplexArray, battery_w: FloatArray) -> bool:
+        return np.array_equal(self.load_va, load_va) and np.array_equal(self.battery_w, battery_w)
+
+
 @dataclass(eq=False)
 class OptimumRival:
     """What no controller can beat; solved anew only when the loads have changed."""
 
     operators: TreeOperators
-    _load: ComplexArray | None = None
-    _battery_w: FloatArray | None = None
-    _answer: ComplexArray | None = None
+    _last: _Solved | None = None
 
     def __post_init__(self) -> None:
         self._solver = OptimumSolver(self.operators)
@@ -56,8 +66,6 @@ class OptimumRival:
             load_va: (N, 3) own loads of the nodes [VA].
             battery_w: (M,) what the storage of each MIM gives in the controlled run [W].
         """
-        same = self._load is not None and np.array_equal(self._load, load_va) and np.array_equal(self._battery_w, battery_w)
-        if self._answer is None or not same:
-            self._answer = self._solver.solve(load_va, battery_w)
-            self._load, self._battery_w = load_va, battery_w
-        return self._answer
+        if self._last is None or not self._last.answers(load_va, battery_w):
+            self._last = _Solved(load_va, battery_w.copy(), self._solver.solve(load_va, battery_w))
+        return self._last.injection_va

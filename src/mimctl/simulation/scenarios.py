@@ -88,6 +88,7 @@ class ScoreBoard:
                 float(loss[i]),
                 float(instant.mim_loss_w.sum()),
                 instant.mim_loss_w,
+                found.branch_loss_w[i],
             )
             truths[instant.scenario] = truth
             objectives[instant.scenario] = self.scores[instant.scenario].add(truth, instant.dt_s)
