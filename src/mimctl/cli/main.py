@@ -101,28 +101,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _never_fail_on_encoding()
     settings = Settings()
     try:
-        result = _run(sys.argv[1:] if arguments is None else list(arguments), settings)
+        code = _run(sys.argv[1:] if arguments is None else list(arguments), settings)
         sys.stdout.flush()
-    except Exit as stop:
-        return stop.exit_code
-    except SystemExit as stop:
-        return stop.code if isinstance(stop.code, int) else EXIT_FAILED if stop.code else 0
     except BrokenPipeError:
         return _reader_has_left()
     except BaseException as error:  # noqa: BLE001 - the outermost frame: nothing above could say it better
         return _explain(error, debug=settings.debug)
-    return result if isinstance(result, int) else 0
+    return code
 
 
-def _run(arguments: list[str], settings: Settings) -> object:
+def _run(arguments: list[str], settings: Settings) -> int:
     """Parse and invoke. `click.Group.main` would turn a closed pipe and an interrupt into exit codes of its own."""
     completion = os.environ.get(_COMPLETION)
     if completion:
         from click.shell_completion import shell_complete
 
         return shell_complete(mimctl, {}, "mimctl", _COMPLETION, completion)
-    with mimctl.make_context("mimctl", arguments, obj=settings) as context:
-        return mimctl.invoke(context)
+    try:
+        with mimctl.make_context("mimctl", arguments, obj=settings) as context:
+            result = mimctl.invoke(context)
+    except Exit as stop:
+        return stop.exit_code
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else EXIT_FAILED if stop.code else 0
+    return result if isinstance(result, int) else 0
 
 
 def _explain(error: BaseException, *, debug: bool) -> int:

@@ -187,6 +187,30 @@ def test_a_reader_that_leaves_ends_the_command_quietly():
     assert process.stderr == b""
 
 
+FAILING_COMMAND = """
+import sys, types, click
+from mimctl.cli import main as door
+
+def speak_and_fail():
+    click.echo("out")
+    click.get_current_context().exit(1)
+
+door.COMMANDS["probe"] = ""
+sys.modules["mimctl.cli.probe"] = types.SimpleNamespace(command=click.Command("probe", callback=speak_and_fail))
+sys.exit(door.main(["probe"]))
+"""
+
+
+def test_a_reader_that_leaves_a_failing_command_ends_it_quietly_too():
+    reader, writer = os.pipe()
+    os.close(reader)
+    process = subprocess.run(
+        [sys.executable, "-c", FAILING_COMMAND], stdout=writer, stderr=subprocess.PIPE, timeout=60, check=False
+    )
+    os.close(writer)
+    assert (process.returncode, process.stderr) == (141, b"")
+
+
 def test_a_terminal_without_the_character_does_not_break_the_command():
     code = "import sys, click; from mimctl.cli.main import _never_fail_on_encoding as f; f(); click.echo('10 Ω')"
     process = subprocess.run(
