@@ -18,6 +18,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from mimctl.cli.main import COMMANDS, Settings, mimctl
+from mimctl.config.profile import ProfileFile
 from mimctl.config.schema import SiteFile
 from mimctl.config.units import Dimension
 
@@ -60,40 +61,57 @@ def _help(command: click.Command, context: click.Context) -> str:
 
 def site_yaml_page() -> str:
     """Every key of a site file: what it takes, what happens without it, what it means."""
-    parts = [
-        "# Site file\n",
-        NOTE,
+    about = (
         "A quantity is written with its unit (`rating: 16 A`) or as a bare number at the key that ends in the unit "
         "(`rating_a: 16`); both at once, or a number without a unit, is an error. `mimctl check FILE` shows every problem "
-        "of a file; `mimctl schema site` prints this description as JSON Schema for editors.\n",
-    ]
-    for path, model in _records(SiteFile, ""):
-        parts += [f"## {f'`{path}`' if path else 'The file'}\n", f"{_first_sentences(model)}\n", _table(model)]
+        "of a file; `mimctl schema site` prints this description as JSON Schema for editors."
+    )
+    return _file_page("Site file", about, SiteFile)
+
+
+def profile_page() -> str:
+    """Every key of a device profile."""
+    about = (
+        "A device that carries no SunSpec register map is described by `device_profiles/<vendor>/<model>.yaml`: beside the site "
+        "file, in the state directory, or among those that come with mimctl, searched in this order. `mimctl check` judges the "
+        "profiles that a site names; `mimctl schema profile` prints this description as JSON Schema for editors."
+    )
+    return _file_page("Device profile", about, ProfileFile)
+
+
+def _file_page(title: str, about: str, model: type[BaseModel]) -> str:
+    parts = [f"# {title}\n", NOTE, f"{about}\n"]
+    for record, paths in _records(model).items():
+        heading = ", ".join(f"`{path}`" for path in paths if path) or "The file"
+        parts += [f"## {heading}\n", f"{_summary(record)}\n", _table(record)]
     return "\n".join(parts)
 
 
-def _records(model: type[BaseModel], path: str) -> Iterator[tuple[str, type[BaseModel]]]:
-    """The model and all models inside it with their paths, each model once, in the order of the file."""
-    seen: set[type[BaseModel]] = set()
-    todo = [(path, model)]
+def _records(model: type[BaseModel]) -> dict[type[BaseModel], list[str]]:
+    """The model and all models inside it, in the order of the file, each with the paths where it stands."""
+    found: dict[type[BaseModel], list[str]] = {}
+    todo = [("", model)]
     while todo:
-        here, current = todo.pop(0)
-        if current in seen:
+        path, current = todo.pop(0)
+        found.setdefault(current, []).append(path)
+        if len(found[current]) > 1:
             continue
-        seen.add(current)
-        yield here, current
-        inner = []
-        for name, field in current.model_fields.items():
-            for nested, many in _nested(field.annotation):
-                inner.append((f"{here}.{field.alias or name}{'[]' if many else ''}".lstrip("."), nested))
+        inner = [
+            (f"{path}.{field.alias or name}{step}".lstrip("."), nested)
+            for name, field in current.model_fields.items()
+            for nested, step in _nested(field.annotation)
+        ]
         todo = inner + todo
+    return found
 
 
-def _nested(annotation: object, many: bool = False) -> Iterator[tuple[type[BaseModel], bool]]:
+def _nested(annotation: object, step: str = "") -> Iterator[tuple[type[BaseModel], str]]:
+    """Models inside a type, each with how its path goes on: `[]` in a list, `.<name>` in a map."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation, many
+        yield annotation, step
+    deeper = {list: "[]", tuple: "[]", dict: ".<name>"}.get(typing.cast(type, typing.get_origin(annotation)), "")
     for argument in typing.get_args(annotation):
-        yield from _nested(argument, many or typing.get_origin(annotation) in {list, dict, tuple})
+        yield from _nested(argument, step + deeper)
 
 
 def _table(model: type[BaseModel]) -> str:
@@ -161,7 +179,7 @@ def _without(field: FieldInfo) -> str:
     return f"{text} {dimension.unit}" if dimension else f"`{text}`"
 
 
-def _first_sentences(model: type[BaseModel]) -> str:
+def _summary(model: type[BaseModel]) -> str:
     return " ".join((model.__doc__ or "").split())
 
 
@@ -181,6 +199,7 @@ def decisions_page() -> str:
 PAGES: dict[str, Callable[[], str]] = {
     "reference/cli.md": cli_page,
     "reference/site-yaml.md": site_yaml_page,
+    "reference/device-profile.md": profile_page,
     "decisions/index.md": decisions_page,
 }
 
