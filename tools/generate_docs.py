@@ -52,7 +52,8 @@ def cli_page() -> str:
 
 
 def _context(command: click.Command, name: str, parent: click.Context | None) -> click.Context:
-    return click.Context(command, info_name=name, parent=parent, obj=Settings(), terminal_width=WIDTH, max_content_width=WIDTH)
+    width = {"terminal_width": WIDTH, "max_content_width": WIDTH}
+    return click.Context(command, info_name=name, parent=parent, obj=Settings(), **{**width, **command.context_settings})
 
 
 def _help(command: click.Command, context: click.Context) -> str:
