@@ -1,0 +1,140 @@
+"""`mimctl twin SITE`: the virtual devices of a site as real Modbus servers, for any client to look at."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mimctl.cli.render import json_option, print_table, write_json
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from mimctl.model.profile import DeviceProfile
+    from mimctl.model.site import Site
+    from mimctl.twin.loads import LoadSet
+    from mimctl.twin.server import TwinServer
+
+
+@click.command(epilog="Example: mimctl twin site_configs/demo.yaml, then mbpoll -a 1 -r 40001 -c 50 -p 15020 -1 127.0.0.1")
+@click.argument("site", type=click.Path(path_type=Path))
+@click.option("--free-ports", is_flag=True, help="Any free ports of 127.0.0.1 instead of those of the site file.")
+@click.option("--seconds", type=click.FloatRange(min=0, min_open=True), help="Stop by itself after this time.")
+@click.option("--seed", type=int, help="Of loads and noise [default: the site's twin.seed].")
+@click.option("--loads", type=click.Path(path_type=Path), help="Trace of loads, CSV or CSV.gz [default: the built-in generator].")
+@click.option("--while-stdin", is_flag=True, help="Stop when standard input ends: for a process that wants the twin gone with it.")
+@json_option
+def command(
+    site: Path,
+    free_ports: bool,
+    seconds: float | None,
+    seed: int | None,
+    loads: Path | None,
+    while_stdin: bool,
+    json_target: str | None,
+) -> None:
+    """Serve a site's virtual devices as real Modbus servers.
+
+    Links whose address is not of this machine's loopback are served on free ports of 127.0.0.1. With --json the addresses are
+    written as soon as every server listens.
+    """
+    import asyncio
+
+    from mimctl.config.site import load_site
+    from mimctl.model.clock import SystemClock
+    from mimctl.service.links import site_profiles
+    from mimctl.simulation.loads import choose_loads
+
+    loaded = load_site(site)
+    profiles = site_profiles(loaded)
+    number = loaded.twin.seed if seed is None else seed
+    begin = None if loads is not None else SystemClock().utc()
+    chosen = choose_loads(loaded, loads, start=begin, hours=None, step_s=1.0, seed=number).loads
+    if asyncio.run(_serve(_Wanted(loaded, profiles, chosen, number, free_ports), seconds, while_stdin, json_target)):
+        raise KeyboardInterrupt
+
+
+class _Wanted:
+    """What the twin is made of."""
+
+    def __init__(self, site: Site, profiles: dict[str, DeviceProfile], loads: LoadSet, seed: int, free_ports: bool) -> None:
+        self.site, self.profiles, self.loads, self.seed, self.free_ports = site, profiles, loads, seed, free_ports
+
+    def server(self) -> TwinServer:
+        from mimctl.model.clock import SystemClock
+        from mimctl.twin.firmware import MimFleet
+        from mimctl.twin.plant import Plant
+        from mimctl.twin.server import TwinServer
+
+        layout = self.loads.layout
+        plant = Plant(layout, self.loads, fleet=MimFleet(layout))
+        return TwinServer(self.site, plant, SystemClock(), profiles=self.profiles, free_ports=self.free_ports, seed=self.seed)
+
+
+async def _serve(wanted: _Wanted, seconds: float | None, while_stdin: bool, json_target: str | None) -> bool:
+    """Serve until told to stop; True when it was Ctrl-C."""
+    import asyncio
+    import signal
+
+    stop, interrupted = asyncio.Event(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def interrupt() -> None:
+        interrupted.set()
+        stop.set()
+
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
+    loop.add_signal_handler(signal.SIGINT, interrupt)
+    if while_stdin:
+        _stop_at_end_of_input(loop, stop)
+    async with wanted.server() as server:
+        if json_target is not None:
+            write_json(json_target, _as_json(server))
+        _show(server, to_stderr=json_target == "-")
+        try:
+            await asyncio.wait_for(stop.wait(), seconds)
+        except TimeoutError:
+            return False
+    return interrupted.is_set()
+
+
+def _stop_at_end_of_input(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
+    """A thread of its own: standard input may be anything, also what an event loop cannot wait for."""
+    import contextlib
+    import os
+    import threading
+
+    def watch() -> None:
+        # not sys.stdin: its lock, held by a waiting thread, would stop the interpreter from ending
+        with contextlib.suppress(OSError):
+            while os.read(0, 4096):
+                pass
+        with contextlib.suppress(RuntimeError):  # the loop has ended by itself
+            loop.call_soon_threadsafe(stop.set)
+
+    threading.Thread(target=watch, name="standard input", daemon=True).start()
+
+
+def _show(server: TwinServer, *, to_stderr: bool) -> None:
+    rows = []
+    for device in server.devices:
+        host, port = server.addresses[device.address.link]
+        secure = " TLS" if device.address.link in server.client_files else ""
+        rows.append((device.address.link, f"{host}:{port}{secure}", device.address.unit, device.id, device.kind))
+    columns = ("link", "address", "unit", "device", "kind")
+    print_table(columns, rows, right=("unit",), stderr=to_stderr)
+    for link, files in server.client_files.items():
+        click.echo(f"{link}: clients show {files.certificate} with {files.key} and trust {files.ca}", err=to_stderr)
+
+
+def _as_json(server: TwinServer) -> dict[str, Any]:
+    links: dict[str, Any] = {}
+    for link, (host, port) in server.addresses.items():
+        links[link] = {"host": host, "port": port, "tls": server.client_files.get(link)}
+    devices = [
+        {"id": d.id, "link": d.address.link, "unit": d.address.unit, "profile": d.address.profile, "kind": d.kind}
+        for d in server.devices
+    ]
+    return {"links": links, "devices": devices}
