@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +50,10 @@ _TYPES: dict[str, tuple[PointType, tuple[int, ...]]] = {
 
 def model_directories() -> list[Path]:
     """Where definitions are looked up, first match wins."""
-    bundled = Path(str(files("sunspec2"))) / "models" / "json"
-    return [data_root() / "device_profiles" / "sunspec" / "models", bundled]
+    own = data_root() / "device_profiles" / "sunspec" / "models"
+    package = find_spec("sunspec2")  # found, not imported: its files are data here
+    places = package.submodule_search_locations if package is not None else None
+    return [own, *(Path(place) / "models" / "json" for place in places or ())]
 
 
 @cache
