@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
+from mimctl.config.annotations import known_keys
 from mimctl.config.schema import LoadItem, SiteFile
 from mimctl.config.schema_devices import BatteryItem, LinkItem, MeterItem, MimItem, PortItem
 from mimctl.config.schema_grid import FeedItem, NodeItem
 from mimctl.config.tree_view import TreeView, view_tree
-from mimctl.config.validate import loc_in_data
+from mimctl.config.validate import loc_in_data, meant_key
 from mimctl.model.connection import Connection
 from mimctl.model.site import PortSpec
 
@@ -37,12 +38,14 @@ class Draft:
         data: the whole document.
         kept: by section (`twin.loads` too), the position in the document of every entry of `file`.
         folder: of the site file.
+        spelt: top-level key → how the file misspells it.
     """
 
     file: SiteFile
     data: dict[str, Any]
     kept: dict[str, list[int]]
     folder: Path
+    spelt: dict[str, str] = field(default_factory=dict)
 
     @cached_property
     def known(self) -> dict[str, set[str]]:
@@ -57,8 +60,14 @@ class Draft:
         """The mappings of a section as the document has them, readable or not."""
         return [entry for entry in _list_at(self.data, section) if isinstance(entry, dict)]
 
+    def unclear(self, section: str, key: str) -> bool:
+        """Whether something unreadable in a section may hold what seems to be missing: an entry whose `key` is no text."""
+        given = self.data.get(section, [])
+        return not isinstance(given, list) or any(not isinstance(e, dict) or not isinstance(e.get(key), str) for e in given)
+
     def path(self, section: str, position: int) -> str:
-        return f"{section}[{self.kept[section][position]}]"
+        top, dot, rest = section.partition(".")
+        return f"{self.spelt.get(top, top)}{dot}{rest}[{self.kept[section][position]}]"
 
     def links(self) -> Iterator[tuple[str, LinkItem]]:
         return ((self.path("links", i), item) for i, item in enumerate(self.file.links))
@@ -134,16 +143,26 @@ def salvage(data: Any, folder: Path) -> Draft | None:
     """The draft of what fits the schema: broken optional keys and broken entries left out; None where nothing is left."""
     if not isinstance(data, dict):
         return None
+    spelt = _misspelt_sections(data)
+    data = {section: data[key] for section, key in spelt.items()} | {k: v for k, v in data.items() if k not in spelt.values()}
     rest = deepcopy(data)
     kept = {section: list(range(len(_list_at(rest, section)))) for section in (*SECTIONS, "twin.loads")}
-    for _ in range(6):
+    for first in (True, *[False] * 6):
         try:
-            return Draft(SiteFile.model_validate(rest), data, kept, folder)
+            return Draft(SiteFile.model_validate(rest), data, kept, folder, spelt)
         except ValidationError as exc:
             details = exc.errors(include_url=False)
             locs = [(loc_in_data(d["loc"], rest, d["type"], SiteFile), d["type"]) for d in details]
+            locs = [each for each in locs if not _respelt(rest, *each)] if first else locs
             _prune(rest, kept, locs)
     return None
+
+
+def _misspelt_sections(data: dict[str, Any]) -> dict[str, str]:
+    """Top-level key → the unknown key that was probably meant to be it."""
+    known = set(known_keys(SiteFile, ()))
+    meant = {key: meant_key((key,), SiteFile) for key in data if key not in known}
+    return {section: key for key, section in meant.items() if section is not None and section not in data}
 
 
 def _list_at(data: dict[str, Any], section: str) -> list[Any]:
@@ -168,6 +187,21 @@ def _prune(rest: dict[str, Any], kept: dict[str, list[int]], locs: list[tuple[tu
         kept[section] = [k for i, k in enumerate(kept[section]) if i not in positions]
 
 
+def _respelt(rest: dict[str, Any], loc: tuple[str | int, ...], kind: str) -> bool:
+    """Give a misspelt key the name it was meant to have."""
+    if kind != "extra_forbidden" or (near := meant_key(loc, SiteFile)) is None:
+        return False
+    if len(loc) == 1 or (loc[0], near) == ("twin", "loads"):
+        return False
+    owner: Any = rest
+    for step in loc[:-1]:
+        owner = owner[step]
+    if near in owner:
+        return False
+    owner[near] = owner.pop(str(loc[-1]))
+    return True
+
+
 def _split(loc: tuple[str | int, ...]) -> tuple[str, tuple[str | int, ...]]:
     if loc[:2] == ("twin", "loads"):
         return "twin.loads", loc[2:]
@@ -183,11 +217,10 @@ def _mended(entry: Any, section: str, steps: tuple[str | int, ...], kind: str) -
     if kind == "extra_forbidden" and len(steps) == 1:
         entry.pop(key, None)
         return True
-    for field, value in stand_ins.items():
-        if key in {field, field.removesuffix("_a")}:
-            entry.pop(key, None)
-            entry.pop(field.removesuffix("_a"), None)
-            entry[field] = value
+    for name, value in stand_ins.items():
+        if key in {name, name.removesuffix("_a")}:
+            entry.pop(name.removesuffix("_a"), None)
+            entry[name] = value
             return True
     if kind == "missing" and len(steps) == 1:
         return False

@@ -7,9 +7,9 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from mimctl.config.annotations import models_at, spellings
+from mimctl.config.annotations import known_keys, models_at, spellings
 from mimctl.config.source import Document
-from mimctl.config.wording import Finding, Loc, did_you_mean, kind_of, one_of, worded
+from mimctl.config.wording import Finding, Loc, closest, did_you_mean, kind_of, one_of, worded
 from mimctl.model.problem import Problem, error
 
 __all__ = ["did_you_mean", "one_of", "path_of", "place", "problems_of", "validate"]
@@ -41,18 +41,31 @@ def validate(document: Document, model: type[M]) -> tuple[M | None, list[Problem
 def problems_of(exc: ValidationError, data: Any, model: type[BaseModel]) -> list[Problem]:
     """A pydantic error as problems without a file; one per path, in the order found."""
     found: dict[str, Problem] = {}
+    meant: set[str] = set()
     for detail in exc.errors(include_url=False):
         kind, ctx = detail["type"], detail.get("ctx", {})
         loc = loc_in_data(detail["loc"], data, kind, model)
         problem = worded(Finding(model, kind, ctx, detail["msg"], loc, path_of(loc), _at(data, loc)))
         found.setdefault(problem.path, problem)
-    return list(found.values())
+        if kind == "extra_forbidden" and (near := meant_key(loc, model)):
+            meant.add(path_of((*loc[:-1], _field_of(near, loc, model))))
+    # a misspelt key is one mistake: do not say as well that the right one is missing
+    return [p for p in found.values() if p.code != "key.missing" or p.path not in meant]
 
 
 def place(document: Document, problems: Iterable[Problem]) -> list[Problem]:
     """The same problems with file, line and column."""
     file = str(document.path)
     return [p if p.line else p.at(file, *document.locate(p.path, key=p.code in _AT_KEY)) for p in problems]
+
+
+def meant_key(loc: Loc, model: type[BaseModel]) -> str | None:
+    """The key that an unknown key at `loc` was probably meant to be."""
+    return closest(loc[-1], known_keys(model, loc[:-1]))
+
+
+def _field_of(key: str, loc: Loc, model: type[BaseModel]) -> str:
+    return next((spellings(owner)[key] for owner in models_at(model, loc[:-1]) if key in spellings(owner)), key)
 
 
 def path_of(loc: Sequence[str | int]) -> str:

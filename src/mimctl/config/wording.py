@@ -57,11 +57,17 @@ def worded(finding: Finding) -> Problem:
     return _WORDINGS.get(finding.kind, _other)(finding)
 
 
-def did_you_mean(word: object, known: Iterable[str]) -> str:
-    """` (did you mean 'x'?)`, or nothing where no known word is close."""
+def closest(word: object, known: Iterable[str]) -> str | None:
+    """The known word that was probably meant."""
     by_lower = {k.lower(): k for k in known}
     close = get_close_matches(str(word).lower(), list(by_lower), n=1, cutoff=0.6)
-    return f" (did you mean '{by_lower[close[0]]}'?)" if close else ""
+    return by_lower[close[0]] if close else None
+
+
+def did_you_mean(word: object, known: Iterable[str]) -> str:
+    """` (did you mean 'x'?)`, or nothing where no known word is close."""
+    close = closest(word, known)
+    return f" (did you mean '{close}'?)" if close else ""
 
 
 def one_of(words: Iterable[object]) -> str:

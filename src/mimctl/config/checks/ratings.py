@@ -50,6 +50,8 @@ def check_ports_fit_breakers(draft: Draft) -> Iterator[Problem]:
 
 def check_every_node_is_measured(draft: Draft) -> Iterator[Problem]:
     """`node.no_measurement`: neither the node nor anything above it has a meter."""
+    if draft.unclear("meters", "node"):
+        return
     metered = _metered(draft)
     for path, node in draft.nodes():
         if node.parent is not None or node.id not in draft.tree.supply or node.id in metered:
@@ -61,6 +63,8 @@ def check_every_node_is_measured(draft: Draft) -> Iterator[Problem]:
 
 def check_mim_nodes_are_measured(draft: Draft) -> Iterator[Problem]:
     """`node.unmeasured`: a node with a MIM port and no meter of its own; its load is guessed from the meter above."""
+    if draft.unclear("meters", "node"):
+        return
     metered = _metered(draft)
     seen: set[str] = set()
     for path, mim, port in draft.ports():

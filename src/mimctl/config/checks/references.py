@@ -10,7 +10,7 @@ from mimctl.config.wording import did_you_mean
 from mimctl.model.problem import Problem, error
 
 #: what a person calls an entry of a section
-_NAMES = {"batteries": "battery"}
+_NAMES = {"batteries": "battery", "mims": "MIM"}
 
 
 def name_of(section: str) -> str:

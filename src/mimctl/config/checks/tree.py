@@ -37,6 +37,8 @@ def check_feeds_share_no_head(draft: Draft) -> Iterator[Problem]:
 
 def check_heads_have_feeds(draft: Draft) -> Iterator[Problem]:
     """`node.no_feed`: a node without a parent that no feed names."""
+    if draft.unclear("feeds", "node"):
+        return
     fed = {str(feed.get("node")) for feed in draft.raw("feeds")}
     for path, node in draft.nodes():
         if node.parent is None and node.id not in fed:
