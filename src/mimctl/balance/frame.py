@@ -94,8 +94,9 @@ class Frame:
         squares = abs(self.port_response.power(2)).T @ per_flow
         sums = _phase_sums(len(self.layout.nodes)) @ self.port_response
         curvature = np.asarray(squares - abs(sums.power(2)).T @ per_flow[::3] / 3)
-        floor = np.max(curvature, initial=0.0) * 1e-5 or 1.0
-        clipped: FloatArray = np.maximum(curvature, floor)
+        # a balanced port has no curvature of its own: it counts with a thousandth of what its flow would have
+        least = np.maximum(1e-3 * squares, 1e-5 * np.max(squares, initial=0.0))
+        clipped: FloatArray = np.maximum(curvature, np.where(least > 0, least, 1.0))
         return clipped
 
     @cached_property

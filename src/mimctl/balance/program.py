@@ -10,7 +10,7 @@ from mimctl.balance.frame import Frame
 from mimctl.balance.settings import BalanceSettings
 from mimctl.balance.solver import ConeSolver, RawSolution
 from mimctl.balance.structure import Shape, Structure, build_structure
-from mimctl.balance.values import Values, constraint_values, linear_values, matrix_values
+from mimctl.balance.values import Values, constraint_values, linear_values, matrix_values, yielding_values
 from mimctl.grid.tree import TreeOperators
 from mimctl.model.layout import ComplexArray
 from mimctl.model.plan import SolveStatus
@@ -105,6 +105,7 @@ class ConeProgram:
                 if not solution.raw.infeasible or shape.elastic:
                     return solution
                 shape = replace(shape, elastic=True)
+                values = yielding_values(self.frame, values)
                 continue
             wider = self._violated(values, solution, shape)
             if wider == shape:

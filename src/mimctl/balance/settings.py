@@ -35,7 +35,7 @@ class BalanceSettings:
     effort: float = 1e-4
     movement: float = 0.01
     movement_fade: float = 0.02
-    concentration: float = 1e-4
+    concentration: float = 5e-5
     margin: float = 0.03
     overload_linear: float = 2.0
     overload_quadratic: float = 20.0

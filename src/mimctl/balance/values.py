@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -15,6 +15,10 @@ from mimctl.model.layout import BoolArray, ComplexArray, FloatArray, IntArray
 _FAR = 1e3
 #: price of a watt that the power balance is missed by, as multiple of the dearest breaker price
 _ELASTIC = 10.0
+#: share of the reachable that is asked for, so that the feasible set keeps an inside
+_REACH = 0.9
+_INSIDE = 1e-4
+_TINY_VA = 1e-6
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,6 +67,24 @@ class Values:
             and (self.weights is other.weights or np.array_equal(self.weights, other.weights))
             and self.upstream is other.upstream
         )
+
+
+def yielding_values(frame: Frame, values: Values) -> Values:
+    """Values that always leave a feasible point where the power balance is elastic.
+
+    A setpoint in force may stand outside a neutral limit that has just been narrowed, further than one step reaches. The limit
+    then comes in as fast as all ports of the group can shrink together.
+    """
+    groups = frame.groups
+    if not groups.count or not values.steps_matter:
+        return values
+    member = groups.current.tocoo()
+    shrink = np.minimum(values.step_va / np.maximum(np.abs(values.centre), _TINY_VA), 1.0)
+    together = np.ones(groups.count)
+    np.minimum.at(together, member.coords[0], shrink[member.coords[1]])
+    stands = groups.neutral_a(values.centre * values.free)
+    nearest = (1 - _REACH * together) * stands + _INSIDE * groups.base_a
+    return replace(values, group_limit_a=np.maximum(values.group_limit_a, nearest))
 
 
 def matrix_values(frame: Frame, structure: Structure, values: Values) -> tuple[FloatArray, FloatArray]:

@@ -211,5 +211,5 @@ def least_objective(  # noqa: PLR0912
         rules.append(cp.abs(np.array([sum(terms) for terms in groups.values()]) @ x) <= limits)
     problem = cp.Problem(cp.Minimize(1e2 * cost), rules)
     problem.solve(solver=cp.CLARABEL, tol_gap_rel=1e-8, tol_gap_abs=1e-8, tol_feas=1e-8)
-    assert problem.status == "optimal", problem.status
+    assert problem.status in ("optimal", "optimal_inaccurate"), problem.status
     return float(problem.value) / 1e2, np.asarray(x.value) * 1e3
