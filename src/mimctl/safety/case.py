@@ -1,0 +1,95 @@
+"""Everything that one judgement looks at, in the form that its rules want it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mimctl.model.bounds import Bounds
+from mimctl.model.forecast import LoadForecast
+from mimctl.model.layout import BoolArray, ComplexArray
+from mimctl.model.plan import Plan
+from mimctl.model.state import SiteState
+from mimctl.safety.evidence import Evidence, weigh
+from mimctl.safety.ratings import Ratings
+from mimctl.safety.segment import BOUNDLESS
+from mimctl.safety.settings import Accepted, SafetySettings
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Case:
+    """One plan before the judge.
+
+    Args:
+        accepted_va: (K,) in force, zero where not known [VA]
+        known: (M,) what is in force is known
+        wanted_va: (K,) the plan's setpoints, NaN where it has no believable figure [VA]
+        now_s: monotonic instant of the decision [s]
+    """
+
+    ratings: Ratings
+    settings: SafetySettings
+    state: SiteState
+    evidence: Evidence
+    bounds: Bounds
+    plan: Plan
+    accepted: Accepted
+    accepted_va: ComplexArray
+    known: BoolArray
+    wanted_va: ComplexArray
+    now_s: float
+    emergency_stop: bool
+    locked: frozenset[str]
+
+
+def make_case(
+    ratings: Ratings,
+    settings: SafetySettings,
+    *,
+    state: SiteState,
+    forecast: LoadForecast,
+    bounds: Bounds,
+    plan: Plan,
+    accepted: Accepted,
+    now_s: float,
+    emergency_stop: bool,
+    locked: frozenset[str],
+) -> Case:
+    """Weigh the samples and put aside what cannot be a figure of a converter."""
+    accepted_va, known = _in_force(ratings, accepted)
+    return Case(
+        ratings=ratings,
+        settings=settings,
+        state=state,
+        evidence=weigh(ratings, settings, state, forecast, now_s),
+        bounds=bounds,
+        plan=plan,
+        accepted=accepted,
+        accepted_va=accepted_va,
+        known=known,
+        wanted_va=_wanted(ratings, plan),
+        now_s=now_s,
+        emergency_stop=emergency_stop,
+        locked=locked,
+    )
+
+
+def _in_force(ratings: Ratings, accepted: Accepted) -> tuple[ComplexArray, BoolArray]:
+    """(K,) setpoints in force with zero for the unknown ones, (M,) which MIMs' are known."""
+    sound = (np.abs(accepted.setpoint_va.real) < BOUNDLESS) & (np.abs(accepted.setpoint_va.imag) < BOUNDLESS)
+    if sound.all():
+        return accepted.setpoint_va, np.ones(len(ratings.layout.mims), dtype=np.bool_)
+    return np.where(sound, accepted.setpoint_va, 0.0), ~ratings.any_of(~sound)
+
+
+def _wanted(ratings: Ratings, plan: Plan) -> ComplexArray:
+    """(K,) the plan's setpoints, NaN where they are no figures; a plan of another shape is no plan."""
+    ports = len(ratings.layout.ports)
+    if plan.inject_w.shape != (ports,) or plan.inject_var.shape != (ports,):
+        return np.full(ports, np.nan, dtype=np.complex128)
+    sound = (np.abs(plan.inject_w) < BOUNDLESS) & (np.abs(plan.inject_var) < BOUNDLESS)
+    if sound.all():
+        return plan.inject_w + 1j * plan.inject_var
+    figures = np.where(sound, plan.inject_w, 0.0) + 1j * np.where(sound, plan.inject_var, 0.0)
+    return np.where(sound, figures, np.nan)

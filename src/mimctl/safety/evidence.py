@@ -1,0 +1,84 @@
+"""How far the samples of this cycle may be believed: ages, qualities, and what follows from a sample that is missing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mimctl.model.forecast import LoadForecast
+from mimctl.model.layout import BoolArray, ComplexArray, FloatArray
+from mimctl.model.sample import Quality
+from mimctl.model.state import SiteState
+from mimctl.safety.ratings import Ratings
+from mimctl.safety.settings import SafetySettings
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Evidence:
+    """What is known at one decision instant.
+
+    Args:
+        max_age_s, release_age_s: the two limits of data age [s].
+        node_age_s, mim_age_s: (N,), (M,) inf where never sampled or dated into the future [s].
+        node_usable, mim_usable: (N,), (M,) fresh and not BAD.
+        node_good, mim_good: (N,), (M,) fresh and GOOD.
+        flow_known: (N,) the forecast covers the node and its meter, if it has one, is good.
+        voltage_pu: (N, 3) measured phase voltage / nominal, NaN where unknown.
+        output_va: (K,) measured output of the ports, NaN where unknown [VA].
+        load_va: (N, 3) forecast own loads, zero where the forecast is silent or not finite [VA].
+    """
+
+    max_age_s: float
+    release_age_s: float
+    node_age_s: FloatArray
+    mim_age_s: FloatArray
+    node_usable: BoolArray
+    mim_usable: BoolArray
+    node_good: BoolArray
+    mim_good: BoolArray
+    flow_known: BoolArray
+    voltage_pu: FloatArray
+    output_va: ComplexArray
+    load_va: ComplexArray
+
+
+def weigh(ratings: Ratings, settings: SafetySettings, state: SiteState, forecast: LoadForecast, now_s: float) -> Evidence:
+    """Judge the samples of one image at `now_s` (monotonic)."""
+    layout = ratings.layout
+    control = layout.site.control
+    limit_s = control.max_data_age_s if settings.max_data_age_s is None else settings.max_data_age_s
+    node_age_s = _age_s(state.nodes.taken_at_s, now_s, settings.future_s)
+    mim_age_s = _age_s(state.mims.taken_at_s, now_s, settings.future_s)
+    node_fresh, mim_fresh = node_age_s <= limit_s, mim_age_s <= limit_s
+    node_usable = node_fresh & (state.nodes.quality > Quality.BAD)
+    mim_usable = mim_fresh & (state.mims.quality > Quality.BAD)
+    node_good = node_fresh & (state.nodes.quality >= Quality.GOOD)
+    load_va = forecast.load_w + 1j * forecast.load_var
+    finite = np.isfinite(load_va)
+    flow_known = forecast.covered & (node_good | ~ratings.metered)
+    if not finite.all():
+        load_va = np.where(finite, load_va, 0.0)
+        flow_known &= finite.all(axis=1)
+    voltage_pu = np.where(node_usable[:, None], state.nodes.voltage_ln_v / layout.voltage_ln_v[:, None], np.nan)
+    output_va = np.where(mim_usable[layout.port_mim], state.ports.inject_w + 1j * state.ports.inject_var, np.nan)
+    return Evidence(
+        max_age_s=limit_s,
+        release_age_s=settings.release_age_factor * limit_s,
+        node_age_s=node_age_s,
+        mim_age_s=mim_age_s,
+        node_usable=node_usable,
+        mim_usable=mim_usable,
+        node_good=node_good,
+        mim_good=mim_fresh & (state.mims.quality >= Quality.GOOD),
+        flow_known=flow_known,
+        voltage_pu=voltage_pu,
+        output_va=output_va,
+        load_va=load_va,
+    )
+
+
+def _age_s(taken_at_s: FloatArray, now_s: float, future_s: float) -> FloatArray:
+    """Ages; a sample that was never taken, or comes from the future, is infinitely old."""
+    age_s = now_s - taken_at_s
+    return np.where(age_s >= -future_s, age_s, np.inf)

@@ -1,0 +1,268 @@
+"""Who may move at all: one small rule each, from emergency stop to a poor meter. The strictest one decides."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+
+from mimctl.model.layout import BoolArray
+from mimctl.model.plan import SolveStatus
+from mimctl.safety.case import Case
+from mimctl.safety.ratings import Ratings
+
+#: command_status of a MIM: the last setpoint was rejected, or its validity ended
+_REJECTED, _REVERTED = 2.0, 3.0
+
+
+class Leave(IntEnum):
+    """What a MIM may do; the greater is the stricter.
+
+    FREE: the plan's setpoint. SHRINK: no port may grow. HOLD: the accepted setpoint stands. SILENT: nothing is written, the
+    device's own validity timer decides. RELEASE: to its safe state.
+    """
+
+    FREE = 0
+    SHRINK = 1
+    HOLD = 2
+    SILENT = 3
+    RELEASE = 4
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Interlock:
+    """One rule's finding.
+
+    Args:
+        flagged: (M,)
+        leave: what is left to the flagged MIMs.
+        code: stable code of the reason.
+        sentence: the reason for one MIM (its index), with figures.
+    """
+
+    flagged: BoolArray
+    leave: Leave
+    code: str
+    sentence: Callable[[int], str]
+
+
+def interlocks(case: Case) -> Iterator[Interlock]:
+    """Every rule that has something to say, each only if it flags a MIM."""
+    for rule in _RULES:
+        for finding in rule(case):
+            if finding.flagged.any():
+                yield finding
+
+
+def _emergency_stop(case: Case) -> Iterator[Interlock]:
+    if not case.emergency_stop:
+        return
+    everyone = np.ones(len(case.ratings.layout.mims), dtype=np.bool_)
+    yield Interlock(everyone, Leave.RELEASE, "interlock.emergency_stop", lambda _: "emergency stop: every MIM is released")
+
+
+def locked_mims(ratings: Ratings, locked: frozenset[str]) -> BoolArray:
+    """(M,) MIMs locked by their own id, their link's, or that of a node they stand at or below."""
+    layout = ratings.layout
+    flagged = np.array([m.id in locked or m.address.link in locked for m in layout.mims], dtype=np.bool_)
+    nodes = [n for n, node in enumerate(layout.nodes) if node.id in locked]
+    if nodes:
+        flagged |= ratings.touches[nodes].sum(axis=0) > 0
+    return flagged
+
+
+def _lock_out(case: Case) -> Iterator[Interlock]:
+    if not case.locked:
+        return
+    flagged = locked_mims(case.ratings, case.locked)
+    yield Interlock(flagged, Leave.RELEASE, "interlock.locked_out", lambda _: "locked out")
+
+
+def _accepted_unknown(case: Case) -> Iterator[Interlock]:
+    if case.known.all():
+        return
+    yield Interlock(~case.known, Leave.RELEASE, "data.accepted_unknown", lambda _: "the setpoint in force is not known")
+
+
+def _dead_bus(case: Case) -> Iterator[Interlock]:
+    """Never energise a dead bus: some conductor on the way from the source to the port, or the port itself, has no voltage."""
+    ratings, limit = case.ratings, case.settings.dead_bus_pu
+    layout, evidence = ratings.layout, case.evidence
+    voltage_pu = _port_voltage_pu(case)
+    at_port = voltage_pu < limit
+    dead = (evidence.voltage_pu < limit) & layout.phase_present
+    if not (at_port.any() or dead.any()):
+        return
+    unfed = ratings.supply @ dead.reshape(-1).astype(np.float64) > 0
+
+    def sentence(m: int) -> str:
+        ports = layout.ports_of_mim[m]
+        if at_port[ports].any():
+            return f"dead bus: {np.nanmin(voltage_pu[ports]):.0%} of nominal voltage at its port, {limit:.0%} needed"
+        return f"dead bus: no voltage at {_nodes_over(case, m, np.logical_or.reduce(dead, axis=1))}"
+
+    yield Interlock(ratings.any_of(at_port | unfed), Leave.RELEASE, "interlock.dead_bus", sentence)
+
+
+def _voltage_unknown(case: Case) -> Iterator[Interlock]:
+    """A bus is taken for alive only where somebody measures its voltage."""
+    ratings, limit = case.ratings, case.settings.dead_bus_pu
+    alive = _port_voltage_pu(case) >= limit
+    if alive.all():
+        return
+    at_node = case.evidence.voltage_pu[ratings.layout.port_node]
+    alive |= ((at_node >= limit) | ~ratings.port_phases).all(axis=1)
+    sentence = "no voltage is measured at its ports: the bus may be dead"
+    yield Interlock(ratings.any_of(~alive), Leave.HOLD, "interlock.voltage_unknown", lambda _: sentence)
+
+
+def _port_voltage_pu(case: Case) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    """(K,) what the MIMs themselves measure, NaN where unknown."""
+    layout = case.ratings.layout
+    fresh = case.evidence.mim_usable[layout.port_mim]
+    return np.where(fresh, case.state.ports.voltage_v / layout.port_voltage_v, np.nan)
+
+
+def _own_data(case: Case) -> Iterator[Interlock]:
+    evidence, ages = case.evidence, case.evidence.mim_age_s
+
+    def old(m: int) -> str:
+        return f"its own data {_aged(ages[m])}, {evidence.release_age_s:g} s releases it"
+
+    def stale(m: int) -> str:
+        if ages[m] > evidence.max_age_s:
+            return f"its own data {_aged(ages[m])}, limit {evidence.max_age_s:g} s"
+        return "its own data is bad"
+
+    yield Interlock(ages > evidence.release_age_s, Leave.RELEASE, "data.mim_too_old", old)
+    yield Interlock(~evidence.mim_usable, Leave.HOLD, "data.mim_stale", stale)
+    yield Interlock(~evidence.mim_good, Leave.SHRINK, "data.mim_suspect", lambda _: "its own data is suspect")
+
+
+def _cover_data(case: Case) -> Iterator[Interlock]:
+    """The meters that show what a MIM does: the nearest one at or above each of its ports."""
+    ratings, evidence = case.ratings, case.evidence
+    layout, cover = ratings.layout, ratings.cover_node
+    uncovered = cover < 0
+    ages = ratings.largest(np.where(uncovered, np.inf, evidence.node_age_s[cover]))
+    usable = ~ratings.any_of(uncovered | ~evidence.node_usable[cover])
+
+    def where(m: int) -> str:
+        ports = layout.ports_of_mim[m]
+        names = {layout.nodes[n].id if n >= 0 else "nothing" for n in cover[ports] if n < 0 or not evidence.node_good[n]}
+        return ", ".join(sorted(names))
+
+    def old(m: int) -> str:
+        return f"the meter over its ports ({where(m)}) {_aged(ages[m])}, {evidence.release_age_s:g} s releases it"
+
+    def stale(m: int) -> str:
+        if ages[m] > evidence.max_age_s:
+            return f"the meter over its ports ({where(m)}) {_aged(ages[m])}, limit {evidence.max_age_s:g} s"
+        return f"the meter over its ports ({where(m)}) is bad"
+
+    yield Interlock(ages > evidence.release_age_s, Leave.RELEASE, "data.meter_too_old", old)
+    yield Interlock(~usable, Leave.HOLD, "data.meter_stale", stale)
+
+
+def _flow_unknown(case: Case) -> Iterator[Interlock]:
+    """Where the flow of a node above is not known, more injection could do anything."""
+    unknown = ~case.evidence.flow_known
+    if not unknown.any():
+        return
+    ratings = case.ratings
+    flagged = ratings.touches.T @ unknown.astype(np.float64) > 0
+
+    def sentence(m: int) -> str:
+        return f"the flow at {_nodes_over(case, m, unknown)} is not known: it may not inject or absorb more"
+
+    yield Interlock(flagged, Leave.SHRINK, "data.flow_unknown", sentence)
+
+
+def _told(case: Case) -> BoolArray:
+    """(M,) a usable sample that the MIM gave after our last write."""
+    taken_at_s = case.state.mims.taken_at_s
+    return case.evidence.mim_usable & (taken_at_s >= case.accepted.written_at_s + case.settings.answer_s)
+
+
+def _not_obeyed(case: Case) -> Iterator[Interlock]:
+    """A MIM that answered with anything but our setpoint is released: a fresh command that it must answer properly.
+
+    One that is at zero by our knowledge has nothing of ours to disobey, and may be tried again.
+    """
+    status = case.state.mims.command_status
+    answered = np.isfinite(case.accepted.written_at_s) & _told(case)
+    loaded = case.ratings.any_of(case.accepted_va != 0)
+    rejected = answered & loaded & (status == _REJECTED)
+    reverted = answered & loaded & (status == _REVERTED)
+    yield Interlock(rejected, Leave.RELEASE, "interlock.rejected", lambda _: "it rejected its last setpoint")
+    yield Interlock(reverted, Leave.RELEASE, "interlock.reverted", lambda _: "its setpoint expired and it reverted")
+    expected = case.accepted.sequence
+    if expected is not None:
+        echo = case.state.mims.sequence_ack
+        wrong = answered & np.isfinite(expected) & np.isfinite(echo) & (echo != expected)
+
+        def sentence(m: int) -> str:
+            return f"it acknowledges setpoint {echo[m]:.0f}, the last one sent is {expected[m]:.0f}"
+
+        yield Interlock(wrong, Leave.SILENT, "interlock.sequence", sentence)
+
+
+def _disabled(case: Case) -> Iterator[Interlock]:
+    yield Interlock(~case.bounds.mim_enabled, Leave.SILENT, "interlock.disabled", lambda _: "left out of control for now")
+
+
+def _no_plan(case: Case) -> Iterator[Interlock]:
+    if case.plan.status is not SolveStatus.FAILED:
+        return
+    everyone = np.ones(len(case.ratings.layout.mims), dtype=np.bool_)
+    yield Interlock(everyone, Leave.HOLD, "plan.failed", lambda _: "the solve failed: the accepted setpoint stands")
+
+
+def _not_finite(case: Case) -> Iterator[Interlock]:
+    finite = np.isfinite(case.wanted_va)
+    if finite.all():
+        return
+    flagged = case.ratings.any_of(~finite)
+    yield Interlock(flagged, Leave.HOLD, "plan.not_finite", lambda _: "the plan holds no finite figures for it")
+
+
+def _unbalanced(case: Case) -> Iterator[Interlock]:
+    """Σp of the plan must be what the storage gives less losses; an inverter cannot make power."""
+    ratings, dc_w = case.ratings, case.bounds.mim_dc_w
+    sum_w = ratings.sums(case.wanted_va.real)
+    wrong = ~(np.abs(sum_w - dc_w) <= ratings.balance_tolerance_w) & np.isfinite(sum_w)
+
+    def sentence(m: int) -> str:
+        return f"its ports sum to {sum_w[m]:.0f} W, its DC side gives {dc_w[m]:.0f} W"
+
+    yield Interlock(wrong, Leave.HOLD, "plan.unbalanced", sentence)
+
+
+def _aged(age_s: float) -> str:
+    return f"is {age_s:.1f} s old" if np.isfinite(age_s) else "is missing"
+
+
+def _nodes_over(case: Case, m: int, flagged: BoolArray) -> str:
+    """The flagged nodes (N,) at or above the ports of one MIM, by name."""
+    layout = case.ratings.layout
+    over = layout.below[:, layout.port_node[layout.ports_of_mim[m]]].any(axis=1)
+    return ", ".join(layout.nodes[n].id for n in np.flatnonzero(flagged & over))
+
+
+_RULES: tuple[Callable[[Case], Iterator[Interlock]], ...] = (
+    _emergency_stop,
+    _lock_out,
+    _accepted_unknown,
+    _dead_bus,
+    _own_data,
+    _cover_data,
+    _not_obeyed,
+    _disabled,
+    _voltage_unknown,
+    _no_plan,
+    _not_finite,
+    _unbalanced,
+    _flow_unknown,
+)

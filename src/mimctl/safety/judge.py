@@ -1,0 +1,195 @@
+"""The last gate before hardware, applied once to every plan. Only here is a `SafePlan` made.
+
+It trusts the site file and the samples, not the optimiser, the forecast or the bounds: each MIM inside its own limits, nobody
+moving on data that is missing, and all nodes together inside theirs with the setpoints as they will stand.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mimctl.grid.tree import TreeOperators
+from mimctl.model.bounds import Bounds
+from mimctl.model.forecast import LoadForecast
+from mimctl.model.layout import BoolArray, ComplexArray, IntArray, frozen
+from mimctl.model.plan import Plan, SafePlan
+from mimctl.model.state import SiteState
+from mimctl.safety.case import Case, make_case
+from mimctl.safety.envelope import Envelope, Trimmed, envelope, outside, trim
+from mimctl.safety.findings import Findings
+from mimctl.safety.interlocks import Leave, interlocks
+from mimctl.safety.joint import Settling
+from mimctl.safety.picture import picture
+from mimctl.safety.ratings import Ratings
+from mimctl.safety.rows import Rows
+from mimctl.safety.settings import Accepted, SafetySettings
+
+__all__ = ["Accepted", "Judge", "SafetySettings"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Wish:
+    """What every MIM would get if no node stood above it.
+
+    Args:
+        leave: (M,) what each MIM may do.
+        limits: each MIM's own.
+        trimmed: the plan inside them.
+        target_va: (K,) the same, moves inside the deadband left out; accepted where nothing may be commanded [VA].
+        commanded: (K,) ports whose setpoint this plan decides.
+    """
+
+    leave: IntArray
+    limits: Envelope
+    trimmed: Trimmed
+    target_va: ComplexArray
+    commanded: BoolArray
+
+
+class Judge:
+    """Judges the plans of one layout. Holds nothing between two plans but what follows from the site.
+
+    Args:
+        operators: of the layout that states, plans and bounds are made for.
+        settings: figures beyond the site file.
+    """
+
+    def __init__(self, operators: TreeOperators, settings: SafetySettings | None = None) -> None:
+        self._ratings = Ratings(operators)
+        self._settings = settings or SafetySettings()
+
+    def judge(
+        self,
+        state: SiteState,
+        forecast: LoadForecast,
+        bounds: Bounds,
+        plan: Plan,
+        accepted: Accepted,
+        *,
+        now_s: float,
+        emergency_stop: bool = False,
+        locked: frozenset[str] = frozenset(),
+    ) -> SafePlan:
+        """What of the plan may be written.
+
+        Args:
+            state: the image that the plan was made from.
+            forecast: own loads of the nodes.
+            bounds: what the solve was given; it can narrow the site's limits, never widen them.
+            plan: candidate setpoints.
+            accepted: what is in force at the devices.
+            now_s: monotonic instant of the decision [s].
+            emergency_stop: release everything.
+            locked: ids of MIMs, links, or nodes (with all below them) that must be left at their safe state.
+
+        Returns:
+            Setpoints inside every limit that these inputs can tell, and a judgement for every clamp and refusal.
+        """
+        if not self._ratings.layout.mims:
+            return self._nothing(now_s)
+        case = make_case(
+            self._ratings,
+            self._settings,
+            state=state,
+            forecast=forecast,
+            bounds=bounds,
+            plan=plan,
+            accepted=accepted,
+            now_s=now_s,
+            emergency_stop=emergency_stop,
+            locked=locked,
+        )
+        findings = Findings(self._ratings, locked)
+        wish = _wish(case, findings)
+        power_va, released = _fit(case, wish, findings)
+        return _safe_plan(case, wish, power_va, released, findings)
+
+    def release_all(self, now_s: float, code: str = "dispatch.release", text: str = "brought to the safe state") -> SafePlan:
+        """Everything to its safe state, for an orderly stop. Asks nothing of the samples.
+
+        Args:
+            now_s: monotonic [s].
+            code, text: the reason that every MIM is given.
+        """
+        if not self._ratings.layout.mims:
+            return self._nothing(now_s)
+        everyone = np.ones(len(self._ratings.layout.mims), dtype=np.bool_)
+        zero = frozen(np.zeros(len(self._ratings.layout.ports)))
+        findings = Findings(self._ratings, frozenset())
+        findings.released(everyone, code, text)
+        nobody = frozen(~everyone)
+        return SafePlan(zero, zero, nobody, nobody, frozen(everyone), findings.judgements(), now_s)
+
+    @staticmethod
+    def _nothing(now_s: float) -> SafePlan:
+        empty, nobody = frozen(np.zeros(0)), frozen(np.zeros(0, dtype=np.bool_))
+        return SafePlan(empty, empty, nobody, nobody, nobody, (), now_s)
+
+
+def _wish(case: Case, findings: Findings) -> _Wish:
+    """Interlocks, then each MIM's own limits, then the deadband."""
+    ratings = case.ratings
+    leave = np.zeros(len(ratings.layout.mims), dtype=np.int64)
+    for finding in interlocks(case):
+        leave = np.where(finding.flagged, np.maximum(leave, int(finding.leave)), leave)
+        findings.interlock(finding)
+    free, commanded = (leave <= Leave.SHRINK)[ratings.layout.port_mim], (leave <= Leave.HOLD)[ratings.layout.port_mim]
+    limits = envelope(case)
+    trimmed = trim(limits, case.accepted_va, np.where(free, case.wanted_va, case.accepted_va), leave == Leave.SHRINK)
+    findings.trimmed(trimmed, leave)
+    target_va = np.where(free, trimmed.target_va, np.where(commanded, trimmed.hold_va, case.accepted_va))
+    return _Wish(leave, limits, trimmed, _beyond_deadband(case, target_va, trimmed.shrunk), commanded)
+
+
+def _beyond_deadband(case: Case, target_va: ComplexArray, shrunk: BoolArray) -> ComplexArray:
+    """Moves inside the deadband are not made, unless they lead back inside the MIM's own limits."""
+    layout = case.ratings.layout
+    change_a = case.ratings.largest(np.abs(target_va - case.accepted_va) / layout.port_voltage_v)
+    small = (change_a <= np.nan_to_num(case.plan.deadband_a, nan=0.0)) & ~shrunk
+    return np.where(small[layout.port_mim], case.accepted_va, target_va)
+
+
+def _fit(case: Case, wish: _Wish, findings: Findings) -> tuple[ComplexArray, BoolArray]:
+    """(K,) setpoints that all nodes permit together, zero where nothing is commanded; (M,) MIMs to be released for it."""
+    ratings, commanded = case.ratings, wish.commanded
+    power_va = np.where(commanded, wish.target_va, 0.0)
+    rows = Rows(ratings, picture(case, commanded), case.settings.resolution)
+    over = rows.over(power_va, rows.limit)
+    if not over.any():
+        return power_va, np.zeros(len(wish.leave), dtype=np.bool_)
+    # what the deadband kept back may be just what helps
+    near = (rows.movers(over) & (wish.leave <= Leave.SHRINK))[ratings.layout.port_mim]
+    settling = Settling(
+        rows=rows,
+        accepted_va=np.where(commanded, case.accepted_va, 0.0),
+        anchor_va=np.where(commanded, wish.trimmed.hold_va, 0.0),
+        goal_va=np.where(near, wish.trimmed.target_va, power_va),
+        shrunk=wish.trimmed.shrunk & (wish.leave <= Leave.HOLD),
+        outside=lambda va: outside(wish.limits, va),
+        passes=case.settings.passes,
+    )
+    power_va = settling.run()
+    findings.settled(settling)
+    loaded = ratings.any_of(np.where(commanded, case.accepted_va, 0.0) != 0)
+    return power_va, settling.zeroed & (settling.share == 0) & loaded
+
+
+def _safe_plan(case: Case, wish: _Wish, power_va: ComplexArray, fallback: BoolArray, findings: Findings) -> SafePlan:
+    ratings = case.ratings
+    released = (wish.leave == Leave.RELEASE) | fallback
+    power_va = np.where(wish.commanded, power_va, case.accepted_va)
+    power_va = np.where(released[ratings.layout.port_mim], 0.0, power_va)
+    never_told = np.isneginf(case.accepted.written_at_s) & (wish.leave <= Leave.SHRINK)
+    open_to = (wish.leave <= Leave.HOLD) & ~released
+    send = open_to & (ratings.any_of(power_va != case.accepted_va) | never_told)
+    return SafePlan(
+        inject_w=frozen(power_va.real.copy()),
+        inject_var=frozen(power_va.imag.copy()),
+        send=frozen(send),
+        refresh=frozen(open_to & ~send),
+        release=frozen(released),
+        judgements=findings.judgements(),
+        judged_at_s=case.now_s,
+    )

@@ -1,0 +1,125 @@
+"""The flows that the judge believes in, each seen in more than one way; a setpoint must be safe in every view.
+
+Views: by forecast (own loads summed up the tree) and by measurement (a node's own meter plus the measured output of the MIMs
+below it). The second needs no forecast: it sees a rack that tripped at once, and a forecast that is wrong. Where some MIM is
+out of our hands there are two more: with what it puts out now, and with nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mimctl.model.bounds import Bounds
+from mimctl.model.layout import BoolArray, ComplexArray, FloatArray
+from mimctl.model.state import SiteState
+from mimctl.safety.case import Case
+from mimctl.safety.evidence import Evidence
+from mimctl.safety.ratings import Ratings
+from mimctl.safety.segment import BOUNDLESS
+
+#: a phase voltage is believed to lower the current limit down to this share of nominal
+_LOWEST_VOLTAGE_PU = 0.8
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Picture:
+    """Flows without the MIMs under command, and limits, one for each of V views.
+
+    Args:
+        base_va: (V, N, 3) net import with every MIM under command at zero [VA]
+        current_a: (V, N, 3) greatest fundamental phase current at nominal voltage [A]
+        neutral_a: (V, N) greatest fundamental neutral current [A]
+        import_w: (V, H, 3) least import of each head's phases [W]
+        voltage_pu: (N, 3) phase voltage with every MIM under command at zero; NaN where unknown
+    """
+
+    base_va: ComplexArray
+    current_a: FloatArray
+    neutral_a: FloatArray
+    import_w: FloatArray
+    voltage_pu: FloatArray
+
+
+def picture(case: Case, commanded: BoolArray) -> Picture:
+    """What this cycle's setpoints are held against.
+
+    Args:
+        commanded: (K,) ports whose setpoint the coming plan decides; the others are out of our hands.
+    """
+    ratings, state, evidence, bounds, accepted_va = case.ratings, case.state, case.evidence, case.bounds, case.accepted_va
+    shape = (len(ratings.layout.nodes), 3)
+    seen = np.isfinite(evidence.output_va)
+    output_va = np.where(seen, evidence.output_va, accepted_va)
+    behind_va = (ratings.port_flow @ output_va).reshape(shape)
+    forecast_va = (ratings.accumulate @ evidence.load_va.reshape(-1)).reshape(shape)
+    net_va = state.nodes.import_w + 1j * state.nodes.import_var
+    measurable = evidence.node_usable[:, None] & np.isfinite(net_va)
+    if not seen.all():
+        measurable &= (ratings.port_flow_size @ (~seen).astype(np.float64)).reshape(shape) < 1e-9
+    measured_va = np.where(measurable, net_va + behind_va, forecast_va)
+    doubt_va = np.where(commanded, np.abs(output_va - accepted_va), 0.0)
+    doubt_va = np.where(measurable, (ratings.port_flow_size @ doubt_va).reshape(shape), 0.0)
+    views = _views(ratings, np.array([forecast_va, measured_va]), np.where(commanded, 0.0, output_va))
+
+    phase_a, neutral_a = _current_limits(ratings, state, evidence, bounds)
+    doubt_a = doubt_va / ratings.layout.voltage_ln_v[:, None]
+    allowance_a = doubt_a + case.settings.meter_tolerance * ratings.layout.limit_a[:, None] * measurable
+    repeats = len(views) // 2
+    least_w = np.maximum(ratings.head_min_import_w, np.nan_to_num(bounds.head_min_import_w, nan=np.inf, neginf=-np.inf))
+    heads = ratings.layout.heads
+    least = np.repeat(least_w[:, None], 3, axis=1)
+    least_measured = least - allowance_a[heads] * ratings.layout.voltage_ln_v[heads, None]
+    now_va = (ratings.port_flow @ np.where(commanded, output_va, 0.0)).reshape(shape)
+    return Picture(
+        base_va=views,
+        current_a=np.array([phase_a, phase_a + allowance_a] * repeats),
+        neutral_a=np.array([neutral_a, neutral_a + allowance_a.sum(axis=1)] * repeats),
+        import_w=np.array([least, least_measured] * repeats),
+        voltage_pu=evidence.voltage_pu - voltage_rise_pu(ratings, now_va),
+    )
+
+
+def _views(ratings: Ratings, gross_va: ComplexArray, uncommanded_va: ComplexArray) -> ComplexArray:
+    """(2, N, 3) gross loads → (2 or 4, N, 3) flows with the MIMs that are out of our hands: as they are, and at zero."""
+    if not uncommanded_va.any():
+        return gross_va
+    as_is = gross_va - (ratings.port_flow @ uncommanded_va).reshape(gross_va.shape[1:])
+    return np.concatenate([as_is, gross_va])
+
+
+def voltage_rise_pu(ratings: Ratings, flow_va: ComplexArray) -> FloatArray:
+    """(N, 3) rise of every phase voltage by an injection that lowers the flows by `flow_va` (N, 3) [pu].
+
+    ΔV/V ≈ (R·P + X·Q)/V², summed over the cables, transformers and the source on the way. Phases are taken for uncoupled.
+
+    Reference: the usual linear voltage drop of radial feeders, e.g. Baran and Wu, IEEE Trans. Power Delivery 4(1), 1989.
+    """
+    along = (ratings.voltage_per_va[:, None] * flow_va).real
+    rise: FloatArray = ratings.ancestors @ along
+    return rise
+
+
+def _current_limits(ratings: Ratings, state: SiteState, evidence: Evidence, bounds: Bounds) -> tuple[FloatArray, FloatArray]:
+    """(N, 3), (N,) limits of the fundamental at nominal voltage: harmonics take their part, a low voltage raises currents.
+
+    Harmonic currents come from the loads and stay when the fundamental changes: rms² = I1² + Ih², Ih = THD·I1 as measured.
+    """
+    layout, usable = ratings.layout, evidence.node_usable
+    phase_a = np.minimum(layout.limit_a[:, None], np.nan_to_num(bounds.node_limit_a, nan=0.0, posinf=np.inf))
+    neutral_a = np.minimum(ratings.neutral_limit_a, np.nan_to_num(bounds.node_neutral_limit_a, nan=0.0, posinf=np.inf))
+    fundamental_va = state.nodes.import_w + 1j * state.nodes.import_var
+    thd = np.where(usable[:, None], state.nodes.thd_i_pct / 100, np.nan)
+    rms_a = np.where(np.isnan(state.nodes.current_a), np.abs(fundamental_va * ratings.per_volt), state.nodes.current_a)
+    harmonic_a2 = np.nan_to_num((rms_a * thd) ** 2 / (1 + thd**2), nan=0.0, posinf=BOUNDLESS)
+    neutral_now_a = np.abs((fundamental_va * ratings.per_volt).sum(axis=1))
+    triplen_a2 = np.where(usable, state.nodes.neutral_a**2 - neutral_now_a**2, 0.0)
+    triplen_a2 = np.nan_to_num(np.maximum(triplen_a2, 0.0), nan=0.0, posinf=BOUNDLESS)
+    voltage = np.clip(np.nan_to_num(evidence.voltage_pu, nan=1.0), _LOWEST_VOLTAGE_PU, 1.0)
+    phase_a = np.clip(phase_a, 0.0, BOUNDLESS)
+    neutral_a = np.clip(neutral_a, 0.0, BOUNDLESS)
+    return (
+        np.sqrt(np.maximum(phase_a**2 - harmonic_a2, 0.0)) * voltage,
+        np.sqrt(np.maximum(neutral_a**2 - triplen_a2, 0.0)) * voltage.min(axis=1),
+    )

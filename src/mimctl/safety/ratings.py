@@ -1,0 +1,264 @@
+"""What the site itself says about every limit, worked out once: the judge never has to believe the bounds of a cycle."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from mimctl.grid.tree import TreeOperators
+from mimctl.model.connection import Connection
+from mimctl.model.layout import BoolArray, ComplexArray, FloatArray, IntArray, SiteLayout, frozen
+from mimctl.model.site import Mim, Node, Winding
+
+#: up to this many elements a dense product is quicker than a sparse one
+_DENSE_ELEMENTS = 200_000
+
+Operator = Any
+
+
+def compact(matrix: sparse.csr_array) -> Operator:
+    """The form of a matrix, array or CSR, whose product with a vector is quickest."""
+    return matrix.toarray() if matrix.shape[0] * matrix.shape[1] <= _DENSE_ELEMENTS else matrix
+
+
+@dataclass(frozen=True, eq=False)
+class Ratings:
+    """Fixed limits and index tables of one layout. N nodes, K ports, M MIMs, H heads."""
+
+    operators: TreeOperators
+
+    @property
+    def layout(self) -> SiteLayout:
+        return self.operators.layout
+
+    @cached_property
+    def starts(self) -> IntArray:
+        """(M,) first port of each MIM."""
+        return frozen(np.array([ports.start for ports in self.layout.ports_of_mim], dtype=np.int64))
+
+    @cached_property
+    def port_count(self) -> IntArray:
+        counts = np.array([len(mim.ports) for mim in self.layout.mims], dtype=np.int64)
+        if (counts == 0).any():
+            raise ValueError("a MIM without ports cannot be judged")
+        return frozen(counts)
+
+    def sums(self, values: npt.NDArray) -> npt.NDArray:  # type: ignore[type-arg]
+        """(M,) sums over the ports of each MIM."""
+        return np.add.reduceat(values, self.starts)
+
+    def smallest(self, values: FloatArray) -> FloatArray:
+        return np.minimum.reduceat(values, self.starts)
+
+    def largest(self, values: FloatArray) -> FloatArray:
+        return np.maximum.reduceat(values, self.starts)
+
+    def any_of(self, flags: BoolArray) -> BoolArray:
+        """(M,) whether any port of the MIM is flagged."""
+        return np.logical_or.reduceat(flags, self.starts)
+
+    @cached_property
+    def neutral_per_va(self) -> ComplexArray:
+        """(K,) current into the MIM's neutral per VA at each port, conjugated [A/VA]; 0 where the port has no neutral."""
+        layout = self.layout
+        unit = self.operators.unit_voltages
+        per_va = [
+            1 / (unit[p.connection.phases[0].column] * v) if p.connection.uses_neutral else 0j
+            for p, v in zip(layout.ports, layout.port_voltage_v, strict=True)
+        ]
+        return frozen(np.array(per_va, dtype=np.complex128))
+
+    @cached_property
+    def mim_neutral_a(self) -> FloatArray:
+        """(M,) what the neutral of each MIM may carry [A]; by default as much as its largest port."""
+        limits = []
+        for mim, ports in zip(self.layout.mims, self.layout.ports_of_mim, strict=True):
+            largest = float(np.max(self.layout.port_rating_va[ports] / self.layout.port_voltage_v[ports]))
+            limits.append(largest if mim.neutral_rating_a is None else mim.neutral_rating_a)
+        return frozen(np.array(limits, dtype=np.float64))
+
+    @cached_property
+    def ramp_va_per_s(self) -> FloatArray:
+        """(K,)"""
+        return frozen(np.array([mim.ramp_w_per_s for mim in self.layout.mims], dtype=np.float64)[self.layout.port_mim])
+
+    @cached_property
+    def cycle_s(self) -> float:
+        """The shortest control cycle of the site [s]: no ramp is judged over less."""
+        return min((zone.cycle_s for zone in self.layout.site.zones), default=1.0)
+
+    @cached_property
+    def validity_s(self) -> FloatArray:
+        """(M,)"""
+        return frozen(np.array([mim.validity_s for mim in self.layout.mims], dtype=np.float64))
+
+    @cached_property
+    def loss_max_w(self) -> FloatArray:
+        """(M,) conversion losses with every port at its rating [W]."""
+        return frozen(np.array([_loss_max_w(mim) for mim in self.layout.mims], dtype=np.float64))
+
+    @cached_property
+    def balance_tolerance_w(self) -> FloatArray:
+        """(M,) how far Σp may be from what the storage gives: solver accuracy and rounding [W]."""
+        return frozen(0.5 * self.port_count + 1e-3 * self.sums(self.layout.port_rating_va))
+
+    @cached_property
+    def neutral_limit_a(self) -> FloatArray:
+        """(N,) inf where there is no neutral or no rating [A]."""
+        return frozen(np.where(np.isnan(self.layout.neutral_rating_a), np.inf, self.layout.neutral_rating_a))
+
+    @cached_property
+    def head_min_import_w(self) -> FloatArray:
+        """(H,) least import per phase [W]; −inf at a head that is no feed but the top of a zone."""
+        feeds = {feed.node: feed.reverse_power_limit_w for feed in self.layout.site.feeds}
+        ids = [self.layout.nodes[h].id for h in self.layout.heads]
+        return frozen(np.array([-feeds[i] if i in feeds else -np.inf for i in ids], dtype=np.float64))
+
+    @cached_property
+    def per_volt(self) -> ComplexArray:
+        """(N, 3) conjugated phase current per VA of flow [A/VA]: magnitudes and sums are those of the currents."""
+        return frozen(1 / (self.operators.unit_voltages[None, :] * self.layout.voltage_ln_v[:, None]))
+
+    @cached_property
+    def port_flow(self) -> Operator:
+        """(3N, K) how one VA at each port lowers the flows."""
+        return compact(self.operators.port_flow)
+
+    def flow_row(self, row: int) -> ComplexArray:
+        """(K,) one row of `port_flow`."""
+        if isinstance(self.port_flow, np.ndarray):
+            return np.asarray(self.port_flow[row])
+        return np.asarray(self.port_flow[[row], :].toarray()).ravel()
+
+    @cached_property
+    def accumulate(self) -> Operator:
+        """(3N, 3N) flows from own loads."""
+        return compact(self.operators.accumulate)
+
+    @cached_property
+    def port_flow_size(self) -> Operator:
+        """(3N, K) absolute values of `port_flow`."""
+        return compact(abs(self.operators.port_flow))
+
+    @cached_property
+    def touches(self) -> sparse.csr_array:
+        """(N, M) 1.0 where a MIM has a port at or below the node."""
+        layout = self.layout
+        count = (len(layout.nodes), len(layout.mims))
+        matrix = np.zeros(count, dtype=np.float64)
+        for node, mim in zip(layout.port_node, layout.port_mim, strict=True):
+            matrix[layout.below[:, node], mim] = 1.0
+        return sparse.csr_array(matrix)
+
+    @cached_property
+    def cover_node(self) -> IntArray:
+        """(K,) nearest node at or above each port that has a meter, −1 where there is none."""
+        layout, found = self.layout, []
+        for node in layout.port_node:
+            at = int(node)
+            while at >= 0 and layout.meter_of_node[at] is None:
+                at = int(layout.parent[at])
+            found.append(at)
+        return frozen(np.array(found, dtype=np.int64))
+
+    @cached_property
+    def metered(self) -> BoolArray:
+        """(N,)"""
+        return frozen(np.array([meter is not None for meter in self.layout.meter_of_node], dtype=np.bool_))
+
+    @cached_property
+    def port_phases(self) -> BoolArray:
+        """(K, 3) line conductors that each port stands on."""
+        rows = [[phase in port.connection.phases for phase in ("L1", "L2", "L3")] for port in self.layout.ports]
+        return frozen(np.array(rows, dtype=np.bool_).reshape(len(rows), 3))
+
+    @cached_property
+    def line_to_line(self) -> BoolArray:
+        """(K,) ports without an end at the neutral whose voltage is no line-to-neutral voltage."""
+        return frozen(np.array([port.connection not in _LINE_TO_NEUTRAL for port in self.layout.ports], dtype=np.bool_))
+
+    @cached_property
+    def supply(self) -> sparse.csr_array:
+        """(K, 3N) 1.0 for every phase of every node that a port's own conductors are fed through.
+
+        Above a delta winding each phase of the secondary stands on two of the primary, so there all three count.
+        """
+        layout, rows, columns = self.layout, [], []
+        for k, node in enumerate(layout.port_node):
+            phases, at = self.port_phases[k], int(node)
+            while at >= 0:
+                own = 3 * at + np.flatnonzero(phases)
+                columns.append(own)
+                rows.append(np.full(len(own), k))
+                transformer = layout.nodes[at].transformer
+                if transformer is not None and transformer.winding is Winding.DYN:
+                    phases = np.ones(3, dtype=np.bool_)
+                at = int(layout.parent[at])
+        size = (len(layout.ports), 3 * len(layout.nodes))
+        if not rows:
+            return sparse.csr_array(size)
+        r, c = np.concatenate(rows), np.concatenate(columns)
+        return sparse.csr_array((np.ones(len(r)), (r, c)), shape=size)
+
+    @cached_property
+    def voltage_per_va(self) -> ComplexArray:
+        """(N,) conj(Z)/V² of what lies between each node and its parent [pu/VA]; of the source at a feed head."""
+        feeds = {feed.node: feed for feed in self.layout.site.feeds}
+        rows = []
+        for node in self.layout.nodes:
+            z = _series_ohm(node)
+            if node.id in feeds:
+                feed = feeds[node.id]
+                x = 3 * node.voltage_ln_v**2 / feed.short_circuit_va / np.hypot(1.0, feed.rx_ratio)
+                z += complex(feed.rx_ratio * x, x)
+            rows.append(z.conjugate() / node.voltage_ln_v**2)
+        return frozen(np.array(rows, dtype=np.complex128))
+
+    @cached_property
+    def ancestors(self) -> Operator:
+        """(N, N) 1.0 where the column is the row's node itself or stands above it."""
+        return compact(sparse.csr_array(self.layout.below.T.astype(np.float64)))
+
+    @cached_property
+    def battery_limits_w(self) -> tuple[FloatArray, FloatArray]:
+        """(B,) greatest charge and discharge [W]."""
+        batteries = self.layout.batteries
+        charge = np.array([b.max_charge_w for b in batteries], dtype=np.float64)
+        discharge = np.array([b.max_discharge_w for b in batteries], dtype=np.float64)
+        return frozen(charge), frozen(discharge)
+
+    @cached_property
+    def battery_band_pct(self) -> tuple[FloatArray, FloatArray]:
+        """(B,) reserve and greatest state of charge [%]."""
+        batteries = self.layout.batteries
+        reserve = np.array([b.reserve_pct for b in batteries], dtype=np.float64)
+        most = np.array([b.max_soc_pct for b in batteries], dtype=np.float64)
+        return frozen(reserve), frozen(most)
+
+
+_LINE_TO_NEUTRAL = (Connection.L1, Connection.L2, Connection.L3, Connection.THREE_PHASE)
+
+
+def _loss_max_w(mim: Mim) -> float:
+    total = sum(port.rating_va for port in mim.ports)
+    squares = sum(port.rating_va**2 for port in mim.ports)
+    return mim.losses.standby_w + mim.losses.linear * total + mim.losses.quadratic_per_va * squares
+
+
+def _series_ohm(node: Node) -> complex:
+    """Impedance between a node and its parent, at the node's own voltage, with the return through the neutral [Ω]."""
+    z = 0j
+    if node.cable is not None:
+        cable = node.cable
+        z += complex(cable.r_ohm + (cable.r_neutral_ohm or 0.0), cable.x_ohm + (cable.x_neutral_ohm or 0.0))
+    if node.transformer is not None:
+        t = node.transformer
+        base = 3 * node.voltage_ln_v**2 / t.rated_va
+        size, r = t.short_circuit_voltage_pct / 100 * base, t.copper_loss_w / t.rated_va * base
+        z += complex(r, np.sqrt(max(size**2 - r**2, 0.0)))
+    return z

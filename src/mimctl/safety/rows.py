@@ -1,0 +1,156 @@
+"""All limits of the tree as rows of one form: |complex affine| ≤ limit and real affine ≤ limit, in the setpoints together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from mimctl.model.layout import BoolArray, ComplexArray, FloatArray
+from mimctl.safety.picture import Picture, voltage_rise_pu
+from mimctl.safety.ratings import Ratings
+from mimctl.safety.segment import BOUNDLESS, band_interval, disc_interval
+
+#: rows may be over by this share of their limit, and by this much [A]: what floating point leaves
+_RELATIVE, _ABSOLUTE = 1e-9, 1e-6
+#: a voltage row is in thousandths of nominal, so that one tolerance fits all
+_PER_MILLE = 1000.0
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Rows of one cycle: first the cones, V·N·4 (three phases and the neutral), then the bands: V·H·3 heads, N·3 voltages
+    above, N·3 voltages below. Currents in A, voltages in ‰ of nominal."""
+
+    ratings: Ratings
+    picture: Picture
+    unit: float
+
+    @property
+    def _views(self) -> int:
+        return len(self.picture.base_va)
+
+    @cached_property
+    def cones(self) -> int:
+        return int(self._views * len(self.ratings.layout.nodes) * 4)
+
+    @cached_property
+    def limit(self) -> FloatArray:
+        """(R,)"""
+        picture, layout = self.picture, self.ratings.layout
+        control = layout.site.control
+        cones = np.concatenate([picture.current_a, picture.neutral_a[:, :, None]], axis=2).reshape(-1)
+        heads = -(picture.import_w / layout.voltage_ln_v[layout.heads, None]).reshape(-1)
+        known = np.isfinite(picture.voltage_pu).reshape(-1)
+        above = np.where(known, _PER_MILLE * control.max_voltage_pu, BOUNDLESS)
+        below = np.where(known, -_PER_MILLE * control.min_voltage_pu, BOUNDLESS)
+        return np.concatenate([cones, np.minimum(heads, BOUNDLESS), above, below])
+
+    @cached_property
+    def tolerance(self) -> FloatArray:
+        """(R,)"""
+        return _ABSOLUTE + _RELATIVE * np.abs(self.limit)
+
+    @cached_property
+    def _base(self) -> ComplexArray:
+        """(R,) every row with the MIMs under command at zero."""
+        picture, layout = self.picture, self.ratings.layout
+        currents = picture.base_va * self.ratings.per_volt
+        cones = np.concatenate([currents, currents.sum(axis=2, keepdims=True)], axis=2).reshape(-1)
+        heads = -(picture.base_va[:, layout.heads].real / layout.voltage_ln_v[layout.heads, None]).reshape(-1)
+        voltages = _PER_MILLE * np.nan_to_num(picture.voltage_pu, nan=0.0).reshape(-1)
+        return np.concatenate([cones, heads, voltages, -voltages])
+
+    def response(self, power_va: ComplexArray) -> ComplexArray:
+        """(R,) what setpoints (K,) add to every row; the bands real."""
+        layout, shape = self.ratings.layout, (len(self.ratings.layout.nodes), 3)
+        flow_va = (self.ratings.port_flow @ power_va).reshape(shape)
+        currents = flow_va * self.ratings.per_volt
+        cones = -np.concatenate([currents, currents.sum(axis=1, keepdims=True)], axis=1).reshape(-1)
+        heads = (flow_va[layout.heads].real / layout.voltage_ln_v[layout.heads, None]).reshape(-1)
+        voltages = _PER_MILLE * voltage_rise_pu(self.ratings, flow_va).reshape(-1)
+        return np.concatenate([np.tile(cones, self._views), np.tile(heads, self._views), voltages, -voltages])
+
+    def values(self, affine: ComplexArray) -> FloatArray:
+        """(R,) the sizes that the limits hold, of affine values (R,)."""
+        return np.concatenate([np.abs(affine[: self.cones]), affine[self.cones :].real])
+
+    def affine(self, power_va: ComplexArray) -> ComplexArray:
+        """(R,) every row with these setpoints (K,) [VA]."""
+        return self._base + self.response(power_va)
+
+    def over(self, power_va: ComplexArray, bound: FloatArray) -> BoolArray:
+        """(R,) rows beyond `bound` (R,) with these setpoints."""
+        result: BoolArray = self.values(self.affine(power_va)) > bound + self.tolerance
+        return result
+
+    @cached_property
+    def rounding(self) -> FloatArray:
+        """(R,) what rounding every setpoint to whole units may add to a row."""
+        layout, shape = self.ratings.layout, (len(self.ratings.layout.nodes), 3)
+        ports = np.full(len(layout.ports), self.unit * np.sqrt(2))
+        flow_va = (self.ratings.port_flow_size @ ports).reshape(shape)
+        currents = flow_va / layout.voltage_ln_v[:, None]
+        cones = np.concatenate([currents, currents.sum(axis=1, keepdims=True)], axis=1).reshape(-1)
+        voltages = self.ratings.ancestors @ (np.abs(self.ratings.voltage_per_va)[:, None] * flow_va) * _PER_MILLE
+        heads = currents[layout.heads].reshape(-1)
+        return np.concatenate(
+            [np.tile(cones, self._views), np.tile(heads, self._views), voltages.reshape(-1), voltages.reshape(-1)]
+        )
+
+    def interval(self, start: ComplexArray, move: ComplexArray, bound: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """The t for which affine start + t·move keeps every row within `bound`, row by row."""
+        cones = disc_interval(start[: self.cones], move[: self.cones], bound[: self.cones])
+        bands = band_interval(start[self.cones :].real, move[self.cones :].real, bound[self.cones :])
+        return np.concatenate([cones[0], bands[0]]), np.concatenate([cones[1], bands[1]])
+
+    def place(self, row: int) -> tuple[str, int, int]:
+        """Kind of a row (`current`, `neutral`, `reverse`, `voltage_high`, `voltage_low`), its node and phase column."""
+        nodes = len(self.ratings.layout.nodes)
+        if row < self.cones:
+            node, column = divmod(row % (nodes * 4), 4)
+            return ("neutral", node, 0) if column == 3 else ("current", node, column)
+        row -= self.cones
+        heads = self.ratings.layout.heads
+        if row < self._views * len(heads) * 3:
+            head, column = divmod(row % (len(heads) * 3), 3)
+            return "reverse", int(heads[head]), column
+        row -= self._views * len(heads) * 3
+        kind = "voltage_high" if row < nodes * 3 else "voltage_low"
+        node, column = divmod(row % (nodes * 3), 3)
+        return kind, node, column
+
+    def spread(self, nodes: BoolArray) -> BoolArray:
+        """(R,) rows that change when something moves below these nodes (N,), which include all that stand above it."""
+        voltages = np.repeat(self.ratings.ancestors @ nodes.astype(np.float64) > 0, 3)
+        cones, heads = np.repeat(nodes, 4), np.repeat(nodes[self.ratings.layout.heads], 3)
+        return np.concatenate([np.tile(cones, self._views), np.tile(heads, self._views), voltages, voltages])
+
+    def movers(self, rows: BoolArray) -> BoolArray:
+        """(M,) MIMs that have a part in any of these rows (R,)."""
+        layout, nodes = self.ratings.layout, np.zeros(len(self.ratings.layout.nodes), dtype=np.bool_)
+        for row in np.flatnonzero(rows):
+            kind, node, _ = self.place(int(row))
+            nodes |= layout.below[:, node] if kind.startswith("voltage") else np.arange(len(nodes)) == node
+        result: BoolArray = self.ratings.touches.T @ nodes.astype(np.float64) > 0
+        return result
+
+    def shares(self, row: int, power_va: ComplexArray) -> ComplexArray:
+        """(M,) what each MIM's setpoints add to one row; they sum to the row's `response`."""
+        ratings = self.ratings
+        kind, node, column = self.place(row)
+        if kind == "current":
+            weights = -ratings.flow_row(3 * node + column) * ratings.per_volt[node, column]
+        elif kind == "neutral":
+            weights = -sum((ratings.flow_row(3 * node + c) * ratings.per_volt[node, c] for c in range(3)), np.zeros(1, complex))
+        elif kind == "reverse":
+            weights = ratings.flow_row(3 * node + column) / ratings.layout.voltage_ln_v[node]
+        else:
+            sign = _PER_MILLE if kind == "voltage_high" else -_PER_MILLE
+            above = np.flatnonzero(ratings.layout.below[:, node])
+            weights = sign * sum(
+                (ratings.flow_row(3 * a + column) * ratings.voltage_per_va[a] for a in map(int, above)), np.zeros(1, complex)
+            )
+        added = ratings.sums(weights * power_va)
+        return added if row < self.cones else added.real + 0j

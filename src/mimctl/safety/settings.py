@@ -1,0 +1,52 @@
+"""What the judge may be told, beyond the site itself, and what it knows of the devices."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mimctl.model.layout import ComplexArray, FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class SafetySettings:
+    """Figures of the judge.
+
+    Args:
+        resolution: one register unit of a setpoint [W, var]; setpoints are rounded towards zero to whole units.
+        max_data_age_s: no new setpoint on older data [s]; None = as the site file says. A controller that runs slower than
+            the site file's limit gives its own.
+        release_age_factor: data older than this many times `max_data_age_s` releases the MIM.
+        future_s: a sample dated further ahead than this is not believed [s].
+        answer_s: what a MIM reported sooner than this after a write says nothing about that write [s].
+        dead_bus_pu: below this share of nominal voltage a bus counts as dead.
+        meter_tolerance: share of a limit that the measured picture may be off before it clamps; the forecast one has none.
+        passes: rounds of scaling single overloads before all MIMs are scaled together.
+    """
+
+    resolution: float = 1.0
+    max_data_age_s: float | None = None
+    release_age_factor: float = 3.0
+    future_s: float = 1.0
+    answer_s: float = 0.1
+    dead_bus_pu: float = 0.5
+    meter_tolerance: float = 0.005
+    passes: int = 6
+
+    def __post_init__(self) -> None:
+        if not (self.resolution > 0 and self.release_age_factor >= 1 and 0 < self.dead_bus_pu < 1):
+            raise ValueError(f"safety settings out of range: {self}")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Accepted:
+    """What is in force at the devices by our knowledge: the last safe plan, as far as it was written.
+
+    Args:
+        setpoint_va: (K,) last accepted and written, zero where released or never told; NaN = not known [VA]
+        written_at_s: (M,) monotonic instant of the last write, −inf = never [s]
+        sequence: (M,) the sequence number that each device should acknowledge, NaN = not known; None = none is known
+    """
+
+    setpoint_va: ComplexArray
+    written_at_s: FloatArray
+    sequence: FloatArray | None = None
