@@ -76,6 +76,7 @@ class PointSpec:
         count: registers of a text; 0 for numbers, whose type says it.
         scale: engineering units per raw count.
         scale_address: register with the signed power of ten; read in the same frame as the value.
+        scale_static: the power of ten never changes, so it may come in another frame where one cannot hold both.
         sentinels: raw values that mean “no value”.
         sign: −1 turns the device's direction into mimctl's.
         static: does not change while the device runs: read once, not polled.
@@ -89,6 +90,7 @@ class PointSpec:
     count: int = 0
     scale: float = 1.0
     scale_address: int | None = None
+    scale_static: bool = False
     word_order: WordOrder = WordOrder.MSW
     byte_order: ByteOrder = ByteOrder.BIG
     sentinels: tuple[float, ...] = ()

@@ -39,19 +39,26 @@ def plan_reads(register_map: RegisterMap, points: tuple[PointSpec, ...], max_reg
 
 
 def needed_spans(point: PointSpec, guards: tuple[Guard, ...], most: int) -> list[Span]:
-    """What must be read for one point: one span with its scale factor and guard as far as `most` registers can hold them.
+    """What must be read for one point: one span with its scale factor and guard, where `most` registers can hold them.
 
-    A device that gives less in one reply than lies between a point and its scale factor leaves no other way than two reads.
+    Where they cannot, the guard is given up before a scale factor that may change; a static one comes in a read of its own. A
+    device that gives less in one reply than lies between the two leaves no other way.
     """
     bare = Span(point.address, point.end)
-    scaled = bare if point.scale_address is None else bare.hull(point.scale_address, point.scale_address + 1)
     guard = guard_of(point, guards)
-    guarded = scaled if guard is None else scaled.hull(guard.address, guard.address + len(guard.values))
+    scale = None if point.scale_address is None else Span(point.scale_address, point.scale_address + 1)
+    scaled = bare if scale is None else bare.hull(scale.start, scale.end)
+    guarded = _guarded(scaled, guard)
     if guarded.count <= most:
         return [guarded]
-    if scaled.count <= most or point.scale_address is None:
+    if scale is None or (scaled.count <= most and not point.scale_static):
         return [scaled]
-    return [bare, Span(point.scale_address, point.scale_address + 1)]
+    apart = _guarded(scale, guard)
+    return [bare, apart if apart.count <= most else scale]
+
+
+def _guarded(span: Span, guard: Guard | None) -> Span:
+    return span if guard is None else span.hull(guard.address, guard.address + len(guard.values))
 
 
 def guard_of(point: PointSpec, guards: tuple[Guard, ...]) -> Guard | None:

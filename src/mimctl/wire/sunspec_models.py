@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -98,6 +98,7 @@ class Leaf:
     definition: Mapping[str, Any]
     exponent: int = 0
     scale_offset: int | None = None
+    scale_static: bool = False
 
     @property
     def end(self) -> int:
@@ -109,7 +110,7 @@ class _Cursor:
     offset: int
     limit: int
     counts: Mapping[str, int]
-    top: dict[str, int]
+    top: dict[str, tuple[int, bool]]
 
 
 def leaves(definition: Definition, length: int, counts: Mapping[str, int]) -> list[Leaf]:
@@ -156,6 +157,7 @@ def point_spec(leaf: Leaf, key: str, address: int) -> PointSpec | None:
         count=leaf.size if kind.is_text else 0,
         scale=10.0**leaf.exponent,
         scale_address=None if leaf.scale_offset is None else address + leaf.scale_offset,
+        scale_static=leaf.scale_static,
         sentinels=sentinels,
         unit=leaf.definition.get("units", ""),
         static=leaf.definition.get("static") == "S",
@@ -163,9 +165,10 @@ def point_spec(leaf: Leaf, key: str, address: int) -> PointSpec | None:
     )
 
 
-def _offsets(points: list[Mapping[str, Any]], start: int) -> Iterator[tuple[str, int]]:
+def _offsets(points: list[Mapping[str, Any]], start: int) -> Iterator[tuple[str, tuple[int, bool]]]:
+    """Offset of each point, and whether it is static."""
     for point in points:
-        yield point["name"], start
+        yield point["name"], (start, point.get("static") == "S")
         start += int(point["size"])
 
 
@@ -198,12 +201,11 @@ def _as_many_as_fit(group: Mapping[str, Any], cursor: _Cursor) -> int:
     return (cursor.limit - cursor.offset) // size if size else 0
 
 
-def _leaf(point: Mapping[str, Any], prefix: str, cursor: _Cursor, own: Mapping[str, int]) -> Leaf:
+def _leaf(point: Mapping[str, Any], prefix: str, cursor: _Cursor, own: Mapping[str, tuple[int, bool]]) -> Leaf:
+    leaf = Leaf(prefix + point["name"], cursor.offset, int(point["size"]), point)
     scale = point.get("sf")
-    exponent, scale_offset = 0, None
     if isinstance(scale, str):
         # a group's own scale factor wins over the model's
-        scale_offset = own.get(scale, cursor.top.get(scale))
-    elif scale is not None:
-        exponent = int(scale)
-    return Leaf(prefix + point["name"], cursor.offset, int(point["size"]), point, exponent, scale_offset)
+        offset, static = own[scale] if scale in own else cursor.top[scale]
+        return replace(leaf, scale_offset=offset, scale_static=static)
+    return leaf if scale is None else replace(leaf, exponent=int(scale))
