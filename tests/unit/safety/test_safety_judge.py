@@ -25,6 +25,11 @@ def scene(plan=MOVE, accepted=REST, load=LOAD, **more) -> Scene:
     )
 
 
+def heard(plan, m: int) -> list[str]:
+    """Which of the three writes one MIM gets."""
+    return [kind for kind in ("send", "refresh", "release") if getattr(plan, kind)[m]]
+
+
 def test_a_sound_plan_passes_as_it_is() -> None:
     plan = scene().run()
     assert np.array_equal(power(plan), MOVE)
