@@ -83,6 +83,7 @@ class MimBank:
             self._image.put(address, before)
             raise DeviceRefusal(self._mim.id, problem, ILLEGAL_VALUE)
         self._act(touched, values)
+        self._seen = None  # what became of the command is told at once, not with the next picture
 
     @property
     def _fleet(self) -> MimFleet:
