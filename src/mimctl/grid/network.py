@@ -115,17 +115,24 @@ class PowerNetwork:
         return self._result(self._run(self._outputs))
 
     def solve_batch(self, phase_va: ComplexArray, pair_va: ComplexArray | None = None) -> FlowResult:
-        """T independent instants at once; line-to-line powers by their nominal shares.
+        """T independent instants at once, each as `solve` would.
 
         Args:
             phase_va: (T, N, 3) net load between each phase and neutral, load positive [VA].
             pair_va: (T, N, 3) net load between L1L2, L2L3, L3L1, load positive [VA].
         """
-        load = phase_va if pair_va is None else phase_va + pair_va @ self._nominal_shares.T
+        load = phase_va
+        if pair_va is not None and pair_va.any():
+            nominal = self._batch(phase_va + pair_va @ self._nominal_shares.T)
+            shares = pair_shares(self._voltages(self._run(_VOLTAGES, update_data=nominal)))
+            load = phase_va + (shares @ pair_va[..., None])[..., 0]
+        return self._result(self._run(self._outputs, update_data=self._batch(load)))
+
+    def _batch(self, load: ComplexArray) -> dict[str, npt.NDArray[Any]]:
         update = np.repeat(self._update[None, :], len(load), axis=0)
         update["p_specified"] = load.real[..., self._columns]
         update["q_specified"] = load.imag[..., self._columns]
-        return self._result(self._run(self._outputs, update_data={"asym_load": update}))
+        return {"asym_load": update}
 
     @cached_property
     def _nominal_shares(self) -> ComplexArray:

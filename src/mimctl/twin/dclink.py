@@ -102,3 +102,9 @@ class DcLink:
             power_w = np.clip(power_w + np.where(free, step[self.owner], 0.0), -room_w, room_w)
             missing = total_w - self.total(power_w)
         return power_w
+
+
+def shorten(power: ComplexArray, limit_va: FloatArray) -> ComplexArray:
+    """Bring |s| down to its limit along the ray: the power factor that was asked for stays."""
+    size = np.abs(power)
+    return power * np.where(size > limit_va, limit_va / np.maximum(size, 1e-12), 1.0)

@@ -17,37 +17,25 @@ import heapq
 import itertools
 import math
 from collections.abc import Callable, Sequence
-from enum import IntEnum
 
 import numpy as np
 
 from mimctl.model.layout import ComplexArray, FloatArray, SiteLayout
 from mimctl.model.site import ExpiryAction
-from mimctl.twin.dclink import DcLink
+from mimctl.twin.dclink import DcLink, shorten
+from mimctl.twin.droop import VoltVarDroop
 from mimctl.twin.response import TIME_CONSTANTS_TO_95_PCT, Response
+from mimctl.twin.status import Alarm, CommandStatus
 from mimctl.twin.storage import BatteryBank
+from mimctl.twin.thermal import Bodies
+from mimctl.twin.watchdog import Watchdogs
+
+__all__ = ["SEQUENCE_MODULO", "Alarm", "CommandStatus", "MimFleet"]
 
 SEQUENCE_MODULO = 2**32
 #: an expiry or a switch-off walks to its end in this time, unless the ramp limit is slower
 RETREAT_S = 0.3
-_THERMAL_TIME_CONSTANT_S = 600.0
-_FULL_LOAD_RISE_K = 40.0
 _SILENT = 1e-3
-
-
-class CommandStatus(IntEnum):
-    OK = 0
-    CLIPPED = 1
-    REJECTED = 2
-    REVERTED = 3
-
-
-class Alarm(IntEnum):
-    """Bits of the alarm word."""
-
-    WATCHDOG_EXPIRED = 1
-    DERATED = 2
-    REBOOTED = 4
 
 
 class MimFleet:
@@ -56,9 +44,12 @@ class MimFleet:
     Args:
         stagger_s: the delays after which expiry actions start are spread over it.
         ambient_degc: air temperature.
+        droop: what the ports do about their voltage by themselves; None = nothing.
     """
 
-    def __init__(self, layout: SiteLayout, *, stagger_s: float = 0.5, ambient_degc: float = 25.0) -> None:
+    def __init__(
+        self, layout: SiteLayout, *, stagger_s: float = 0.5, ambient_degc: float = 25.0, droop: VoltVarDroop | None = None
+    ) -> None:
         mims, count = layout.mims, len(layout.mims)
         self.layout = layout
         self.now_s = 0.0
@@ -67,7 +58,6 @@ class MimFleet:
         self.sequence_ack = np.zeros(count, dtype=np.int64)
         self.command_status = np.zeros(count, dtype=np.int64)
         self.alarms = np.zeros(count, dtype=np.int64)
-        self.temperature_degc = np.full(count, ambient_degc)
         #: what faults do to each MIM; see `twin.faults`
         self.ignores_setpoints = np.zeros(count, dtype=np.bool_)
         self.acknowledges_ignored = np.ones(count, dtype=np.bool_)
@@ -82,15 +72,12 @@ class MimFleet:
         self._battery = BatteryBank(layout, layout.site.twin.battery_soc_pct)
         self._setpoint = np.zeros(len(layout.ports), dtype=np.complex128)
         self._fallback = np.zeros(len(layout.ports), dtype=np.complex128)
-        self._heartbeat = np.zeros(count, dtype=np.int64)
-        self._validity_s = np.array([mim.validity_s for mim in mims], dtype=np.float64)
-        self._action = [mim.expiry_action for mim in mims]
-        self._deadline_s = np.full(count, -math.inf)
-        self._react_s = np.full(count, math.inf)
-        # the golden ratio spreads any run of neighbours evenly
-        self._stagger_s = stagger_s * np.modf(np.arange(count) * 0.6180339887498949)[0]
-        self._ambient_degc = ambient_degc
-        self._full_loss_w = np.maximum(self._link.losses(self._rating_va.astype(np.complex128)), 1.0) if count else np.zeros(0)
+        self._watchdogs = Watchdogs(mims, stagger_s)
+        self._droop = droop
+        self._droop_wanted = np.zeros(len(layout.ports))
+        self._droop_share = np.zeros(len(layout.ports))
+        full_loss_w = self._link.losses(self._rating_va.astype(np.complex128)) if count else np.zeros(0)
+        self._bodies = Bodies(full_loss_w, ambient_degc)
         self._live = np.zeros(count, dtype=np.bool_)
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()
@@ -120,12 +107,17 @@ class MimFleet:
     @property
     def watchdog_remaining_s(self) -> FloatArray:
         """(M,) until the expiry action; 0 when it does not run [s]."""
-        return np.maximum(self._deadline_s - self.now_s, 0.0)
+        return self._watchdogs.remaining_s(self.now_s)
 
     @property
     def soc_pct(self) -> FloatArray:
         """(B,) [%]"""
         return self._battery.soc_pct
+
+    @property
+    def temperature_degc(self) -> FloatArray:
+        """(M,) [°C]"""
+        return self._bodies.temperature_degc
 
     @property
     def discharge_w(self) -> FloatArray:
@@ -152,10 +144,8 @@ class MimFleet:
 
     def heartbeat(self, m: int, counter: int) -> None:
         """A changed counter starts the validity anew."""
-        if self.online[m] and counter != self._heartbeat[m]:
-            self._heartbeat[m] = counter
-            self._deadline_s[m] = self.now_s + self._validity_s[m]
-            self._react_s[m] = self._deadline_s[m] + self._stagger_s[m]
+        if self.online[m]:
+            self._watchdogs.beat(m, counter, self.now_s)
 
     def enable(self, m: int, on: bool) -> None:
         """Switch on at zero power, or walk to zero and open the contactor; switching off forgets the setpoints."""
@@ -171,20 +161,21 @@ class MimFleet:
         """
         if not (seconds > 0 and math.isfinite(seconds)):
             raise ValueError(f"a watchdog needs a time above zero, not {seconds} s")
-        if not self.online[m]:
-            return
-        self._validity_s[m] = seconds
-        if action is not None:
-            self._action[m] = action
-        if self._deadline_s[m] > self.now_s + seconds:
-            self._deadline_s[m] = self.now_s + seconds
-            self._react_s[m] = self._deadline_s[m] + self._stagger_s[m]
+        if self.online[m]:
+            self._watchdogs.set(m, seconds, self.now_s)
+            self._watchdogs.action[m] = action or self._watchdogs.action[m]
 
     def set_fallback(self, m: int, w: Sequence[float], var: Sequence[float]) -> None:
         """Where the expiry action `revert` goes: one value per port [W], [var]."""
         if self.online[m]:
             values = np.asarray(w, dtype=np.float64) + 1j * np.asarray(var, dtype=np.float64)
             self._fallback[self.layout.ports_of_mim[m]] = values
+
+    def observe(self, port_voltage_v: FloatArray) -> None:
+        """(K,) what the ports see; only a droop cares."""
+        if self._droop is not None:
+            share = self._droop.share(port_voltage_v / self.layout.port_voltage_v)
+            self._droop_wanted = np.where(self.enabled[self._link.owner], share, 0.0)
 
     # time
 
@@ -205,13 +196,13 @@ class MimFleet:
 
     def _next_event_s(self) -> float:
         first = self._events[0][0] if self._events else math.inf
-        return min(first, float(self._react_s.min(initial=math.inf)))
+        return min(first, self._watchdogs.next_due_s)
 
     def _fire(self) -> None:
         while self._events and self._events[0][0] <= self.now_s:
             heapq.heappop(self._events)[2]()
-        for m in np.flatnonzero(self._react_s <= self.now_s):
-            self._expire(int(m))
+        for m in self._watchdogs.due(self.now_s):
+            self._expire(m)
 
     def _pass(self, t_s: float) -> None:
         dt, before = t_s - self.now_s, self.discharge_w
@@ -220,11 +211,11 @@ class MimFleet:
             return
         self._response.advance(dt)
         self._disconnect_silent()
+        if self._droop is not None:
+            self._droop_share = self._droop.follow(self._droop_share, self._droop_wanted, dt)
         self._unsettled = True
         self._battery.draw((before + self.discharge_w) / 2, dt)
-        rise = _FULL_LOAD_RISE_K * self._loss_w / self._full_loss_w
-        gap = self._ambient_degc + rise - self.temperature_degc
-        self.temperature_degc = self.temperature_degc + gap * -math.expm1(-dt / _THERMAL_TIME_CONSTANT_S)
+        self._bodies.heat(self._loss_w, dt)
 
     # the firmware's own doing
 
@@ -236,7 +227,7 @@ class MimFleet:
 
     def _take(self, m: int, values: ComplexArray, sequence: int) -> None:
         ports = self.layout.ports_of_mim[m]
-        able = self.enabled[m] and self._react_s[m] < math.inf
+        able = self.enabled[m] and self._watchdogs.runs(m)
         if len(values) != ports.stop - ports.start or not np.isfinite(values).all() or (values.any() and not able):
             self.command_status[m] = CommandStatus.REJECTED
             return
@@ -246,7 +237,7 @@ class MimFleet:
             return
         limit_va = self._rating_va[ports] * self.derating[m]
         clipped = bool((np.abs(values) > limit_va * (1 + 1e-9)).any())
-        inside = self._clip(values, limit_va) if clipped else values
+        inside = shorten(values, limit_va) if clipped else values
         self.sequence_ack[m] = sequence
         self.command_status[m] = CommandStatus.CLIPPED if clipped else CommandStatus.OK
         self.alarms[m] &= ~(Alarm.WATCHDOG_EXPIRED | Alarm.REBOOTED)
@@ -254,20 +245,14 @@ class MimFleet:
         if self.enabled[m]:
             self._response.aim(ports, inside, m)
 
-    @staticmethod
-    def _clip(values: ComplexArray, limit_va: FloatArray) -> ComplexArray:
-        """Shorten along the ray: the power factor that was asked for stays."""
-        size = np.abs(values)
-        return values * np.where(size > limit_va, limit_va / np.maximum(size, 1e-12), 1.0)
-
     def _limit_va(self) -> FloatArray:
         return self._rating_va * self.derating[self._link.owner]
 
     def _expire(self, m: int) -> None:
-        self._react_s[m] = math.inf
+        self._watchdogs.stop(m)
         if not self.enabled[m]:
             return
-        ports, action = self.layout.ports_of_mim[m], self._action[m]
+        ports, action = self.layout.ports_of_mim[m], self._watchdogs.action[m]
         self.command_status[m] = CommandStatus.REVERTED
         self.alarms[m] |= Alarm.WATCHDOG_EXPIRED
         if action is ExpiryAction.HOLD:
@@ -276,7 +261,7 @@ class MimFleet:
             self._switch(m, on=False)
             return
         target = self._fallback[ports] if action is ExpiryAction.REVERT else np.zeros(ports.stop - ports.start)
-        self._setpoint[ports] = self._clip(target.astype(np.complex128), self._limit_va()[ports])
+        self._setpoint[ports] = shorten(target.astype(np.complex128), self._limit_va()[ports])
         self._response.retreat(ports, self._setpoint[ports], m, RETREAT_S)
 
     def _switch(self, m: int, on: bool) -> None:
@@ -287,7 +272,7 @@ class MimFleet:
             self._live[m] = True
             self._response.aim(ports, self._setpoint[ports], m)
         else:
-            self._react_s[m] = math.inf
+            self._watchdogs.stop(m)
             self._response.retreat(ports, self._setpoint[ports], m, RETREAT_S)
         self._unsettled = True
 
@@ -306,8 +291,9 @@ class MimFleet:
         """Bring the DC links into balance, if anything has moved since they last were."""
         if self._unsettled and len(self._loss_w):
             give, take = self._battery.can_give_w(), self._battery.can_take_w()
-            wanted = self._clip(self._response.output, self._limit_va())
-            self._power, self._loss_w = self._link.settle(wanted, self._limit_va(), -take, give, self._live)
+            limit_va = self._limit_va()
+            wanted = shorten(self._response.output + 1j * self._droop_share * limit_va, limit_va)
+            self._power, self._loss_w = self._link.settle(wanted, limit_va, -take, give, self._live)
         self._unsettled = False
 
     # what faults do
@@ -317,7 +303,7 @@ class MimFleet:
         self.derating[m] = factor
         self.alarms[m] = self.alarms[m] | Alarm.DERATED if factor < 1 else self.alarms[m] & ~Alarm.DERATED
         ports = self.layout.ports_of_mim[m]
-        self._setpoint[ports] = self._clip(self._setpoint[ports], self._limit_va()[ports])
+        self._setpoint[ports] = shorten(self._setpoint[ports], self._limit_va()[ports])
         self._response.aim(ports, self._setpoint[ports], m)
         self._unsettled = True
 
@@ -326,8 +312,7 @@ class MimFleet:
         self._open(m)
         self.enabled[m] = False
         self._setpoint[self.layout.ports_of_mim[m]] = 0.0
-        self.sequence_ack[m] = self.command_status[m] = self._heartbeat[m] = 0
-        self._deadline_s[m], self._react_s[m] = -math.inf, math.inf
-        self._validity_s[m], self._action[m] = self.layout.mims[m].validity_s, self.layout.mims[m].expiry_action
+        self.sequence_ack[m] = self.command_status[m] = 0
+        self._watchdogs.reset(m)
         self.alarms[m] = Alarm.REBOOTED
         self._unsettled = True

@@ -62,10 +62,11 @@ class MeterBank:
         flow, distortion = state.flow, self._plant.harmonics()
         values = np.empty((len(self.meters), len(METER_KEYS)))
         power = self._of(flow.flow_va) * self._sign
-        values[:, 0:3] = np.abs(self._of(flow.voltage_v))
-        values[:, 3:6] = np.abs(self._of(flow.current_a))
+        thd_v, thd_i = self._of(distortion.thd_v_pct), self._of(distortion.thd_i_pct)
+        values[:, 0:3] = np.abs(self._of(flow.voltage_v)) * _rms_factor(thd_v)
+        values[:, 3:6] = np.abs(self._of(flow.current_a)) * _rms_factor(thd_i)
         values[:, 6:9], values[:, 9:12] = power.real, power.imag
-        values[:, 12:15], values[:, 15:18] = self._of(distortion.thd_v_pct), self._of(distortion.thd_i_pct)
+        values[:, 12:15], values[:, 15:18] = thd_v, thd_i
         values[:, 18] = np.where(self._neutral, distortion.neutral_a[self._nodes], np.nan)
         if self._sigma > 0:
             values[:, :-1] *= 1 + self._sigma * self._noise.standard_normal((len(self.meters), len(METER_KEYS) - 1))
@@ -78,6 +79,12 @@ class MeterBank:
     def _of(self, per_node: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """(N, 3) floats or phasors of the nodes → (meters, 3) at the meters' own inputs."""
         return per_node[self._nodes[:, None], self._columns]
+
+
+def _rms_factor(thd_pct: FloatArray) -> FloatArray:
+    """Total rms over the rms of the fundamental; 1 where the distortion is not known."""
+    factor: FloatArray = np.sqrt(1 + np.nan_to_num(thd_pct / 100) ** 2)
+    return factor
 
 
 def _meter_steps(plant: Plant, meter: Meter) -> list[float]:

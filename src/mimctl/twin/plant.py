@@ -118,13 +118,16 @@ class Plant:
         at_loads, at_ports = self.loads.terminals, self._ports
         phase = at_loads.phase_power(load) - at_ports.phase_power(injection)
         flow = self._network.solve(phase, _difference(at_loads.pair_power(load), at_ports.pair_power(injection)))
+        port_voltage_v = at_ports.voltage(flow.voltage_v)
+        if self.fleet is not None:
+            self.fleet.observe(port_voltage_v)
         return PlantState(
             t_s=self._t_s,
             flow=flow,
             load_va=load,
             node_load_va=at_loads.nominal_power(load),
             port_va=injection,
-            port_voltage_v=at_ports.voltage(flow.voltage_v),
+            port_voltage_v=port_voltage_v,
             mim_loss_w=np.zeros(len(self.layout.mims)) if self.fleet is None else self.fleet.mim_loss_w,
         )
 

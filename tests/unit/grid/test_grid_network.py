@@ -175,11 +175,12 @@ def test_batch_repeats_single_solves() -> None:
     layout = site_of((head(), rack("a", "head", Cable(0.1, 0.05)), rack("b", "head", None)), Rotation.NEGATIVE)
     generator = np.random.default_rng(1)
     demand = generator.uniform(0, 3000, (5, 3, 3)) + 1j * generator.uniform(0, 500, (5, 3, 3))
+    pairs = generator.uniform(-500, 1500, (5, 3, 3)) * (1 + 0.2j)
     network = PowerNetwork(layout)
-    many = network.solve_batch(demand)
+    many = network.solve_batch(demand, pairs)
     assert many.loss_w.shape == (5,)
     for t in range(5):
-        one = network.solve(demand[t])
+        one = network.solve(demand[t], pairs[t])
         np.testing.assert_allclose(many.current_a[t], one.current_a, atol=1e-5)
         np.testing.assert_allclose(many.voltage_v[t], one.voltage_v, atol=1e-6)
 

@@ -21,10 +21,11 @@ from mimctl.model.sample import Sample
 from mimctl.model.site import Battery, Site, TwinLoad, TwinSpec
 from mimctl.twin.drivers import PlantDriverGroup
 from mimctl.twin.faults import Clipped, Fault, Late, Lying, Offline, Rebooted, Stuck, schedule
-from mimctl.twin.firmware import CommandStatus, MimFleet
+from mimctl.twin.firmware import MimFleet
 from mimctl.twin.loads import LoadSet
 from mimctl.twin.metering import resolution
 from mimctl.twin.plant import Plant
+from mimctl.twin.status import CommandStatus
 
 WHY = Reason("test.because", "a test wants it")
 LOADS = tuple(

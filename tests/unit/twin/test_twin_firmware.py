@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from builders import rack_site
 from mimctl.model.layout import SiteLayout
 from mimctl.model.site import Battery, ExpiryAction, LossModel, Mim, Site
-from mimctl.twin.firmware import Alarm, CommandStatus, MimFleet
+from mimctl.twin.droop import VoltVarDroop
+from mimctl.twin.firmware import MimFleet
+from mimctl.twin.status import Alarm, CommandStatus
 
 LOSSES = LossModel(standby_w=8.0, linear=0.012, quadratic_per_va=2e-6)
 
@@ -325,3 +327,14 @@ def test_warms_up_to_its_full_load_temperature() -> None:
     fleet.apply(0, (2000, -1000, -1000), (0, 0, 0), 1)
     beat(fleet, 6000.0)
     assert 40.0 < fleet.temperature_degc[0] < 60.0
+
+
+def test_droop_supplies_vars_where_the_voltage_is_low() -> None:
+    """5 pu of rating per pu of voltage, beyond 2 %: 4 % low gives a tenth of the rating, after its lag."""
+    layout = SiteLayout(site())
+    fleet = MimFleet(layout, droop=VoltVarDroop(gain=5.0, dead_band_pu=0.02, time_constant_s=2.0))
+    fleet.enable(0, True)
+    fleet.observe(np.array([0.96, 1.0, 1.2]) * 230.0)
+    fleet.advance_to(2.0)
+    np.testing.assert_allclose(fleet.inject_va.imag, np.array([200.0, 0.0, -880.0]) * (1 - math.exp(-1)), atol=1e-6)
+    assert fleet.inject_va.real.sum() == pytest.approx(0.0, abs=1e-9)
