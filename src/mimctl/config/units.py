@@ -151,7 +151,7 @@ RESISTANCE_PER_LENGTH = Dimension(
 LENGTH = Dimension("a length", "_m", {"m": 1, "km": 1e3}, "40 m")
 ENERGY = Dimension("an energy", "_wh", {"Wh": 1, "kWh": 1e3, "MWh": 1e6}, "5 kWh")
 PERCENT = Dimension("a share", "_pct", {"%": 1}, "80 %")
-PER_POWER = Dimension("a share per power", "_per_va", {"1/VA": 1, "1/kVA": 1e-3, "%/kVA": 1e-5}, "0.5 %/kVA")
+PER_POWER = Dimension("a share per power", "_per_va", {"/VA": 1, "/kVA": 1e-3, "%/kVA": 1e-5}, "0.5 %/kVA")
 
 DIMENSIONS = (
     CURRENT, POWER, APPARENT_POWER, REACTIVE_POWER, POWER_RATE, DURATION, VOLTAGE, FREQUENCY, RESISTANCE,

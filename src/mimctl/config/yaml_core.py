@@ -24,7 +24,7 @@ MAX_ALIASED = 200_000
 
 _INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]{0,17})\Z")
 _PREFIXED = re.compile(r"0o[0-7]{1,20}\Z|0x[0-9a-fA-F]{1,16}\Z")
-_FLOAT = re.compile(r"[-+]?(\.[0-9]+|(0|[1-9][0-9]*)(\.[0-9]*)?)([eE][-+]?[0-9]+)?\Z")
+_FLOAT = re.compile(r"[-+]?(?=[0-9]*[.eE])(\.[0-9]+|(0|[1-9][0-9]*)(\.[0-9]*)?)([eE][-+]?[0-9]+)?\Z")
 _WORDS: dict[str, Any] = {"": None, "~": None} | {
     spelling: value
     for word, value in (("null", None), ("true", True), ("false", False))
@@ -151,7 +151,7 @@ class Builder:
         if key == "<<" and plain:
             self._problem("yaml.merge_key", "merge keys (<<) are not read; write the keys out", mark)
             frame.skip = True
-        elif plain and not isinstance(resolve_scalar(key), str) and not isinstance(resolve_scalar(key), int | float):
+        elif plain and (resolve_scalar(key) is None or isinstance(resolve_scalar(key), bool)):
             self._problem("yaml.key", f"the key {key or '(empty)'!r} is not text; put it in quotes", mark)
             frame.skip = True
         elif key in frame.data:
