@@ -12,7 +12,7 @@ from mimctl.balance.groups import NeutralGroups, neutral_groups
 from mimctl.balance.reduction import Reduction, real_stacked, reduce_tree
 from mimctl.balance.settings import BalanceSettings
 from mimctl.grid.tree import TreeOperators
-from mimctl.model.layout import BoolArray, ComplexArray, FloatArray, IntArray, SiteLayout
+from mimctl.model.layout import BoolArray, ComplexArray, FloatArray, IntArray, SiteLayout, frozen
 
 #: a node gets its own variables where its flow has more real terms than this. Measured: two three-port MIMs
 #: (12 terms) are cheaper written out than behind six variables and six equations; a PDU of ten racks is not.
@@ -83,8 +83,19 @@ class Frame:
 
     @cached_property
     def reached(self) -> IntArray:
-        """Nodes that any port can change."""
-        return np.flatnonzero(self.controllable.any(axis=1))
+        """Their indices."""
+        return np.flatnonzero(self.reached_mask)
+
+    @cached_property
+    def reached_mask(self) -> BoolArray:
+        """(N,) nodes that any port can change."""
+        mask: BoolArray = np.asarray(self.controllable.any(axis=1))
+        return mask
+
+    @cached_property
+    def no_node(self) -> BoolArray:
+        """(N,) False everywhere."""
+        return frozen(np.zeros(len(self.layout.nodes), dtype=np.bool_))
 
     @cached_property
     def port_curvature(self) -> FloatArray:

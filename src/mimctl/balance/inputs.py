@@ -104,6 +104,7 @@ def control_values(
     size = np.abs(accepted)
     centre = np.where(size > _MOST * radius, accepted * (_MOST * radius / np.maximum(size, 1e-9)), accepted)
     step = np.maximum(bounds.step_max_va, _LEAST * layout.port_rating_va)
+    neutral_limit_va = (1 - settings.margin) * layout.voltage_ln_v * bounds.node_neutral_limit_a
     values = Values(
         flow=flow,
         weights=weights,
@@ -116,8 +117,9 @@ def control_values(
         step_va=step,
         centre=centre,
         steps_matter=bool((step < radius + np.abs(centre)).any()),
-        limit_a=(1 - settings.margin) * bounds.node_limit_a,
-        neutral_limit_a=(1 - settings.margin) * bounds.node_neutral_limit_a,
+        limit_va=((1 - settings.margin) * layout.voltage_ln_v)[:, None] * bounds.node_limit_a,
+        neutral_limit_va=neutral_limit_va,
+        neutrals_matter=bool(np.isfinite(neutral_limit_va).any()),
         head_min_w=bounds.head_min_import_w,
         price_scale=max(1.0, float(bounds.weights.sum())),
         upstream=bounds.upstream,

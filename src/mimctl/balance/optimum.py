@@ -95,6 +95,7 @@ class OptimumSolver:
         lone = frame.groups.lone
         radius[lone] = np.minimum(radius[lone], neutral[layout.port_mim[lone]] * layout.voltage_ln_v[layout.port_node[lone]])
         ports = len(layout.ports)
+        neutral_va = layout.voltage_ln_v * layout.neutral_rating_a
         return Values(
             flow=np.zeros((len(layout.nodes), 3), dtype=np.complex128),
             weights=layout.omega,
@@ -107,8 +108,9 @@ class OptimumSolver:
             step_va=np.full(ports, np.inf),
             centre=np.zeros(ports, dtype=np.complex128),
             steps_matter=False,
-            limit_a=np.repeat(layout.limit_a[:, None], 3, axis=1),
-            neutral_limit_a=np.where(np.isnan(layout.neutral_rating_a), np.inf, layout.neutral_rating_a),
+            limit_va=np.repeat(frame.limit_va[:, None], 3, axis=1),
+            neutral_limit_va=np.where(np.isnan(neutral_va), np.inf, neutral_va),
+            neutrals_matter=not bool(np.isnan(neutral_va).all()),
             head_min_w=head_minimum_w(self._operators),
             price_scale=max(1.0, float(layout.omega.sum())),
             upstream=(),

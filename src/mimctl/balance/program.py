@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from mimctl.balance.fill import constraint_values, linear_values, matrix_values
 from mimctl.balance.frame import Frame
+from mimctl.balance.limits import LimitBook, reached
 from mimctl.balance.settings import BalanceSettings
 from mimctl.balance.solver import ConeSolver, RawSolution
 from mimctl.balance.structure import Shape, Structure, build_structure
-from mimctl.balance.values import Values, constraint_values, linear_values, matrix_values, yielding_values
+from mimctl.balance.values import Values, yielding_values
 from mimctl.grid.tree import TreeOperators
 from mimctl.model.layout import ComplexArray
 from mimctl.model.plan import SolveStatus
 
+#: structures kept ready: families in and out as the day goes, and the last sets of limits
+_MOST_VARIANTS = 12
+#: after so many rounds of adding what was passed every limit goes in
+_PATIENCE = 3
 #: a limit counts as met up to this fraction of itself: the solver's own accuracy
 _MET = 1e-5
 
@@ -70,28 +77,31 @@ class Variant:
 class ConeProgram:
     """All shapes of one site's program.
 
-    A constraint family that no answer comes near is left out of the solve and checked afterwards: an optimum of the smaller
-    program that meets the left-out constraints is the optimum of the whole. Where it does not, the family goes in.
+    A constraint that no answer comes near is left out of the solve and checked afterwards: an optimum of the smaller program
+    that meets the left-out constraints is the optimum of the whole. Where it does not, they go in and the solve is repeated.
     """
 
     def __init__(self, operators: TreeOperators, settings: BalanceSettings) -> None:
         self.frame = Frame(operators, settings)
-        self._variants: dict[tuple[Shape, bytes], Variant] = {}
+        self._book = LimitBook(self.frame)
+        self._variants: OrderedDict[Shape, Variant] = OrderedDict()
 
     def variant(self, shape: Shape, values: Values) -> Variant:
-        """The solver of one shape, built on first use."""
-        mask = np.isfinite(values.neutral_limit_a)
-        key = (shape, mask.tobytes() if shape.limits else b"")
-        if key not in self._variants:
-            structure = build_structure(self.frame, shape, mask)
-            self._variants[key] = Variant(self.frame, structure, values)
-        return self._variants[key]
+        """The solver of one shape, built on first use; the ones used last are kept."""
+        found = self._variants.get(shape)
+        if found is None:
+            found = self._variants[shape] = Variant(self.frame, build_structure(self.frame, shape), values)
+            if len(self._variants) > _MOST_VARIANTS:
+                self._variants.popitem(last=False)
+        self._variants.move_to_end(shape)
+        return found
 
     def predicted_shape(self, values: Values, anchor: ComplexArray, anchor_flow: ComplexArray) -> Shape:
-        """The families that the last plan was near to; all of them are checked again after the solve."""
+        """The constraints that the last plan was near to; the others are checked after the solve."""
         near = self.frame.settings.near
+        found = reached(self.frame, values, anchor_flow, near)
         return Shape(
-            limits=self._limits_reached(values, anchor_flow, near),
+            limits=self._book.members(values, anchor_flow, found) if found.any() else None,
             neutral=self._neutral_reached(values, anchor, near),
             steps=values.steps_matter and bool((np.abs(anchor - values.centre) > near * values.step_va).any()),
             upstream=any(price is not None for price in values.upstream),
@@ -99,6 +109,7 @@ class ConeProgram:
 
     def solve(self, values: Values, shape: Shape) -> Solution:
         """The optimum; status FAILED where no point of the constraints exists or the numbers went wrong."""
+        rounds = 0
         while True:
             solution = self.solve_shape(values, shape)
             if solution.status is SolveStatus.FAILED:
@@ -107,13 +118,15 @@ class ConeProgram:
                 shape = replace(shape, elastic=True)
                 values = yielding_values(self.frame, values)
                 continue
-            wider = self._violated(values, solution, shape)
+            wider = self._widened(values, solution, shape)
             if wider == shape:
                 return solution
-            shape = wider
+            shape, rounds = wider, rounds + 1
+            if rounds > _PATIENCE and shape.limits is not None:
+                shape = replace(shape, limits=self._book.everything(values))
 
     def solve_shape(self, values: Values, shape: Shape) -> Solution:
-        """The optimum of one shape, left-out families ignored."""
+        """The optimum of one shape, left-out constraints ignored."""
         variant = self.variant(shape, values)
         raw = variant.solve(values)
         frame = self.frame
@@ -132,10 +145,12 @@ class ConeProgram:
             raw=raw,
         )
 
-    def _violated(self, values: Values, solution: Solution, shape: Shape) -> Shape:
+    def _widened(self, values: Values, solution: Solution, shape: Shape) -> Shape:
+        """The shape with whatever was left out and is passed; the same shape where nothing is."""
         met = 1 + _MET
-        if not shape.limits and self._limits_reached(values, solution.flow, met):
-            shape = replace(shape, limits=True)
+        passed = reached(self.frame, values, solution.flow, met)
+        if self._book.missing(passed, shape.limits):
+            shape = replace(shape, limits=self._book.members(values, solution.flow, passed))
         if not shape.neutral and self._neutral_reached(values, solution.power, met):
             shape = replace(shape, neutral=True)
         if not shape.steps and values.steps_matter:
@@ -144,20 +159,6 @@ class ConeProgram:
                 shape = replace(shape, steps=True)
         return shape
 
-    def _limits_reached(self, values: Values, flow: ComplexArray, share: float) -> bool:
-        """Whether any controllable breaker, neutral or head import is past `share` of its limit."""
-        frame = self.frame
-        if bool((np.abs(flow) > share * frame.layout.voltage_ln_v[:, None] * values.limit_a)[frame.limited].any()):
-            return True
-        if np.isfinite(values.neutral_limit_a).any():
-            amps = np.abs(frame.neutral_flow @ flow.reshape(-1)) / frame.layout.voltage_ln_v
-            if bool((amps > share * values.neutral_limit_a)[frame.reached].any()):
-                return True
-        heads = flow[frame.layout.heads].real
-        slip = (share - 1) * frame.head_base_va[:, None]
-        return bool((heads < values.head_min_w[:, None] - slip).any())
-
     def _neutral_reached(self, values: Values, power: ComplexArray, share: float) -> bool:
-        if not self.frame.groups.count:
-            return False
-        return bool((self.frame.groups.neutral_a(power) > share * values.group_limit_a).any())
+        groups = self.frame.groups
+        return groups.count > 0 and bool((groups.neutral_a(power) > share * values.group_limit_a).any())

@@ -13,6 +13,7 @@ import numpy as np
 from scipy import sparse
 
 from mimctl.balance.frame import Frame
+from mimctl.balance.limits import LimitSet
 from mimctl.balance.objective import Quadratic, quadratic_form
 from mimctl.balance.solver import Cones
 from mimctl.model.layout import BoolArray, IntArray
@@ -23,14 +24,14 @@ class Shape:
     """Which families of constraints a program holds.
 
     Args:
-        limits: node phase currents, node neutrals, head import.
+        limits: the node phase currents and node neutrals that are in, and with them the head import; None = without.
         neutral: neutral conductors of the MIMs.
         steps: distance from the last accepted setpoint.
         upstream: price of the grid above the heads.
         elastic: the power balance may be missed at a high price; only after a solve proved infeasible.
     """
 
-    limits: bool = False
+    limits: LimitSet | None = None
     neutral: bool = False
     steps: bool = False
     upstream: bool = False
@@ -87,7 +88,7 @@ def _columns(frame: Frame, shape: Shape, phases: int, neutrals: int) -> tuple[di
     sizes = {
         "phase": phases,
         "neutral": neutrals,
-        "head": 3 * len(layout.heads) if shape.limits else 0,
+        "head": 3 * len(layout.heads) if shape.limits is not None else 0,
         "elastic": 2 * len(layout.mims) if shape.elastic else 0,
     }
     columns, at = {}, len(frame.scale_va)
@@ -175,14 +176,11 @@ def _unmasked_rows(rows: _Rows) -> BoolArray:
     return always
 
 
-def build_structure(frame: Frame, shape: Shape, neutral_mask: BoolArray) -> Structure:
-    """All constant data of one shape.
-
-    Args:
-        neutral_mask: (N,) nodes whose neutral current is limited.
-    """
-    phases = np.argwhere(frame.limited) if shape.limits else np.empty((0, 2), np.int64)
-    nodes = np.flatnonzero(neutral_mask & frame.controllable.any(axis=1)) if shape.limits else np.empty(0, np.int64)
+def build_structure(frame: Frame, shape: Shape) -> Structure:
+    """All constant data of one shape."""
+    phases, nodes = np.empty((0, 2), np.int64), np.empty(0, np.int64)
+    if shape.limits is not None:
+        phases, nodes = np.argwhere(shape.limits.phase_mask()), np.flatnonzero(shape.limits.neutral_mask())
     columns, variables = _columns(frame, shape, len(phases), len(nodes))
     rows = _Rows(variables)
     _equalities(rows, frame, shape, columns)
@@ -195,7 +193,7 @@ def build_structure(frame: Frame, shape: Shape, neutral_mask: BoolArray) -> Stru
         rows.add("group", cone_block(None, sparse.csr_array(-frame.groups.scaled_rows)))
     if shape.steps:
         rows.add("step", cone_block(None, unit))
-    if shape.limits:
+    if shape.limits is not None:
         _limit_cones(rows, frame, columns, phases, nodes)
     A = sparse.csc_array(sparse.vstack(rows.blocks))
     A.sort_indices()

@@ -1,4 +1,4 @@
-"""The numbers of one solve and where they go in the matrices. No loop over nodes or ports: it runs every cycle."""
+"""The numbers of one instance of the program."""
 
 from __future__ import annotations
 
@@ -7,14 +7,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from mimctl.balance.frame import Frame
-from mimctl.balance.structure import Structure
 from mimctl.model.bounds import UpstreamPrice
-from mimctl.model.layout import BoolArray, ComplexArray, FloatArray, IntArray
+from mimctl.model.layout import BoolArray, ComplexArray, FloatArray
 
-#: stands for "no limit" in a cone's radius, p.u.
-_FAR = 1e3
-#: price of a watt that the power balance is missed by, as multiple of the dearest breaker price
-_ELASTIC = 10.0
 #: share of the reachable that is asked for, so that the feasible set keeps an inside
 _REACH = 0.9
 _INSIDE = 1e-4
@@ -36,8 +31,9 @@ class Values:
         group_limit_a: (G,) neutral limit [A].
         step_va, centre: (K,) |x − centre| ≤ step [VA].
         steps_matter: whether any step is short enough to bind.
-        limit_a: (N, 3) phase limits, margin taken off [A].
-        neutral_limit_a: (N,) [A], inf = none.
+        limit_va: (N, 3) phase limits at nominal voltage, margin taken off [VA].
+        neutral_limit_va: (N,) likewise, inf = none [VA].
+        neutrals_matter: whether any of them is finite.
         head_min_w: (H,) least import per phase [W], −inf = free.
         price_scale: factor on the overload prices: the sum of the weights where it exceeds one.
         upstream: price above each head.
@@ -54,8 +50,9 @@ class Values:
     step_va: FloatArray
     centre: ComplexArray
     steps_matter: bool
-    limit_a: FloatArray
-    neutral_limit_a: FloatArray
+    limit_va: FloatArray
+    neutral_limit_va: FloatArray
+    neutrals_matter: bool
     head_min_w: FloatArray
     price_scale: float
     upstream: tuple[UpstreamPrice | None, ...]
@@ -85,99 +82,3 @@ def yielding_values(frame: Frame, values: Values) -> Values:
     stands = groups.neutral_a(values.centre * values.free)
     nearest = (1 - _REACH * together) * stands + _INSIDE * groups.base_a
     return replace(values, group_limit_a=np.maximum(values.group_limit_a, nearest))
-
-
-def matrix_values(frame: Frame, structure: Structure, values: Values) -> tuple[FloatArray, FloatArray]:
-    """Stored entries of P and A."""
-    scale = frame.objective_scale
-    port_scale = frame.scale_va[: 2 * frame.ports]
-    free = np.repeat(values.free, 2)
-    own = np.where(free, np.repeat(values.quadratic, 2) * port_scale**2 * scale, 1.0)
-    soft = frame.settings.overload_quadratic * values.price_scale * scale * 2
-    curvature = None
-    if structure.shape.upstream:
-        zero = np.zeros((6, 6))
-        curvature = scale * np.concatenate([(zero if p is None else p.curvature).ravel() for p in values.upstream])
-    P = structure.quadratic.entries(values.weights * scale, own, soft, free, curvature)
-    return P, _freed(frame, structure, values)
-
-
-def _freed(frame: Frame, structure: Structure, values: Values) -> FloatArray:
-    """Stored entries of A: given ports are cut off. The balance row of a wholly given MIM stays, it would be empty."""
-    if values.free.all():
-        untouched: FloatArray = structure.A.data
-        return untouched
-    layout = frame.layout
-    any_free = np.zeros(len(layout.mims), dtype=np.bool_)
-    np.logical_or.at(any_free, layout.port_mim, values.free)
-    cut = np.append(np.repeat(~values.free, 2), False)[structure.masked]
-    balance = structure.at["balance"]
-    if len(balance):
-        mim = structure.A.indices - balance[0]
-        inside = (mim >= 0) & (mim < len(balance))
-        cut &= ~(inside & ~any_free[np.clip(mim, 0, len(balance) - 1)])
-    data: FloatArray = np.where(cut, 0.0, structure.A.data)
-    return data
-
-
-def linear_values(frame: Frame, structure: Structure, values: Values) -> FloatArray:
-    """(variables,) q."""
-    scale, settings = frame.objective_scale, frame.settings
-    gradient = frame.flow_gradient(values.flow, values.weights)
-    if structure.shape.upstream:
-        for head, price in zip(frame.layout.heads, values.upstream, strict=True):
-            if price is not None:
-                here = values.flow[head].view(np.float64)
-                gradient[head] += (price.gradient + price.curvature @ (here - price.at)).view(np.complex128)
-    q = np.zeros(structure.variables)
-    n = len(frame.scale_va)
-    q[:n] = frame.response_transposed @ gradient.reshape(-1).view(np.float64)
-    ports = 2 * frame.ports
-    q[:ports] += frame.scale_va[:ports] * values.linear.view(np.float64)
-    if not values.free.all():
-        q[:ports] *= np.repeat(values.free, 2)
-    if structure.shape.limits:
-        overload = settings.overload_linear * values.price_scale
-        q[n:] = overload
-        q[structure.columns["head"]] = overload * settings.head_import_factor
-    if structure.shape.elastic:
-        q[structure.columns["elastic"]] = frame.elastic_price * _ELASTIC * settings.overload_linear * values.price_scale
-    q *= scale
-    return q
-
-
-def constraint_values(frame: Frame, structure: Structure, values: Values) -> FloatArray:
-    """(rows,) b."""
-    at, rating = structure.at, frame.layout.port_rating_va
-    b = np.zeros(structure.rows)
-    b[at["balance"]] = values.dc_w / frame.mim_rating_va
-    first = at["port"]
-    b[first] = np.where(values.free, values.radius_va / rating, 1.0)
-    if "group" in at:
-        b[at["group"]] = np.minimum(values.group_limit_a / frame.groups.base_a, _FAR)
-    if "step" in at:
-        _place(b, at["step"], np.where(values.free, values.step_va / rating, _FAR), -(values.centre * values.free) / rating)
-    if structure.shape.limits:
-        _limit_values(frame, structure, values, b)
-    return b
-
-
-def _place(b: FloatArray, first: IntArray, radius: FloatArray, plane: ComplexArray) -> None:
-    """Fill cones (radius, re, im); `first` is each cone's first row."""
-    b[first] = np.minimum(radius, _FAR)
-    b[first + 1] = plane.real
-    b[first + 2] = plane.imag
-
-
-def _limit_values(frame: Frame, structure: Structure, values: Values, b: FloatArray) -> None:
-    at, layout = structure.at, frame.layout
-    heads = values.flow[layout.heads].real - values.head_min_w[:, None]
-    b[at["head"]] = np.minimum(heads / frame.head_base_va[:, None], _FAR * 10).ravel()
-    node, phase = structure.phase_rows.T
-    base = frame.limit_va[node]
-    _place(b, at["phase"], values.limit_a[node, phase] * layout.voltage_ln_v[node] / base, values.flow[node, phase] / base)
-    if "neutral" in at:
-        node = structure.neutral_nodes
-        base = frame.neutral_base_va[node]
-        flow = (frame.neutral_flow @ values.flow.reshape(-1))[node]
-        _place(b, at["neutral"], values.neutral_limit_a[node] * layout.voltage_ln_v[node] / base, flow / base)
