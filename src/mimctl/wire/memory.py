@@ -1,27 +1,46 @@
-"""A link without wires: units that are register images in this process. For tests, and wherever a socket would only cost time."""
+"""A link without wires: register banks in this process. For tests, and wherever a socket would only cost time."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from mimctl.model.errors import DeviceRefusal, LinkDown, LinkTimeout
 from mimctl.wire.transport import READ_HOLDING, WRITE_MULTIPLE
+
+if TYPE_CHECKING:
+    from mimctl.wire.modbus_server import RegisterBank
 
 _ILLEGAL_ADDRESS = 2
 
 
 @dataclass(slots=True)
-class MemoryUnit:
-    """Registers from `origin` on, two bytes each. `on_write` is told (address, data) after each write."""
+class MemoryBank:
+    """Registers from `origin` on, two bytes each. Implements `RegisterBank`.
+
+    Args:
+        on_write: told (address, data) after each write.
+    """
 
     origin: int
     registers: bytearray
     on_write: Callable[[int, bytes], None] | None = None
 
-    def slice_of(self, address: int, count: int) -> slice | None:
+    def read(self, address: int, count: int) -> bytes:
+        return bytes(self.registers[self._part(address, count)])
+
+    def write(self, address: int, data: bytes) -> None:
+        self.registers[self._part(address, len(data) // 2)] = data
+        if self.on_write is not None:
+            self.on_write(address, data)
+
+    def _part(self, address: int, count: int) -> slice:
         start = 2 * (address - self.origin)
-        return slice(start, start + 2 * count) if start >= 0 and start + 2 * count <= len(self.registers) else None
+        if start < 0 or start + 2 * count > len(self.registers):
+            last = address + count - 1
+            raise DeviceRefusal("memory", f"there are no registers {address}…{last}", _ILLEGAL_ADDRESS)
+        return slice(start, start + 2 * count)
 
 
 @dataclass(slots=True)
@@ -34,7 +53,7 @@ class MemoryTransport:
     """
 
     link: str
-    units: dict[int, MemoryUnit] = field(default_factory=dict)
+    units: MutableMapping[int, RegisterBank] = field(default_factory=dict)
     log: list[tuple[str, int, int, int]] = field(default_factory=list)
     before: Callable[[str, int, int, int], None] | None = None
     connected: bool = True
@@ -46,25 +65,18 @@ class MemoryTransport:
         self.connected = False
 
     async def read(self, unit: int, address: int, count: int, *, function: int = READ_HOLDING) -> bytes:
-        memory, part = self._ask("read", unit, address, count)
-        return bytes(memory.registers[part])
+        return self._bank("read", unit, address, count).read(address, count)
 
     async def write(self, unit: int, address: int, data: bytes, *, function: int = WRITE_MULTIPLE) -> None:
-        memory, part = self._ask("write", unit, address, len(data) // 2)
-        memory.registers[part] = data
-        if memory.on_write is not None:
-            memory.on_write(address, data)
+        self._bank("write", unit, address, len(data) // 2).write(address, data)
 
-    def _ask(self, kind: str, unit: int, address: int, count: int) -> tuple[MemoryUnit, slice]:
+    def _bank(self, kind: str, unit: int, address: int, count: int) -> RegisterBank:
         if not self.connected:
             raise LinkDown(self.link, "the link is closed")
         self.log.append((kind, unit, address, count))
         if self.before is not None:
             self.before(kind, unit, address, count)
-        memory = self.units.get(unit)
-        if memory is None:
+        bank = self.units.get(unit)
+        if bank is None:
             raise LinkTimeout(self.link, f"unit {unit} does not answer")
-        part = memory.slice_of(address, count)
-        if part is None:
-            raise DeviceRefusal(self.link, f"unit {unit} has no registers {address}…{address + count - 1}", _ILLEGAL_ADDRESS)
-        return memory, part
+        return bank

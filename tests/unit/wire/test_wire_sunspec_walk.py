@@ -5,7 +5,7 @@ import struct
 import pytest
 
 from mimctl.model.errors import BadReply, DeviceRefusal, LinkDown, LinkTimeout
-from mimctl.wire.memory import MemoryTransport, MemoryUnit
+from mimctl.wire.memory import MemoryTransport, MemoryBank
 from mimctl.wire.sunspec import MAX_MODELS, ModelBlock, walk
 from mimctl.wire.sunspec_image import ModelContent, build_chain
 
@@ -15,12 +15,12 @@ METER = ModelContent(203, {"W_SF": 0})
 
 def device(contents=(IDENTITY, METER), base=40000):
     image, chain = build_chain(contents, base)
-    return MemoryTransport("gw", {1: MemoryUnit(base, image)}), chain
+    return MemoryTransport("gw", {1: MemoryBank(base, image)}), chain
 
 
 def hand_made(*words, base=40000, room=0):
     data = bytearray(b"SunS" + b"".join(struct.pack(">H", w) for w in words) + bytes(2 * room))
-    return MemoryTransport("gw", {1: MemoryUnit(base, data)})
+    return MemoryTransport("gw", {1: MemoryBank(base, data)})
 
 
 def ids(chain):
