@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import socket
 import struct
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -338,6 +339,20 @@ async def test_refused_connection_is_said_and_bounded(free_port: int) -> None:
     with pytest.raises(LinkDown, match="refused"):
         await link.read(1, 0, 1)
     assert not link.connected
+    await link.close()
+
+
+@pytest.mark.parametrize("host", ["no-such-host.invalid", "x" * 300, ""])
+async def test_host_that_does_not_exist_is_a_link_down(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(*_: object, **__: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    if len(host) < 64:  # longer names fail before anybody is asked
+        monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    link = ModbusLink(Link("link", LinkType.MODBUS_TCP, host, 502), SystemClock(), policy=FAST)
+    await link.open()
+    with pytest.raises(LinkDown):
+        await link.read(1, 0, 1)
     await link.close()
 
 

@@ -18,7 +18,7 @@ from mimctl.twin.picture import Picture, World
 from mimctl.wire.sunspec import BASES
 from mimctl.wire.sunspec_image import ModelContent, build_chain
 from mimctl.wire.sunspec_map import model_map, register_map_of
-from mimctl.wire.writes import encode_text
+from mimctl.wire.writes import encode_reading, encode_text
 
 _PLACES = ("L1", "L2", "L3")
 _PAIRS = ("L1L2", "L2L3", "L3L1")
@@ -141,6 +141,8 @@ def _registers(meter: Meter, node: Node, profile: DeviceProfile | None) -> tuple
     for name, point in profile.register_map.identity:
         if point.type is PointType.STRING and name in texts:
             image.put(point.address, encode_text(point, texts[name][: 2 * point.registers]))
+        elif name == "serial" and not point.type.is_text:
+            image.put(point.address, encode_reading(point, meter.address.unit))
     return f"meter {profile.id}", image, profile.register_map
 
 

@@ -169,7 +169,7 @@ class MimBank:
                 angle_deg=math.degrees(cmath.phase(cmath.rect(1, cmath.phase(across) - reference))),
                 thd_v_pct=_distortion(picture, node, connection),
                 available_w=float(available[k]),
-                rating_va=self._layout.ports[k].rating_va if self._fleet.enabled[self._m] else 0.0,
+                rating_va=self._layout.ports[k].rating_va * float(self._fleet.derating[self._m]),
                 phases=3 if connection is Connection.THREE_PHASE else 1,
             )
 

@@ -53,7 +53,7 @@ class LinkPolicy:
     """
 
     reconnect_first_s: float = 0.25
-    reconnect_max_s: float = 30.0
+    reconnect_max_s: float = 10.0
     jitter: float = 0.5
     connect_timeout_s: float = 3.0
     busy_first_s: float = 0.02
@@ -154,7 +154,9 @@ class ModbusLink:
         keeper, self._keeper = self._keeper, None
         if keeper is not None:
             keeper.cancel()
-            await asyncio.gather(keeper, return_exceptions=True)
+            await asyncio.wait([keeper])
+            if not keeper.cancelled():
+                keeper.result()
         self._down = "closed"
         self._tried.set()
 
@@ -169,6 +171,7 @@ class ModbusLink:
         answer = await self._request(READS[function](unit, address, count), _READ_LATER)
         data: bytes = getattr(answer, "data", b"")
         if len(data) != 2 * count:
+            self.counts.wrong += 1
             raise BadReply(self._name(unit), f"{len(data)} bytes instead of {2 * count} for {count} registers at {address}")
         return data
 
@@ -186,6 +189,7 @@ class ModbusLink:
         answer = await self._request(request, _WRITE_FIRST)
         echo: bytes = getattr(answer, "echo", b"")
         if echo != request.expected_echo():
+            self.counts.wrong += 1
             raise BadReply(self._name(unit), f"the answer to a write at {address} repeats something else: {echo.hex()}")
 
     async def _request(self, request: ModbusPDU, urgency: int) -> ModbusPDU:
@@ -247,7 +251,7 @@ class ModbusLink:
         while True:
             try:
                 await self._live_once()
-            except (OSError, TimeoutError, UserError) as error:
+            except (OSError, TimeoutError, UserError, ValueError) as error:  # ValueError: a host that is no name at all
                 self._down = reason_of(error)
             if self._answered:
                 attempt = 0
