@@ -7,16 +7,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mimctl.model.errors import Unreachable
 
 if TYPE_CHECKING:
-    from mimctl.model.site import Site
+    from mimctl.model.site import Link, Site
 
 _START_WITHIN_S = 30.0
 _STOP_WITHIN_S = 5.0
@@ -72,6 +72,15 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def _pointed_at(site: Site, served: dict[str, dict[str, object]]) -> Site:
-    links = tuple(replace(k, host=str(served[k.id]["host"]), port=int(str(served[k.id]["port"]))) for k in site.links)
-    return replace(site, links=links)
+def _pointed_at(site: Site, served: Mapping[str, Mapping[str, Any]]) -> Site:
+    return replace(site, links=tuple(_served_at(link, served[link.id]) for link in site.links if link.id in served))
+
+
+def _served_at(link: Link, where: Mapping[str, Any]) -> Link:
+    """The link at the twin's address, with the certificates that the twin accepts where it made its own."""
+    from mimctl.model.site import TlsFiles
+
+    files, tls = where["tls"], link.tls
+    if files is not None:
+        tls = TlsFiles(Path(files["ca"]), Path(files["certificate"]), Path(files["key"]), files["server_name"])
+    return replace(link, host=where["host"], port=where["port"], tls=tls)

@@ -10,8 +10,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from mimctl.analysis.report import Analyst
 from mimctl.balance.problem import Balancer
 from mimctl.control.collect import Collector
@@ -26,6 +24,7 @@ from mimctl.model.clock import Clock
 from mimctl.model.decision import DecisionRecord
 from mimctl.model.layout import ComplexArray
 from mimctl.model.plan import Plan, SolveStatus
+from mimctl.model.sample import Quality
 from mimctl.safety.judge import Accepted, Judge
 
 #: share of the period given to reading, and the instant in it by which writing must be done
@@ -80,10 +79,11 @@ class Cycle:
         self.dispatcher.expire(state.now_s)
         setpoint_va = self.dispatcher.setpoint_va
         written_at_s = self.dispatcher.written_at_s
-        usable = self.supervisor.check(state, setpoint_va, written_at_s, self.dispatcher.changed_at_s)
-        if self.paused:
-            usable = np.zeros_like(usable)
-        bounds = self.bounds_maker.bounds(state.utc, usable, setpoint_va, self.period_s, self.upstream)
+        obeying = self.supervisor.check(state, setpoint_va, written_at_s, self.dispatcher.changed_at_s)
+        reported = state.mims.quality > Quality.BAD
+        bounds = self.bounds_maker.bounds(
+            state.utc, obeying & (not self.paused), reported, setpoint_va, self.period_s, self.upstream
+        )
         watch.lap("bounds")
 
         anchor_va = setpoint_va if self.anchor_va is None else self.anchor_va

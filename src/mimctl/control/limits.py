@@ -52,7 +52,8 @@ class BoundsMaker:
     def bounds(
         self,
         utc: datetime,
-        usable: BoolArray,
+        obeying: BoolArray,
+        reported: BoolArray,
         setpoint_va: ComplexArray,
         period_s: float,
         upstream: tuple[UpstreamPrice | None, ...] = (),
@@ -61,14 +62,16 @@ class BoundsMaker:
 
         Args:
             utc: decides which rule is in force.
-            usable: (M,) MIMs that answer and obey.
+            obeying: (M,) False: left out because it did not follow its setpoints.
+            reported: (M,) the MIM has told its state lately.
             setpoint_va: (K,) setpoints in force, for losses [VA].
             period_s: time until the next plan, for ramps [s].
         """
         rule = rule_in_force(self._layout, self._zone, utc)
-        enabled = usable if rule is not None else np.zeros_like(usable)
+        wanted = obeying if rule is not None else np.zeros_like(obeying)
         return Bounds(
-            mim_enabled=frozen(enabled.copy()),
+            mim_enabled=frozen(wanted & reported),
+            mim_release=frozen(~wanted),
             port_s_max_va=self._port_va,
             mim_neutral_max_a=self._mim_neutral,
             mim_dc_w=frozen(-losses_w(self._layout, setpoint_va)),
@@ -78,7 +81,7 @@ class BoundsMaker:
             head_min_import_w=self._heads,
             weights=self._weight(rule),
             deadband_a=0.0 if rule is None else rule.deadband_a,
-            restrictions=self._restrictions(usable, rule),
+            restrictions=self._restrictions(obeying, reported, rule),
             upstream=upstream,
         )
 
@@ -93,12 +96,14 @@ class BoundsMaker:
             self._weights[rule] = frozen(weights)
         return self._weights[rule]
 
-    def _restrictions(self, usable: BoolArray, rule: BalanceRule | None) -> tuple[Restriction, ...]:
+    def _restrictions(self, obeying: BoolArray, reported: BoolArray, rule: BalanceRule | None) -> tuple[Restriction, ...]:
         if rule is None:
             reason = Reason("rule.none_in_force", f"no balance rule of zone {self._zone} is in force now")
             return (Restriction(self._zone, reason),)
-        unusable = Reason("mim.not_usable", "the MIM does not answer, or does not follow its setpoints")
-        return tuple(Restriction(self._layout.mims[m].id, unusable) for m in np.flatnonzero(~usable))
+        strays = Reason("mim.ignores_setpoint", "the MIM does not follow its setpoints")
+        silent = Reason("mim.silent", "the MIM has not told its state lately")
+        found = [Restriction(self._layout.mims[m].id, strays) for m in np.flatnonzero(~obeying)]
+        return (*found, *(Restriction(self._layout.mims[m].id, silent) for m in np.flatnonzero(obeying & ~reported)))
 
 
 def _rounding_neutral_a(layout: SiteLayout) -> FloatArray:

@@ -38,7 +38,7 @@ class Supervisor:
         self._tolerance_va = np.maximum(_TOLERANCE_OF_RATING * layout.port_rating_va, _TOLERANCE_W)
 
     def check(self, state: SiteState, setpoint_va: ComplexArray, written_at_s: FloatArray, changed_at_s: FloatArray) -> BoolArray:
-        """(M,) which MIMs may be used.
+        """(M,) which MIMs follow their setpoints, as far as can be told; False = left out for now.
 
         Args:
             setpoint_va: (K,) what the devices were last told [VA].
@@ -52,9 +52,9 @@ class Supervisor:
         self._strikes = np.where(strays, self._strikes + 1, np.where(told, 0, self._strikes))
         for m in np.flatnonzero(self._strikes >= _STRIKES):
             self._exclude(int(m), state.now_s)
-        usable: BoolArray = state.now_s >= self._excluded_until_s
-        self._report(usable)
-        return usable & reported
+        obeying: BoolArray = state.now_s >= self._excluded_until_s
+        self._report(obeying)
+        return obeying
 
     def _disobeys(self, state: SiteState, setpoint_va: ComplexArray) -> BoolArray:
         """(M,) some port is further from its setpoint than tolerance, common mode left out.
@@ -76,9 +76,9 @@ class Supervisor:
         self._lapses[m] += 1
         self._strikes[m] = 0
 
-    def _report(self, usable: BoolArray) -> None:
+    def _report(self, obeying: BoolArray) -> None:
         holding = [
             (self._layout.mims[m].id, f"{self._layout.mims[m].id} does not follow its setpoints; left out of control for now")
-            for m in np.flatnonzero(~usable)
+            for m in np.flatnonzero(~obeying)
         ]
         self._events.keep_only("mim.ignores_setpoint", holding, Severity.WARNING)

@@ -41,6 +41,7 @@ class Bounds:
 
     Args:
         mim_enabled: (M,) False: the MIM gets no setpoint and its present output counts as given.
+        mim_release: (M,) the MIM is to be given back: no rule wants it now, or it does not follow its setpoints; None = nobody.
         port_s_max_va: (K,) |p + jq| ≤ it [VA]
         mim_neutral_max_a: (M,) neutral current of the MIM's own single-phase ports [A]; inf where it has none
         mim_dc_w: (M,) storage discharge less losses that Σp of the MIM must equal [W]
@@ -62,6 +63,7 @@ class Bounds:
     node_neutral_limit_a: FloatArray
     head_min_import_w: FloatArray
     weights: FloatArray
+    mim_release: BoolArray | None = None
     deadband_a: float = 0.0
     restrictions: tuple[Restriction, ...] = ()
     upstream: tuple[UpstreamPrice | None, ...] = ()

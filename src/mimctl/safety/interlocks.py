@@ -211,6 +211,8 @@ def _not_obeyed(case: Case) -> Iterator[Interlock]:
 
 def _disabled(case: Case) -> Iterator[Interlock]:
     yield Interlock(~case.bounds.mim_enabled, Leave.SILENT, "interlock.disabled", lambda _: "left out of control for now")
+    if case.bounds.mim_release is not None:
+        yield Interlock(case.bounds.mim_release, Leave.RELEASE, "interlock.given_back", lambda _: "given back: not to be used now")
 
 
 def _no_plan(case: Case) -> Iterator[Interlock]:
