@@ -38,7 +38,12 @@ def check_site(path: Path) -> tuple[Site | None, list[Problem]]:
     Returns:
         The site, None where there is an error; and every problem, those of the site file first, in the order of its lines.
     """
-    document = read_document(path)
+    return check_document(read_document(path))
+
+
+def check_document(document: Document) -> tuple[Site | None, list[Problem]]:
+    """The same for a document at hand; what it refers to is looked for beside its path."""
+    path = document.path
     file, shape = validate(document, SiteFile)
     if file is not None:
         draft: Draft | None = whole(file, document.data, path.parent)

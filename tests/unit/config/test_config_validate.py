@@ -1,0 +1,108 @@
+"""Problems in our own words, at the paths of the file."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Literal
+
+import pytest
+from pydantic import Field, Strict, field_validator
+
+from mimctl.config.source import parse_document
+from mimctl.config.units import CURRENT, Record
+from mimctl.config.validate import validate
+
+
+class Radio(StrEnum):
+    ZNP = "znp"
+    EZSP = "ezsp"
+
+
+class Tcp(Record):
+    type: Literal["tcp"]
+    host: str = Field(description="Host name. Or address.")
+    port: int = Field(502, ge=1, le=65535)
+
+
+class Zigbee(Record):
+    type: Literal["zigbee"]
+    radio: Annotated[Radio, Strict(False)]
+
+
+class Root(Record):
+    links: list[Annotated[Tcp | Zigbee, Field(discriminator="type")]] = Field(default_factory=list)
+    named: dict[str, Tcp] = Field(default_factory=dict)
+    words: str | list[str] = ""
+    limit_a: Annotated[float, Field(gt=0), CURRENT] = 1.0
+    even: int = 0
+    few: list[int] = Field(default_factory=list, max_length=2)
+    code: str = Field("ab", pattern=r"^[a-z]+$", min_length=2)
+
+    @field_validator("even")
+    @classmethod
+    def _even(cls, value: int) -> int:
+        if value % 2:
+            raise ValueError(f"{value} is odd; take {value + 1}")
+        return value
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "links:\n- type: tcp\n  host: a\n  prot: 7\n",
+            ["site.yaml:4:3 links[0].prot: unknown key 'prot' (did you mean 'port'?) [key.unknown]"],
+        ),
+        (
+            "links:\n- {type: tcp, host: a, port: 70000}\n",
+            ["site.yaml:2:30 links[0].port: must be at most 65535, it is 70000 [value.range]"],
+        ),
+        (
+            "links:\n- type: zigbee\n  radio: zpn\n",
+            ["site.yaml:3:10 links[0].radio: 'zpn' is not one of znp or ezsp (did you mean 'znp'?) [value.choice]"],
+        ),
+        (
+            "links:\n- type: tpc\n",
+            ["site.yaml:2:9 links[0].type: 'tpc' is not one of tcp or zigbee (did you mean 'tcp'?) [value.choice]"],
+        ),
+        ("links:\n- host: a\n", ["site.yaml:2:3 links[0].type: the key 'type' is missing [key.missing]"]),
+        ("links:\n- type: tcp\n", ["site.yaml:2:3 links[0].host: the key 'host' is missing: Host name [key.missing]"]),
+        # a misspelt required key is one mistake
+        (
+            "links:\n- type: tcp\n  hosst: a\n",
+            ["site.yaml:3:3 links[0].hosst: unknown key 'hosst' (did you mean 'host'?) [key.unknown]"],
+        ),
+        ("links: 5\n", ["site.yaml:1:8 links: must be a list, it is 5 [value.type]"]),
+        ("links:\n- 7\n", ["site.yaml:2:3 links[0]: must be a mapping of keys to values, it is 7 [value.type]"]),
+        ("named: {a.b: {type: tcp, host: 5}}\n", ["site.yaml:1:32 named.a.b.host: must be text, it is 5 [value.type]"]),
+        ("words: [1]\n", ["site.yaml:1:1 words: must be text, it is a list [value.type]",
+                          "site.yaml:1:9 words[0]: must be text, it is 1 [value.type]"]),
+        ("limit: -1 A\n", ["site.yaml:1:8 limit: must be more than 0, it is '-1 A' [value.range]"]),
+        ("limit_a: -1\n", ["site.yaml:1:10 limit_a: must be more than 0, it is -1 [value.range]"]),
+        ("limt: 1 A\n", ["site.yaml:1:1 limt: unknown key 'limt' (did you mean 'limit'?) [key.unknown]"]),
+        ("even: 3\n", ["site.yaml:1:7 even: 3 is odd; take 4 [value.invalid]"]),
+        ("even: 2.5\n", ["site.yaml:1:7 even: must be a whole number, it is 2.5 [value.type]"]),
+        ("even: yes\n", ["site.yaml:1:7 even: must be a whole number, it is 'yes' [value.type]"]),
+        ("few: [1, 2, 3]\n", ["site.yaml:1:1 few: must have at most 2 entries [value.length]"]),
+        ("code: A5\n", ["site.yaml:1:7 code: 'A5' does not fit the pattern ^[a-z]+$ [value.pattern]"]),
+        ("code: a\n", ["site.yaml:1:7 code: must have at least 2 characters [value.length]"]),
+        ("- 1\n", ["site.yaml:1:1: the file must be a mapping of keys to values, it is a list [value.type]"]),
+    ],
+)  # fmt: skip
+def test_wordings(text, expected):
+    record, problems = validate(parse_document(Path("site.yaml"), text.encode()), Root)
+    assert record is None
+    assert [str(p) for p in problems] == expected
+
+
+def test_a_right_file_gives_the_model():
+    record, problems = validate(parse_document(Path("a.yaml"), b"limit: 16 A\nlinks: [{type: tcp, host: x}]\n"), Root)
+    assert problems == []
+    assert record == Root(limit_a=16.0, links=[Tcp(type="tcp", host="x")])
+
+
+def test_an_unreadable_file_has_its_problems_already():
+    document = parse_document(Path("a.yaml"), b"a: [\n")
+    assert validate(document, Root) == (None, [])
+    assert document.problems
