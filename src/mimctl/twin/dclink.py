@@ -12,7 +12,9 @@ import numpy as np
 
 from mimctl.model.layout import BoolArray, ComplexArray, FloatArray, IntArray, SiteLayout
 
-_PASSES = 4
+_PASSES = 5
+#: the losses are worked out to this [W]; the balance holds exactly whatever they are
+_CLOSE_W = 0.01
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,8 +61,21 @@ class DcLink:
         size = np.abs(power)
         return self.standby_w + self.linear * self.total(size) + self.quadratic_per_va * self.total(size * size)
 
+    def room_var(self, limit_va: FloatArray) -> FloatArray:
+        """(K,) reactive power that leaves room in each port for its share of the largest losses [var]."""
+        worst = self.losses(limit_va.astype(np.complex128))
+        share = np.minimum(limit_va, (worst / self.count)[self.owner])
+        room: FloatArray = np.sqrt(limit_va**2 - share**2)
+        return room
+
     def settle(
-        self, wanted: ComplexArray, limit_va: FloatArray, least_w: FloatArray, most_w: FloatArray, live: BoolArray
+        self,
+        wanted: ComplexArray,
+        limit_va: FloatArray,
+        room_var: FloatArray,
+        least_w: FloatArray,
+        most_w: FloatArray,
+        live: BoolArray,
     ) -> tuple[ComplexArray, FloatArray]:
         """What the ports really deliver: inside their ratings and with every DC link in balance.
 
@@ -70,41 +85,48 @@ class DcLink:
         Args:
             wanted: (K,) port powers, injection positive [VA].
             limit_va: (K,) |s| may not exceed it [VA].
+            room_var: (K,) `room_var(limit_va)` [var].
             least_w, most_w: (M,) what the storage can give, discharge positive; both 0 without storage [W].
             live: (M,) whether the MIM is connected; the others deliver nothing and lose nothing.
 
         Returns:
             (K,) port powers [VA], (M,) losses [W]: Σp = storage discharge − losses, least ≤ discharge ≤ most.
         """
-        worst = self.losses(limit_va.astype(np.complex128))
-        share = np.minimum(limit_va, (worst / self.count)[self.owner])
-        room_var = np.sqrt(limit_va**2 - share**2)
         reactive = np.clip(wanted.imag, -room_var, room_var)
         room_w = np.sqrt(np.maximum(limit_va**2 - reactive**2, 0.0))
         start = np.clip(wanted.real, -room_w, room_w)
-        active = start
+        total = self.total(start)
+        found = self.losses(start + 1j * reactive)
         for _ in range(_PASSES):
             # the losses depend on the powers and the powers on the losses: a contraction, as losses are a few per cent
-            loss = self.losses(active + 1j * reactive)
-            active = self._spread(start, room_w, np.clip(self.total(start), least_w - loss, most_w - loss))
+            loss = found
+            active = self._spread(start, room_w, np.clip(total, least_w - loss, most_w - loss) - total)
+            found = self.losses(active + 1j * reactive)
+            if np.abs(found - loss).max() < _CLOSE_W:
+                break
         on = live[self.owner]
         return np.where(on, active + 1j * reactive, 0.0), np.where(live, loss, 0.0)
 
-    def _spread(self, power_w: FloatArray, room_w: FloatArray, total_w: FloatArray) -> FloatArray:
-        """Move `power_w` (K,) evenly, inside ± room_w, until the ports of each MIM sum up to `total_w` (M,)."""
-        missing = total_w - self.total(power_w)
+    def _spread(self, power_w: FloatArray, room_w: FloatArray, missing_w: FloatArray) -> FloatArray:
+        """Move `power_w` (K,) evenly, inside ± room_w, until the sum over each MIM has grown by `missing_w` (M,)."""
+        moved: FloatArray = power_w + (missing_w / self.count)[self.owner]
+        if (np.abs(moved) <= room_w).all():
+            return moved
+        target = self.total(power_w) + missing_w
         for _ in range(int(self.count.max())):
-            if not (np.abs(missing) > 1e-9 * (1 + np.abs(total_w))).any():
+            if not (np.abs(missing_w) > 1e-9 * (1 + np.abs(target))).any():
                 break
-            each = missing[self.owner]
+            each = missing_w[self.owner]
             free = np.where(each > 0, room_w - power_w, power_w + room_w) > 1e-12 * (1 + room_w)
-            step = missing / np.maximum(self.total(free.astype(np.float64)), 1.0)
+            step = missing_w / np.maximum(self.total(free.astype(np.float64)), 1.0)
             power_w = np.clip(power_w + np.where(free, step[self.owner], 0.0), -room_w, room_w)
-            missing = total_w - self.total(power_w)
+            missing_w = target - self.total(power_w)
         return power_w
 
 
 def shorten(power: ComplexArray, limit_va: FloatArray) -> ComplexArray:
     """Bring |s| down to its limit along the ray: the power factor that was asked for stays."""
     size = np.abs(power)
+    if (size <= limit_va).all():
+        return power
     return power * np.where(size > limit_va, limit_va / np.maximum(size, 1e-12), 1.0)

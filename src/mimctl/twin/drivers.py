@@ -113,7 +113,7 @@ class PlantMim:
     def __init__(self, group: PlantDriverGroup, fleet: MimFleet, m: int, device: str) -> None:
         self._group, self._fleet, self._m, self._device = group, fleet, m, device
         self._action = fleet.layout.mims[m].expiry_action
-        self._heartbeat = 0
+        self._heartbeat, self._sequence = 0, int(fleet.sequence_ack[m])
 
     @property
     def device(self) -> str:
@@ -145,7 +145,8 @@ class PlantMim:
         self._fleet.apply(self._m, zeros, zeros, self._next())
 
     def _next(self) -> int:
-        return (int(self._fleet.sequence_ack[self._m]) + 1) % SEQUENCE_MODULO
+        self._sequence = (self._sequence + 1) % SEQUENCE_MODULO
+        return self._sequence
 
     def _ask(self) -> None:
         if not self._fleet.online[self._m]:

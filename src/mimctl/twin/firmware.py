@@ -17,6 +17,7 @@ import heapq
 import itertools
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -77,6 +78,8 @@ class MimFleet:
         self._droop_wanted = np.zeros(len(layout.ports))
         self._droop_share = np.zeros(len(layout.ports))
         full_loss_w = self._link.losses(self._rating_va.astype(np.complex128)) if count else np.zeros(0)
+        self._limit_va = self._rating_va
+        self._room_var = self._link.room_var(self._limit_va) if count else np.zeros(0)
         self._bodies = Bodies(full_loss_w, ambient_degc)
         self._live = np.zeros(count, dtype=np.bool_)
         self._events: list[tuple[float, int, Callable[[], None]]] = []
@@ -128,7 +131,7 @@ class MimFleet:
     @property
     def available_w(self) -> FloatArray:
         """(K,) active power that each port could inject or absorb beside its reactive power, once switched on [W]."""
-        room: FloatArray = np.sqrt(np.maximum(self._limit_va() ** 2 - self.inject_va.imag**2, 0.0))
+        room: FloatArray = np.sqrt(np.maximum(self._limit_va**2 - self.inject_va.imag**2, 0.0))
         return room
 
     # what a controller can write
@@ -138,9 +141,12 @@ class MimFleet:
 
         Enable the MIM and feed its watchdog first.
         """
-        if self.online[m] and sequence % SEQUENCE_MODULO != self.sequence_ack[m]:
-            values = np.asarray(w, dtype=np.float64) + 1j * np.asarray(var, dtype=np.float64)
-            self._soon(m, lambda: self._take(m, values, sequence % SEQUENCE_MODULO))
+        if not self.online[m]:
+            return
+        if self.latency_s[m] > 0:
+            self.at(self.now_s + float(self.latency_s[m]), partial(self._take, m, w, var, sequence % SEQUENCE_MODULO))
+        else:
+            self._take(m, w, var, sequence % SEQUENCE_MODULO)
 
     def heartbeat(self, m: int, counter: int) -> None:
         """A changed counter starts the validity anew."""
@@ -209,44 +215,40 @@ class MimFleet:
         self.now_s = max(self.now_s, t_s)
         if dt <= 0 or not self._live.any():
             return
-        self._response.advance(dt)
+        moved = self._response.advance(dt)
         self._disconnect_silent()
         if self._droop is not None:
             self._droop_share = self._droop.follow(self._droop_share, self._droop_wanted, dt)
-        self._unsettled = True
+        # a storage near its end gives less from one instant to the next
+        self._unsettled |= moved or self._droop is not None or self._battery.present
         self._battery.draw((before + self.discharge_w) / 2, dt)
         self._bodies.heat(self._loss_w, dt)
 
     # the firmware's own doing
 
-    def _soon(self, m: int, action: Callable[[], None]) -> None:
-        if self.latency_s[m] > 0:
-            self.at(self.now_s + float(self.latency_s[m]), action)
-        else:
-            action()
-
-    def _take(self, m: int, values: ComplexArray, sequence: int) -> None:
-        ports = self.layout.ports_of_mim[m]
+    def _take(self, m: int, w: Sequence[float], var: Sequence[float], sequence: int) -> None:
+        if sequence == self.sequence_ack[m]:
+            return
+        # a handful of ports: plain numbers are quicker than arrays
+        sizes = list(map(math.hypot, w, var))
+        whole, ports = sum(sizes), self.layout.ports_of_mim[m]
         able = self.enabled[m] and self._watchdogs.runs(m)
-        if len(values) != ports.stop - ports.start or not np.isfinite(values).all() or (values.any() and not able):
+        if not len(w) == len(var) == ports.stop - ports.start or not math.isfinite(whole) or (whole > 0 and not able):
             self.command_status[m] = CommandStatus.REJECTED
             return
         if self.ignores_setpoints[m]:
             if self.acknowledges_ignored[m]:
                 self.sequence_ack[m], self.command_status[m] = sequence, CommandStatus.OK
             return
-        limit_va = self._rating_va[ports] * self.derating[m]
-        clipped = bool((np.abs(values) > limit_va * (1 + 1e-9)).any())
-        inside = shorten(values, limit_va) if clipped else values
+        limits = self._limit_va[ports].tolist()
+        clipped = any(size > limit * (1 + 1e-9) for size, limit in zip(sizes, limits, strict=True))
         self.sequence_ack[m] = sequence
         self.command_status[m] = CommandStatus.CLIPPED if clipped else CommandStatus.OK
         self.alarms[m] &= ~(Alarm.WATCHDOG_EXPIRED | Alarm.REBOOTED)
+        inside = shorten(np.array(list(map(complex, w, var))), self._limit_va[ports])
         self._setpoint[ports] = inside
         if self.enabled[m]:
             self._response.aim(ports, inside, m)
-
-    def _limit_va(self) -> FloatArray:
-        return self._rating_va * self.derating[self._link.owner]
 
     def _expire(self, m: int) -> None:
         self._watchdogs.stop(m)
@@ -261,7 +263,7 @@ class MimFleet:
             self._switch(m, on=False)
             return
         target = self._fallback[ports] if action is ExpiryAction.REVERT else np.zeros(ports.stop - ports.start)
-        self._setpoint[ports] = shorten(target.astype(np.complex128), self._limit_va()[ports])
+        self._setpoint[ports] = shorten(target.astype(np.complex128), self._limit_va[ports])
         self._response.retreat(ports, self._setpoint[ports], m, RETREAT_S)
 
     def _switch(self, m: int, on: bool) -> None:
@@ -278,22 +280,25 @@ class MimFleet:
 
     def _disconnect_silent(self) -> None:
         """Open the contactors of MIMs that are switched off and have come down to nothing."""
-        for m in np.flatnonzero(self._live & ~self.enabled):
+        for m in np.flatnonzero(self._live > self.enabled):
             ports = self.layout.ports_of_mim[m]
             if (np.abs(self._response.output[ports]) < _SILENT * self._rating_va[ports]).all():
                 self._open(int(m))
 
     def _open(self, m: int) -> None:
         self._live[m] = False
+        self._unsettled = True
         self._response.drop(self.layout.ports_of_mim[m])
 
     def _settle(self) -> None:
         """Bring the DC links into balance, if anything has moved since they last were."""
         if self._unsettled and len(self._loss_w):
             give, take = self._battery.can_give_w(), self._battery.can_take_w()
-            limit_va = self._limit_va()
-            wanted = shorten(self._response.output + 1j * self._droop_share * limit_va, limit_va)
-            self._power, self._loss_w = self._link.settle(wanted, limit_va, -take, give, self._live)
+            wanted = self._response.output
+            if self._droop is not None:
+                wanted = wanted + 1j * self._droop_share * self._limit_va
+            wanted = shorten(wanted, self._limit_va)
+            self._power, self._loss_w = self._link.settle(wanted, self._limit_va, self._room_var, -take, give, self._live)
         self._unsettled = False
 
     # what faults do
@@ -301,9 +306,11 @@ class MimFleet:
     def derate(self, m: int, factor: float) -> None:
         """Cut the ratings of a MIM to a share of themselves, at once and for the setpoint in force."""
         self.derating[m] = factor
+        self._limit_va = self._rating_va * self.derating[self._link.owner]
+        self._room_var = self._link.room_var(self._limit_va)
         self.alarms[m] = self.alarms[m] | Alarm.DERATED if factor < 1 else self.alarms[m] & ~Alarm.DERATED
         ports = self.layout.ports_of_mim[m]
-        self._setpoint[ports] = shorten(self._setpoint[ports], self._limit_va()[ports])
+        self._setpoint[ports] = shorten(self._setpoint[ports], self._limit_va[ports])
         self._response.aim(ports, self._setpoint[ports], m)
         self._unsettled = True
 

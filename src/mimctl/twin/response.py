@@ -11,6 +11,8 @@ from mimctl.twin.dclink import DcLink
 
 #: a first-order lag is through 95 % of a step after this many time constants
 TIME_CONSTANTS_TO_95_PCT = -math.log(0.05)
+#: nearer to its target than this an output has arrived
+_STILL_VA = 1e-6
 
 
 class Response:
@@ -33,6 +35,7 @@ class Response:
         self._reference = np.zeros(ports, dtype=np.complex128)
         self.output = np.zeros(ports, dtype=np.complex128)
         self._ramping = False
+        self._still = True
 
     def aim(self, ports: slice, target: ComplexArray, m: int) -> None:
         """Walk to a new target as an ordinary setpoint."""
@@ -49,6 +52,7 @@ class Response:
 
     def _set(self, ports: slice, target: ComplexArray, m: int) -> None:
         self.target[ports] = target
+        self._still = False
         if math.isinf(self._rate[m]):
             self._reference[ports] = target
         else:
@@ -58,12 +62,17 @@ class Response:
         """Open the contactor: nothing flows from this instant."""
         self.target[ports] = self._reference[ports] = self.output[ports] = 0.0
 
-    def advance(self, dt_s: float) -> None:
+    def advance(self, dt_s: float) -> bool:
+        """Let time pass; whether any output has moved."""
         if self._ramping:
             self._ramp(dt_s)
-            return
-        decay = np.exp(-dt_s / self._lag)[self._link.owner]
-        self.output = self.target + (self.output - self.target) * decay
+            self._still = False
+        elif not self._still:
+            gap = self.output - self.target
+            self._still = bool((np.abs(gap) < _STILL_VA).all())
+            self.output = self.target.copy() if self._still else self.target + gap * np.exp(-dt_s / self._lag)[self._link.owner]
+            return True
+        return not self._still
 
     def _ramp(self, dt_s: float) -> None:
         """A lag behind a linear reference: x = r − vτ + (x0 − r0 + vτ)·e^(−t/τ) while it moves, then the plain lag."""

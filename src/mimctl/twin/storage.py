@@ -23,11 +23,16 @@ class BatteryBank:
         batteries = layout.batteries
         self._mim = layout.battery_mim
         self._mims = len(layout.mims)
+        self._none = np.zeros(self._mims)
         self._capacity_wh = np.array([b.capacity_wh for b in batteries], dtype=np.float64)
         self._max_discharge_w = np.array([b.max_discharge_w for b in batteries], dtype=np.float64)
         self._max_charge_w = np.array([b.max_charge_w for b in batteries], dtype=np.float64)
         self._one_way = np.array([math.sqrt(b.round_trip_efficiency) for b in batteries], dtype=np.float64)
         self.energy_wh = self._capacity_wh * soc_pct / 100
+
+    @property
+    def present(self) -> bool:
+        return len(self._mim) > 0
 
     @property
     def soc_pct(self) -> FloatArray:
@@ -36,15 +41,15 @@ class BatteryBank:
 
     def can_give_w(self) -> FloatArray:
         """(M,) largest discharge per MIM [W]."""
-        return self._per_mim(self._give())
+        return self._per_mim(self._give()) if self.present else self._none
 
     def can_take_w(self) -> FloatArray:
         """(M,) largest charge per MIM [W]."""
-        return self._per_mim(self._take())
+        return self._per_mim(self._take()) if self.present else self._none
 
     def draw(self, discharge_w: FloatArray, dt_s: float) -> None:
         """Take (M,) mean powers [W] for `dt_s`, shared by the batteries of a MIM as each is able."""
-        if not len(self._mim):
+        if not self.present:
             return
         able = np.where(discharge_w[self._mim] >= 0, self._give(), self._take())
         whole = self._per_mim(able)[self._mim]
