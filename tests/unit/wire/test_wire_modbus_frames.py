@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import struct
 
 import pytest
@@ -45,13 +46,11 @@ def test_frames_come_out_as_they_went_in_and_the_rest_waits(frames: list[tuple[i
 @given(st.binary(max_size=600), st.integers(0, 255), st.booleans())
 def test_any_bytes_give_answers_or_known_errors(data: bytes, unit: int, any_unit: bool) -> None:
     at = 0
-    try:
+    with contextlib.suppress(LostFraming, WrongAnswer):
         while (frame := next_frame(data, at)) is not None:
             assert at < frame.end <= len(data)
             at = frame.end
             decode_answer(frame, unit, any_unit=any_unit)
-    except (LostFraming, WrongAnswer) as error:
-        assert "\n" not in str(error)
 
 
 @given(FRAMES)
