@@ -34,12 +34,3 @@ def site_config(name: str) -> Path:
 def site_configs() -> list[str]:
     """Names of the sites that come with mimctl."""
     return sorted(p.stem for p in (data_root() / "site_configs").glob("*.yaml"))
-
-
-def device_profile_roots(site_file: Path | None = None, state_dir: Path | None = None) -> list[Path]:
-    """Directories to search for `<vendor>/<model>.yaml`; the first match wins.
-
-    Own profiles come first: beside the site file, then in the state directory, then the ones that come with mimctl.
-    """
-    own = [base / "device_profiles" for base in (site_file and site_file.resolve().parent, state_dir) if base is not None]
-    return [*dict.fromkeys(p for p in own if p.is_dir()), data_root() / "device_profiles"]
