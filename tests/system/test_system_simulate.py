@@ -1,0 +1,147 @@
+"""`mimctl simulate` on the example sites: the main job, in short pieces, by the command itself."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIGS = ROOT / "site_configs"
+TRACES = ROOT.parent / "shared" / "data" / "loads"
+PLACE_KEYS = {
+    "i2_i1_mean",
+    "i2_i1_p95",
+    "i0_i1_mean",
+    "i0_i1_p95",
+    "neutral_a_mean",
+    "vuf2_p95",
+    "unbalance_nema_mean",
+    "max_phase_load_pct",
+    "overload_min",
+    "loss_kwh",
+    "objective",
+}
+RUN_KEYS = {
+    "achieved_share",
+    "rule_share",
+    "removed_share",
+    "worse_than_none_pct",
+    "limit_violations",
+    "transient_overs",
+    "relied_on_min",
+    "writes",
+    "cycles",
+    "cycle_ms",
+    "clamps",
+    "refusals",
+    "wall_s",
+}
+
+
+def simulate(run_cli, tmp_path, site: str, *options: object) -> dict:
+    out = tmp_path / "result.json"
+    ended = run_cli("simulate", CONFIGS / f"{site}.yaml", *options, "--json", out)
+    assert ended.code == 0, ended.err
+    return json.loads(out.read_text())
+
+
+def trace(name: str) -> Path:
+    if not TRACES.is_dir():
+        pytest.skip(f"no public load traces beside the checkout ({name})")
+    return TRACES / name
+
+
+def test_the_result_has_every_key_for_the_site_and_for_every_node(run_cli, tmp_path):
+    result = simulate(run_cli, tmp_path, "demo", "--hours", "0.05")
+    assert result.keys() >= RUN_KEYS | {"baseline", "controlled", "rule", "optimum"}
+    assert result["cycle_ms"].keys() == {"p50", "p99"}
+    assert result["transient_overs"].keys() >= {"count", "max", "longest_s"}
+    for scenario in ("baseline", "controlled", "rule", "optimum"):
+        assert result[scenario]["site"].keys() == PLACE_KEYS
+        assert len(result[scenario]["nodes"]) == 32
+        assert all(place.keys() == PLACE_KEYS for place in result[scenario]["nodes"].values())
+    assert result["cycles"] == 180
+
+
+def test_the_same_seed_gives_the_same_run(run_cli, tmp_path):
+    options = ("--hours", "0.02", "--seed", "7")
+    first, second = (simulate(run_cli, tmp_path, "demo", *options) for _ in range(2))
+    assert first["controlled"] == second["controlled"]
+    assert first["writes"] == second["writes"]
+    assert simulate(run_cli, tmp_path, "demo", "--hours", "0.02", "--seed", "8")["baseline"] != first["baseline"]
+
+
+@pytest.mark.parametrize("site", ["demo", "hpc_racks", "lv_feeder", "hall_208v"])
+def test_every_example_site_runs_on_the_built_in_loads(run_cli, tmp_path, site):
+    result = simulate(run_cli, tmp_path, site, "--hours", "0.1")
+    assert result["achieved_share"] >= 0.97
+    assert result["limit_violations"] == 0
+    assert result["worse_than_none_pct"] <= 1.0
+
+
+@pytest.mark.parametrize(("step", "hours", "least"), [("10", "2", 0.98), ("1", "0.25", 0.99)])
+def test_hpc_racks_on_real_jobs(run_cli, tmp_path, step, hours, least):
+    loads = trace("surf_racks_1min.csv.gz")
+    options = ("--loads", loads, "--start", "2022-10-08T12:00:00", "--hours", hours, "--step", step)
+    result = simulate(run_cli, tmp_path, "hpc_racks", *options)
+    assert least <= result["achieved_share"] <= 1.001
+    assert result["limit_violations"] == 0
+    assert len(result["loads"]["columns_used"]) == 15
+
+
+@pytest.mark.parametrize(("step", "hours", "least"), [("10", "3", 0.92), ("1", "0.25", 0.98)])
+def test_a_street_feeder_on_a_published_day(run_cli, tmp_path, step, hours, least):
+    loads = trace("ieee_lv_feeder_1min.csv.gz")
+    options = ("--loads", loads, "--start", "2020-01-01T17:00:00", "--hours", hours, "--step", step)
+    result = simulate(run_cli, tmp_path, "lv_feeder", *options)
+    assert least <= result["achieved_share"] <= 1.001
+    assert result["achieved_share"] > result["rule_share"]
+    assert result["limit_violations"] == 0
+
+
+def test_columns_named_by_node_and_connection_need_no_mapping(run_cli, tmp_path):
+    loads = tmp_path / "loads.csv"
+    loads.write_text(
+        "time,rack-a11.L1.p_w,rack-a11.L1.q_var,rack-a12.L2.p_w,unknown\n"
+        "2026-01-01T00:00,3000,400,2500,1\n2026-01-01T00:01,,410,2400,1\n2026-01-01T00:02,3100,400,2600,1\n"
+    )
+    result = simulate(run_cli, tmp_path, "demo", "--loads", loads)
+    assert result["loads"]["gaps_filled"] == 1
+    assert result["loads"]["columns_ignored"] == ["unknown"]
+    assert result["cycles"] == 180
+    assert result["removed_share"] > 0.5
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "no column 'time'"),
+        ("when,rack-a11.L1.p_w\n2026-01-01T00:00,1\n", "time"),
+        ("time,nothing\n2026-01-01T00:00,1\n", "no column"),
+        ("time,rack-a11.L1.p_w\nyesterday,1\n", "yesterday"),
+        ("time,rack-a11.L1.p_w\n2026-01-01T00:00,many\n", "many"),
+    ],
+)
+def test_a_bad_trace_gives_one_line(run_cli, tmp_path, text, says):
+    loads = tmp_path / "bad.csv"
+    loads.write_text(text)
+    ended = run_cli("simulate", CONFIGS / "demo.yaml", "--loads", loads)
+    assert ended.code == 1
+    assert says in ended.err
+    assert ended.err.strip().count("\n") == 0
+
+
+def test_more_hours_than_the_trace_holds_is_said(run_cli, tmp_path):
+    loads = tmp_path / "short.csv"
+    loads.write_text("time,rack-a11.L1.p_w\n2026-01-01T00:00,1000\n2026-01-01T00:01,1000\n")
+    ended = run_cli("simulate", CONFIGS / "demo.yaml", "--loads", loads, "--hours", "5")
+    assert ended.code == 1
+    assert "--hours 5 is more" in ended.err
+
+
+def test_json_on_standard_output_is_json_alone(run_cli):
+    ended = run_cli("simulate", CONFIGS / "hpc_racks.yaml", "--hours", "0.01", "--no-optimum", "--json", "-")
+    assert json.loads(ended.out)["achieved_share"] is None
+    assert "without → with" in ended.err
