@@ -14,7 +14,7 @@ of power systems" (1990) for the sequence impedances; vector groups as in IEC 60
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -33,7 +33,7 @@ from mimctl.model.site import Node, Transformer, Winding
 #: the columns of every array of line-to-line powers
 PAIRS = (Connection.L1L2, Connection.L2L3, Connection.L3L1)
 
-_BRANCHES = ("line", "transformer", "link")
+_KINDS = ("transformer", "line", "link")
 _VOLTAGES = {"node": ["u", "u_angle"]}
 _BRANCH_OUTPUT = ["p_from", "q_from", "p_to", "q_to"]
 _TOLERANCE_PU = 1e-8
@@ -85,14 +85,15 @@ class PowerNetwork:
         #: power-grid-model knows one rotation; the other one is L2 and L3 exchanged
         self._columns = [0, 2, 1] if negative else [0, 1, 2]
         self._swapped = negative
-        parts = _network(layout)
+        series = _series(layout)
+        parts = _network(layout, series)
         try:
             self._model: Any = PowerGridModel(parts)
         except PowerGridError as error:
             raise PowerFlowFailed(f"the site is not a network that can be solved: {_one_line(error)}") from error
-        self._branches = {name: parts[name]["to_node"].astype(np.int64) for name in _BRANCHES if name in parts}
+        self._branches = {kind: np.array([b.node for b in series if b.kind == kind]) for kind in _KINDS if kind in parts}
         self._outputs: dict[str, list[str]] = {**_VOLTAGES, "source": ["p", "q"]}
-        self._outputs.update((name, _BRANCH_OUTPUT) for name in self._branches)
+        self._outputs.update((kind, _BRANCH_OUTPUT) for kind in self._branches)
         self._update = initialize_array("update", "asym_load", len(layout.nodes))
         self._update["id"] = parts["asym_load"]["id"]
 
@@ -157,7 +158,8 @@ class PowerNetwork:
 
     def _voltages(self, found: Mapping[str, Mapping[str, FloatArray]]) -> ComplexArray:
         node = found["node"]
-        voltage: ComplexArray = (node["u"] * np.exp(1j * node["u_angle"])).astype(np.complex128, copy=False)
+        count = len(self.layout.nodes)
+        voltage: ComplexArray = node["u"][..., :count, :] * np.exp(1j * node["u_angle"][..., :count, :])
         return voltage[..., self._columns] if self._swapped else voltage
 
     def _result(self, found: Mapping[str, Mapping[str, FloatArray]]) -> FlowResult:
@@ -166,38 +168,59 @@ class PowerNetwork:
         loss = np.zeros(voltage.shape[:-1])
         source = found["source"]
         flow[..., self.layout.heads, :] = (source["p"] + 1j * source["q"])[..., self._columns]
-        for name, nodes in self._branches.items():
-            branch = found[name]
+        for kind, nodes in self._branches.items():
+            # a cable behind a transformer comes later: what leaves it is what the node gets
+            branch = found[kind]
             flow[..., nodes, :] = -(branch["p_to"] + 1j * branch["q_to"])[..., self._columns]
-            loss[..., nodes] = (branch["p_from"] + branch["p_to"]).sum(axis=-1)
+            loss[..., nodes] += (branch["p_from"] + branch["p_to"]).sum(axis=-1)
         return FlowResult(voltage_v=voltage, current_a=np.conj(flow / voltage), flow_va=flow, branch_loss_w=loss)
 
 
-def _network(layout: SiteLayout) -> dict[str, npt.NDArray[Any]]:
-    """The input of power-grid-model. Node n has id n; every other component has an id of its own."""
-    total = len(layout.nodes)
+@dataclass(frozen=True, slots=True)
+class _Branch:
+    """One element between a node and its parent. `start` and `end` are ids of power-grid-model nodes."""
+
+    kind: str
+    node: int
+    start: int
+    end: int
+
+
+def _series(layout: SiteLayout) -> list[_Branch]:
+    """Node n has id n. A node with both a transformer and a cable gets a hidden one between them, with an id from N on."""
+    branches: list[_Branch] = []
+    hidden = len(layout.nodes)
+    for n, p in enumerate(map(int, layout.parent)):
+        node = layout.nodes[n]
+        cabled = node.cable is not None and (node.cable.r_ohm > 0 or node.cable.x_ohm > 0)
+        if p < 0:
+            continue
+        if node.transformer is not None and cabled:
+            branches += [_Branch("transformer", n, p, hidden), _Branch("line", n, hidden, n)]
+            hidden += 1
+        else:
+            branches.append(_Branch("transformer" if node.transformer is not None else "line" if cabled else "link", n, p, n))
+    return branches
+
+
+def _network(layout: SiteLayout, series: Sequence[_Branch]) -> dict[str, npt.NDArray[Any]]:
+    """The input of power-grid-model; every component has an id of its own."""
+    count = len(layout.nodes)
+    behind = [b.node for b in series if b.end >= count]
+    total = count + len(behind)
     node = initialize_array("input", "node", total)
     node["id"] = np.arange(total)
-    node["u_rated"] = _rated_voltages(layout)
-    load = initialize_array("input", "asym_load", total)
-    load["id"], load["node"], load["status"] = total + np.arange(total), np.arange(total), 1
+    node["u_rated"] = _rated_voltages(layout)[[*range(count), *behind]]
+    load = initialize_array("input", "asym_load", count)
+    load["id"], load["node"], load["status"] = total + np.arange(count), np.arange(count), 1
     load["type"] = LoadGenType.const_power
     load["p_specified"] = load["q_specified"] = 0.0
     parts = {"node": node, "asym_load": load, "source": _sources(layout, 2 * total)}
-    below = [n for n, p in enumerate(layout.parent) if p >= 0]
-    for name, chosen in (
-        ("line", [n for n in below if _is_line(layout.nodes[n])]),
-        ("transformer", [n for n in below if layout.nodes[n].transformer is not None]),
-        ("link", [n for n in below if not _is_line(layout.nodes[n]) and layout.nodes[n].transformer is None]),
-    ):
+    for number, kind in enumerate(_KINDS, start=3):
+        chosen = [b for b in series if b.kind == kind]
         if chosen:
-            parts[name] = _branches(layout, name, np.array(chosen), 3 * total)
+            parts[kind] = _branches(layout, kind, chosen, number * total)
     return parts
-
-
-def _is_line(node: Node) -> bool:
-    cable = node.cable
-    return node.transformer is None and cable is not None and (cable.r_ohm > 0 or cable.x_ohm > 0)
 
 
 def _rated_voltages(layout: SiteLayout) -> FloatArray:
@@ -222,18 +245,18 @@ def _sources(layout: SiteLayout, first_id: int) -> npt.NDArray[Any]:
     return source
 
 
-def _branches(layout: SiteLayout, name: str, nodes: npt.NDArray[np.int64], first_id: int) -> npt.NDArray[Any]:
-    branch = initialize_array("input", name, len(nodes))
-    branch["id"] = first_id + nodes
-    branch["from_node"], branch["to_node"] = layout.parent[nodes], nodes
+def _branches(layout: SiteLayout, kind: str, chosen: Sequence[_Branch], first_id: int) -> npt.NDArray[Any]:
+    branch = initialize_array("input", kind, len(chosen))
+    branch["id"] = first_id + np.arange(len(chosen))
+    branch["from_node"], branch["to_node"] = [b.start for b in chosen], [b.end for b in chosen]
     branch["from_status"] = branch["to_status"] = 1
-    for i, n in enumerate(nodes):
-        node = layout.nodes[n]
-        if name == "line":
+    rated = _rated_voltages(layout)
+    for i, part in enumerate(chosen):
+        node = layout.nodes[part.node]
+        if kind == "line":
             _fill_line(branch, i, node)
         elif node.transformer is not None:
-            rated = _rated_voltages(layout)
-            branch["u1"][i], branch["u2"][i] = rated[layout.parent[n]], rated[n]
+            branch["u1"][i], branch["u2"][i] = rated[layout.parent[part.node]], rated[part.node]
             _fill_transformer(branch, i, node.transformer, layout.site.rotation)
     return branch
 

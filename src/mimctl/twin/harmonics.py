@@ -161,10 +161,11 @@ def _impedances(layout: SiteLayout) -> tuple[ComplexArray, ComplexArray]:
             feed = feeds.get(node.id)
             power, ratio = (feed.short_circuit_va, feed.rx_ratio) if feed else (10e6, 0.1)
             own[n] = 3 * node.voltage_ln_v**2 / power * complex(ratio, 1) / abs(complex(ratio, 1))
-        elif node.transformer is not None:
+            continue
+        if node.transformer is not None:
             own[n] = _transformer_ohm(node, node.transformer)
-        elif node.cable is not None:
-            own[n] = complex(node.cable.r_ohm, node.cable.x_ohm)
+        if node.cable is not None:
+            own[n] += complex(node.cable.r_ohm, node.cable.x_ohm)
             neutral[n] = complex(node.cable.r_neutral_ohm or 0.0, node.cable.x_neutral_ohm or 0.0)
     return own, neutral
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -149,6 +150,18 @@ def test_transformer_losses_by_name_plate() -> None:
     rated = network.solve(load(layout, t=(100e3 / 3, 100e3 / 3, 100e3 / 3)))
     current = abs(rated.current_a[1, 0]) / (100e3 / 3 / 230)
     assert float(rated.loss_w) - idle == pytest.approx(1500 * current**2, rel=0.03)
+
+
+def test_a_transformer_with_its_cable_is_the_two_in_series() -> None:
+    unit, cable = Transformer(Winding.DYN, 100e3, 4.0, copper_loss_w=1500, no_load_loss_w=300), Cable(0.01, 0.005, 0.02, 0.01)
+    both = Node("t", NodeKind.TRANSFORMER, "head", 160.0, 230.0, transformer=unit, cable=cable)
+    one = site_of((head(6350.0), both, rack("r", "t", Cable(0.05, 0.02))))
+    two = site_of((head(6350.0), replace(both, id="x", cable=None), rack("t", "x", cable), rack("r", "t", Cable(0.05, 0.02))))
+    demand = {"t": (3000, 0, 9000), "r": (5000, 2000j, 500)}
+    found, expected = PowerNetwork(one).solve(load(one, **demand)), PowerNetwork(two).solve(load(two, **demand))
+    np.testing.assert_allclose(found.voltage_v[1:], expected.voltage_v[2:], atol=1e-4)
+    np.testing.assert_allclose(found.flow_va[[0, 1]], expected.flow_va[[0, 2]], atol=1e-2)
+    assert found.branch_loss_w[1] == pytest.approx(expected.branch_loss_w[1:3].sum(), abs=0.01)
 
 
 @pytest.mark.parametrize("rotation", list(Rotation))
