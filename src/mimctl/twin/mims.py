@@ -13,23 +13,17 @@ from mimctl.model.connection import Connection
 from mimctl.model.errors import DeviceRefusal
 from mimctl.model.layout import ComplexArray, SiteLayout
 from mimctl.model.profile import PointSpec
-from mimctl.model.site import ExpiryAction, Mim
 from mimctl.twin.firmware import Alarm, MimFleet
-from mimctl.twin.images import ILLEGAL_ADDRESS, ILLEGAL_VALUE, MARGIN, NO_ANSWER, Display, Image, exponent_for
-from mimctl.twin.meters import common_model
+from mimctl.twin.images import ILLEGAL_ADDRESS, ILLEGAL_VALUE, NO_ANSWER, Display, Image
+from mimctl.twin.mim_models import EXPIRY_CODES, STORAGE, UINT16_MAX, mim_models, watchdog_registers
 from mimctl.twin.picture import Picture, World
 from mimctl.wire.registers import CompiledMap
 from mimctl.wire.sunspec import BASES, ModelBlock
-from mimctl.wire.sunspec_image import ModelContent, build_chain
-from mimctl.wire.sunspec_keys import MIM_CONTROL, MIM_MEASUREMENT
+from mimctl.wire.sunspec_image import build_chain
 from mimctl.wire.sunspec_map import model_map
-from mimctl.wire.sunspec_models import vendor_model_id
 
-_STORAGE = 713
-_UINT16_MAX = 65534
-#: values of WdAct and St in the definitions of the MIM models
-_EXPIRY_CODES = {ExpiryAction.HOLD: 0, ExpiryAction.ZERO: 1, ExpiryAction.REVERT: 2, ExpiryAction.DISCONNECT: 3}
-_EXPIRY_ACTIONS = {code: action for action, code in _EXPIRY_CODES.items()}
+_EXPIRY_ACTIONS = {code: action for action, code in EXPIRY_CODES.items()}
+#: values of St in the definition of the measurement model
 _STANDBY, _FOLLOW = 1, 2
 _OVER_TEMPERATURE = 1 << 0
 _MASK_32 = 0xFFFFFFFF
@@ -51,12 +45,12 @@ class MimBank:
         self._staged = False
         self._seen: Picture | None = None
         base = BASES[0] if self._mim.address.base is None else self._mim.address.base
-        data, chain = build_chain(_contents(self._mim, layout), base)
+        data, chain = build_chain(mim_models(self._mim, layout), base)
         self._image = Image(self._mim.id, base, data)
         self._control = _Control(chain.models[-2])
         self._control_display = Display(self._image, self._control.register_map, self._control.shown())
         self._measurement = self._display_of(chain.models[-1])
-        self._storage = self._display_of(chain.models[1]) if chain.models[1].id == _STORAGE else None
+        self._storage = self._display_of(chain.models[1]) if chain.models[1].id == STORAGE else None
         self.kind = f"MIM, {len(self._mim.ports)} ports" + (", storage" if self._storage else "")
 
     def read(self, address: int, count: int) -> bytes:
@@ -126,7 +120,7 @@ class MimBank:
             for n, s in enumerate(setpoints):
                 values |= {f"Ph[{n}].W": float(s.real), f"Ph[{n}].Var": float(s.imag)}
         if fleet.alarms[m] & Alarm.REBOOTED:
-            values |= {"Cmt.SeqCmd": 0, "Cmt.CtlHb": 0, **_watchdog(self._mim)}
+            values |= {"Cmt.SeqCmd": 0, "Cmt.CtlHb": 0, **watchdog_registers(self._mim)}
         self._control_display.show(values)
 
     def _display_of(self, block: ModelBlock) -> Display:
@@ -139,7 +133,7 @@ class MimBank:
         values: dict[str, float] = {
             "Seq": picture.number & (_MASK_32 >> 1),
             "MimHb": int(picture.t_s) & (_MASK_32 >> 1),
-            "WdRem": min(math.ceil(fleet.watchdog_remaining_s[m]), _UINT16_MAX),
+            "WdRem": min(math.ceil(fleet.watchdog_remaining_s[m]), UINT16_MAX),
             "SeqAck": int(fleet.sequence_ack[m]),
             "CmdSta": int(fleet.command_status[m]),
             "Alrm": alarms,
@@ -276,41 +270,3 @@ def _distortion(picture: Picture, node: int, connection: Connection) -> float:
     orders = picture.harmonics.voltage_v[node, columns[0]] - picture.harmonics.voltage_v[node, columns[1]]
     fundamental = abs(_across(picture.state.voltage_v[node], connection))
     return 100 * float(np.linalg.norm(orders)) / fundamental if fundamental else math.nan
-
-
-def _contents(mim: Mim, layout: SiteLayout) -> list[ModelContent]:
-    """The models of one MIM at switch-on."""
-    ports = range(len(mim.ports))
-    capacity_wh = sum(b.capacity_wh for b in layout.batteries if b.mim == mim.id)
-    energy = exponent_for(capacity_wh, _UINT16_MAX, 0)
-    storage = [ModelContent(_STORAGE, {"WH_SF": energy, "Pct_SF": -2, "SoH": 100})] if capacity_wh else []
-    zeros = {f"{group}[{n}].{name}": 0.0 for group in ("Ph", "PhRvrt") for n in ports for name in ("W", "Var")}
-    zeros |= {f"Ph[{n}].{name}": 0.0 for n in ports for name in ("HarmShr", "HarmOrd")}
-    zeros |= {"Cmt.Ena": 0, "Cmt.CtlHb": 0, "Cmt.SeqCmd": 0}
-    counts = {"NPh": len(mim.ports)}
-    control: dict[str, float | str] = {"W_SF": -1, "Pct_SF": -2, **_watchdog(mim), **zeros}
-    return [
-        common_model("virtual MIM", mim.id),
-        *storage,
-        ModelContent(vendor_model_id(MIM_CONTROL), control, counts),
-        ModelContent(vendor_model_id(MIM_MEASUREMENT), _measurement_scales(mim, layout), counts),
-    ]
-
-
-def _watchdog(mim: Mim) -> dict[str, float]:
-    return {"WdAct": _EXPIRY_CODES[mim.expiry_action], "WdTms": max(1, math.ceil(mim.validity_s))}
-
-
-def _measurement_scales(mim: Mim, layout: SiteLayout) -> dict[str, float | str]:
-    volts = [p.connection.nominal_voltage_v(layout.nodes[layout.node_index[p.node]].voltage_ln_v) for p in mim.ports]
-    largest_va = MARGIN * max(p.rating_va for p in mim.ports)
-    return {
-        "V_SF": exponent_for(MARGIN * max(volts), _UINT16_MAX, -2),
-        "A_SF": exponent_for(largest_va / min(volts), _UINT16_MAX, -3),
-        "W_SF": -1,
-        "Avl_SF": exponent_for(largest_va, _UINT16_MAX, -1),
-        "Hz_SF": -3,
-        "Ang_SF": -2,
-        "Pct_SF": -2,
-        "Tmp_SF": -1,
-    }

@@ -17,7 +17,8 @@ from mimctl.model.clock import Clock
 from mimctl.model.errors import BadReply, DeviceRefusal, LinkDown, LinkTimeout, UserError
 from mimctl.model.site import Link, LinkType
 from mimctl.wire import tls
-from mimctl.wire.modbus_frames import READS, WRITES, Connection, ConnectionLost, LinkCounts, LostFraming, WrongAnswer, reason_of
+from mimctl.wire.modbus_connection import Connection, ConnectionLost, LinkCounts, reason_of
+from mimctl.wire.modbus_frames import READS, WRITES, LostFraming, WrongAnswer
 from mimctl.wire.transport import READ_HOLDING, WRITE_MULTIPLE
 
 #: exceptions that mean "ask again": 5 acknowledge (still at work), 6 server device busy

@@ -23,7 +23,8 @@ from pymodbus.server.requesthandler import ServerRequestHandler
 from pymodbus.simulator import DataType, SimData, SimDevice
 
 from mimctl.model.errors import DeviceRefusal, Unreachable
-from mimctl.wire.modbus_frames import Frame, LostFraming, next_frame, reason_of
+from mimctl.wire.modbus_connection import reason_of
+from mimctl.wire.modbus_frames import Frame, LostFraming, next_frame
 from mimctl.wire.tls import role_of
 
 #: function codes that a bank can serve: registers only

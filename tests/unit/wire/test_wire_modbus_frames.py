@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pymodbus.pdu import ExceptionResponse
 
+from mimctl.wire.modbus_connection import reason_of
 from mimctl.wire.modbus_frames import (
     Frame,
     LostFraming,
@@ -19,7 +20,6 @@ from mimctl.wire.modbus_frames import (
     WrongAnswer,
     decode_answer,
     next_frame,
-    reason_of,
 )
 
 PDUS = st.binary(min_size=1, max_size=253)
