@@ -54,6 +54,10 @@ class LinkSweep:
             else:
                 health.failures, health.error = 0, None
 
+    def failed(self, device: str) -> bool:
+        """Whether its last read failed."""
+        return device in self.health and self.health[device].error is not None
+
     def _failed(self, health: _Health, error: LinkError) -> None:
         pause_s = min(_BACKOFF_MOST_S, _BACKOFF_FIRST_S * 2**health.failures) if health.failures else 0.0
         health.failures += 1
@@ -112,6 +116,10 @@ class Collector:
     def errors(self) -> Mapping[str, LinkError]:
         """The devices whose last read failed, and how."""
         return {name: h.error for sweep in self._sweeps for name, h in sweep.health.items() if h.error is not None}
+
+    def starting(self) -> bool:
+        """Some device has neither answered nor failed so far."""
+        return any(d.device not in s.samples and not s.failed(d.device) for s in self._sweeps for d in s.devices)
 
     def _state(self) -> SiteState:
         now_s = self._clock.monotonic_s()

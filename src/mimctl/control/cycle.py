@@ -102,7 +102,7 @@ class Cycle:
         watch.lap("dispatch")
 
         record = DecisionRecord(self.number, self.zone, state, report, forecast, bounds, plan, safe_plan, outcomes, watch.laps())
-        report_events(self.events, record, self.collector.errors(), silent=silent)
+        report_events(self.events, record, self.collector.errors(), silent=silent, starting=self.collector.starting())
         self.last = record
         return record
 

@@ -7,6 +7,7 @@ devices hear nothing and their own validity timers bring them to their expiry ac
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -52,6 +53,8 @@ class Dispatcher:
             self._drivers.update({m: driver for m, driver in own if isinstance(driver, MimDriver)})
             self._lanes.append([m for m, _ in own])
         count = len(layout.mims)
+        # devices count whole seconds, never more than they were given
+        self._validity_s: FloatArray = np.array([max(1.0, math.floor(mim.validity_s)) for mim in layout.mims])
         self._setpoint_va: ComplexArray = np.zeros(len(layout.ports), dtype=np.complex128)
         self._written_at_s: FloatArray = np.full(count, -np.inf)
         self._changed_at_s: FloatArray = np.full(count, -np.inf)
@@ -81,14 +84,15 @@ class Dispatcher:
         """Write one plan: links side by side, the MIMs of a link one after another.
 
         What is not written by `deadline_s` (monotonic) is abandoned and reported; the device then has its old setpoint or its
-        expiry action, and the next plan starts from what is known to be written.
+        expiry action, and the next plan starts from what is known to be written. No write begins after the deadline: a process
+        that was stopped for an hour must not go on with the plan it had.
         """
         due = self._due(plan)
         if self._dry_run or not due:
             return tuple(WriteOutcome(self._layout.mims[w.mim].id, w.kind, w.reason, "dry run: not written") for w in due.values())
         outcomes: list[WriteOutcome] = []
         lanes = [[due[m] for m in lane if m in due] for lane in self._lanes]
-        tasks = [asyncio.create_task(self._run_lane(lane, plan, outcomes)) for lane in lanes if lane]
+        tasks = [asyncio.create_task(self._run_lane(lane, plan, deadline_s, outcomes)) for lane in lanes if lane]
         _, late = await asyncio.wait(tasks, timeout=max(0.0, deadline_s - self._clock.monotonic_s()))
         for task in late:
             task.cancel()
@@ -111,8 +115,10 @@ class Dispatcher:
             due[int(m)] = _Write(int(m), "refresh", _REFRESH)
         return {m: write for m, write in due.items() if m in self._drivers}
 
-    async def _run_lane(self, lane: Sequence[_Write], plan: SafePlan, outcomes: list[WriteOutcome]) -> None:
+    async def _run_lane(self, lane: Sequence[_Write], plan: SafePlan, deadline_s: float, outcomes: list[WriteOutcome]) -> None:
         for write in lane:
+            if self._clock.monotonic_s() > deadline_s:
+                return
             error: str | None = None
             try:
                 await self._write(write, plan)
@@ -147,8 +153,7 @@ class Dispatcher:
 
     def expire(self, now_s: float) -> None:
         """A device not reached for its whole validity has gone to its expiry action: nothing of ours is in force there."""
-        validity_s = np.array([mim.validity_s for mim in self._layout.mims])
-        for m in np.flatnonzero(self._in_force & (now_s - self._written_at_s > validity_s)):
+        for m in np.flatnonzero(self._in_force & (now_s - self._written_at_s > self._validity_s)):
             self._in_force[m] = False
             self._setpoint_va[self._layout.ports_of_mim[m]] = 0
             self._changed_at_s[m] = now_s

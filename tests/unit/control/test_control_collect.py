@@ -170,3 +170,16 @@ async def test_a_mim_with_one_unknown_port_is_bad():
     group.drivers["mim-rack1"].values[1] = np.nan
     state = await Collector(SiteLayout(site), [group], clock, 5.0).collect(1.0)
     assert state.mims.quality.tolist() == [Quality.BAD, Quality.GOOD]
+
+
+async def test_it_is_starting_until_every_device_has_answered_or_failed():
+    site, clock = rack_site(), SystemClock()
+    group = fleet(site, clock)
+    group.drivers["mim-rack2"].hangs = True
+    collector = Collector(SiteLayout(site), [group], clock, 5.0)
+    await collector.collect(clock.monotonic_s() + 0.05)
+    assert collector.starting()
+    await collector.close()
+    group.drivers["mim-rack2"].hangs, group.drivers["mim-rack2"].fails = False, True
+    await collector.collect(clock.monotonic_s() + 1.0)
+    assert not collector.starting()

@@ -144,3 +144,41 @@ def test_the_dispatcher_takes_nothing_but_a_safe_plan():
     assert hints["plan"] is SafePlan
     public = {n for n, f in inspect.getmembers(Dispatcher, inspect.isfunction) if inspect.iscoroutinefunction(f) and n[0] != "_"}
     assert public == {"send"}, "one door only"
+
+
+async def test_nothing_is_written_once_the_deadline_has_passed():
+    """A process that was stopped between its plan and its writes must not go on with what it wanted then."""
+    dispatch, mims, clock = dispatcher()
+    clock.advance_to(3600.0)
+    outcomes = await dispatch.send(plan(send=[0, 1]), 1.0)
+    assert [o.error for o in outcomes] == ["not written in time"] * 2
+    assert not any(m.written for m in mims)
+
+
+async def test_a_stall_between_two_writes_of_a_link_ends_the_plan():
+    dispatch, mims, clock = dispatcher()
+
+    async def take(what: object) -> None:
+        clock.advance_to(3600.0)
+        mims[0].written.append(what)
+
+    mims[0]._take = take
+    outcomes = {o.mim: o.error for o in await dispatch.send(plan(send=[0, 1]), 1.0)}
+    assert outcomes == {"mim-rack1": None, "mim-rack2": "not written in time"}
+    assert mims[1].written == []
+
+
+async def test_a_validity_counts_in_whole_seconds_as_in_the_device():
+    from dataclasses import replace
+
+    site = rack_site()
+    site = replace(site, mims=tuple(replace(mim, validity_s=3.9) for mim in site.mims))
+    mim, clock = RecordingMim("mim-rack1"), VirtualClock(START)
+    dispatch = Dispatcher(SiteLayout(site), [Group("l", {"mim-rack1": mim})], clock)
+    await dispatch.send(plan(send=[0]), 1.0)
+    clock.advance_to(3.0)
+    dispatch.expire(clock.monotonic_s())
+    assert dispatch.in_force[0]
+    clock.advance_to(3.1)
+    dispatch.expire(clock.monotonic_s())
+    assert not dispatch.in_force[0]

@@ -1,0 +1,176 @@
+"""`mimctl run` from start to end against `mimctl twin`: orderly stops, sudden ends, stalls."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from tests.system.service_harness import REVERTED, STANDBY_W, VALIDITY_S, Looker, Machine, hall, lookers, machine, until
+
+UNITS = [111, 112, 113]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return hall(tmp_path_factory.mktemp("site"))
+
+
+@pytest.fixture(scope="module")
+def mims(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Looker]]:
+    """One twin for all tests of this file, and its MIMs as another maker's client sees them."""
+    with machine(tmp_path_factory.mktemp("twin")) as own:
+        own.twin(site)
+        port = yaml.safe_load(site.read_text())["links"][1]["port"]
+        with lookers(port, UNITS) as found:
+            yield found
+
+
+@pytest.fixture
+def here(tmp_path: Path, mims: list[Looker]) -> Iterator[Machine]:
+    with machine(tmp_path) as own:
+        yield own
+
+
+def lock_is_free(here: Machine) -> bool:
+    with (here.state / "lock").open("a") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
+
+
+def test_it_balances_tells_how_it_is_and_releases_every_device_when_it_ends(here: Machine, site: Path, mims: list[Looker]) -> None:
+    none = here.command("status", site)
+    assert (none.returncode, none.stdout) == (3, "")
+    assert len(none.stderr.splitlines()) == 1
+    assert "no running service" in none.stderr
+
+    run = here.service(site)
+    until(lambda: here.zone()["nodes"].get("pdu-a1"), "the first cycle")
+    here.balanced(run)
+    asked = here.command("status", site, "--json", "-")
+    assert (asked.returncode, asked.stderr) == (0, "")
+    status = json.loads(asked.stdout)
+    zone = status["zones"]["hall"]
+    assert (status["site"], status["pid"], zone["state"], zone["errors"]) == ("hall", run.process.pid, "balancing", 0)
+    assert zone["nodes"]["pdu-a1"]["i2_i1"] < 0.02
+    assert not zone["bad_nodes"]
+    assert all(mim["in_force"] and mim["quality"] == "good" for mim in zone["mims"].values())
+    table = here.command("status", site)
+    assert table.returncode == 0
+    assert all(name in table.stdout for name in ("pdu-a1", "rack-a1-3", "balancing"))
+
+    # the loads are 390 to 660 W a phase: without control I2/I1 of rack and PDU is a few per cent to a quarter
+    assert any(max(map(abs, mim.output_w())) > 50 for mim in mims)
+    assert [mim.control()["Cmt"]["Ena"] for mim in mims] == [1, 1, 1]
+
+    assert run.stop(signal.SIGTERM) == 0
+    for mim in mims:
+        control = mim.control()
+        assert control["Cmt"]["Ena"] == 0
+        assert not any(port[name] for port in control["Ph"] for name in ("W", "Var"))
+        until(lambda mim=mim: max(map(abs, mim.output_w())) < 1.0, "the output has gone down")
+    assert not (here.state / "door.sock").exists()
+    assert lock_is_free(here)
+    log = run.log()
+    assert {line["event"] for line in log} >= {"running", "device.found", "mim.released", "stopped"}
+    assert all({"event", "level", "timestamp"} <= line.keys() for line in log)
+    assert not [line for line in log if line["level"] in {"warning", "error"}]
+
+
+def test_a_second_run_refuses_and_after_a_sudden_end_a_new_one_goes_on_without_a_bump(
+    here: Machine, site: Path, mims: list[Looker]
+) -> None:
+    # a validity that outlasts the change-over on a slow machine
+    patient = hall(site.parent, name="patient.yaml", validity="20 s", ports=ports_of(site))
+    first = here.service(patient)
+    here.balanced(first)
+
+    refused = here.command("run", patient)
+    assert refused.returncode == 1
+    assert len(refused.stderr.splitlines()) == 1
+    assert f"process {first.process.pid}" in refused.stderr
+
+    assert first.stop(signal.SIGKILL) == -signal.SIGKILL
+    held = [mim.control()["Cmt"]["SeqCmd"] for mim in mims]
+    before = [mim.output_w() for mim in mims]
+    assert (here.state / "door.sock").exists(), "left behind by the killed one"
+
+    second = here.service(patient)
+    furthest, sequences = 0.0, [held]
+
+    def at_work() -> bool:
+        nonlocal furthest
+        assert second.process.poll() is None, second.said()
+        moves = [abs(w - was) for mim, old in zip(mims, before, strict=True) for w, was in zip(mim.output_w(), old, strict=True)]
+        furthest = max(furthest, *moves)
+        sequences.append([mim.control()["Cmt"]["SeqCmd"] for mim in mims])
+        return all(mim["in_force"] for mim in here.zone()["mims"].values()) and here.zone()["cycles"] >= 6
+
+    until(at_work, "the second service controls")
+    here.balanced(second)
+    for earlier, later in zip(sequences, sequences[1:], strict=False):
+        assert all(0 <= b - a <= 3 for a, b in zip(earlier, later, strict=True)), sequences
+    assert all(b > a for a, b in zip(held, sequences[-1], strict=True))
+    assert furthest < 0.1 * max(abs(w) for old in before for w in old) + 2 * STANDBY_W
+    assert second.stop() == 0
+
+
+def ports_of(site: Path) -> list[int]:
+    return [link["port"] for link in yaml.safe_load(site.read_text())["links"]]
+
+
+def test_killed_leaves_every_mim_at_its_expiry_action_within_its_validity(here: Machine, site: Path, mims: list[Looker]) -> None:
+    run = here.service(site)
+    here.balanced(run)
+    run.stop(signal.SIGKILL)
+    fell_silent(mims, time.monotonic())
+
+
+def fell_silent(mims: list[Looker], since_s: float) -> None:
+    """Every MIM holds what it had while its validity lasts, and is at rest within one second after it."""
+    busy = [mim for mim in mims if not mim.at_rest()]
+    assert busy, "there is something to lose"
+    assert time.monotonic() - since_s < VALIDITY_S / 2, "held at first"
+    time.sleep(since_s + VALIDITY_S + 1 - time.monotonic())
+    for mim in mims:
+        assert mim.at_rest(), (mim.output_w(), mim.setpoints())
+        measured = mim.measurement()
+        assert (measured["CmdSta"], measured["WdRem"]) == (REVERTED, 0)
+
+
+def test_a_stalled_process_is_silent_and_goes_on_by_itself(here: Machine, site: Path, mims: list[Looker]) -> None:
+    run = here.service(site)
+    cycles = here.balanced(run)["cycles"]
+    run.process.send_signal(signal.SIGSTOP)
+    stopped_s = time.monotonic()
+    fell_silent(mims, stopped_s)
+    run.process.send_signal(signal.SIGCONT)
+    until(lambda: here.zone()["cycles"] > cycles + 2, "cycles go on")
+    zone = here.balanced(run)
+    assert zone["skipped"] >= VALIDITY_S, "what was missed is counted, not made up for"
+    assert not [e for e in here.ask()["events"] if e["code"] == "mim.ignores_setpoint"]
+    assert any(not mim.at_rest() for mim in mims)
+    assert run.stop() == 0
+
+
+def test_a_dry_run_changes_no_register(here: Machine, site: Path, mims: list[Looker]) -> None:
+    before = [mim.raw_control() for mim in mims]
+    run = here.service(site, "--dry-run")
+
+    def wants_something() -> bool:
+        status = here.ask()
+        return status is not None and status["dry_run"] and status["zones"]["hall"]["cycles"] >= 6
+
+    until(wants_something, "six cycles")
+    assert not any(mim["in_force"] for mim in here.zone()["mims"].values())
+    assert here.zone()["nodes"]["pdu-a1"]["i2_i1"] > 0.02, "nothing is balanced"
+    assert run.stop() == 0
+    assert [mim.raw_control() for mim in mims] == before
