@@ -11,7 +11,7 @@ from mimctl.model.sample import Quality
 from mimctl.model.state import SiteState
 from mimctl.safety.case import Case
 from mimctl.safety.ratings import Ratings
-from mimctl.safety.segment import band_interval, disc_interval, furthest, whole
+from mimctl.safety.segment import band_interval, disc_interval, furthest, narrower, whole
 
 #: limits by their code, in the order of `_intervals`
 _CODES = ("limit.port_rating", "limit.mim_neutral", "limit.storage", "limit.step", "limit.shrink_only")
@@ -50,6 +50,7 @@ class Trimmed:
         share: (M,) how much of the way to the candidate was gone; NaN where the way is barred and `hold_va` is shrunk
         limit: (M,) index into the codes of what stopped it
         shrunk: (M,) `hold_va` is less than the accepted setpoint
+        clear: nothing was taken from anybody
     """
 
     hold_va: ComplexArray
@@ -57,6 +58,7 @@ class Trimmed:
     share: FloatArray
     limit: FloatArray
     shrunk: BoolArray
+    clear: bool = False
 
     def code(self, m: int) -> str:
         return _CODES[int(self.limit[m])]
@@ -65,15 +67,12 @@ class Trimmed:
 def envelope(case: Case) -> Envelope:
     """The limits of this cycle. A bound that is not a number counts as nothing permitted."""
     ratings, bounds, unit = case.ratings, case.bounds, case.settings.resolution
-    layout = ratings.layout
-    port_va = np.minimum(layout.port_rating_va, np.nan_to_num(bounds.port_s_max_va, nan=0.0))
-    neutral_a = np.minimum(ratings.mim_neutral_a, np.nan_to_num(bounds.mim_neutral_max_a, nan=0.0, posinf=np.inf))
+    port_va = narrower(ratings.layout.port_rating_va, bounds.port_s_max_va)
+    neutral_a = narrower(ratings.mim_neutral_a, bounds.mim_neutral_max_a)
     low, high = _storage_w(ratings, case.state)
     since_s = np.maximum(np.minimum(case.now_s - case.accepted.written_at_s, ratings.validity_s), ratings.cycle_s)
-    step_va = np.minimum(
-        ratings.ramp_va_per_s * since_s[layout.port_mim], np.nan_to_num(bounds.step_max_va, nan=0.0, posinf=np.inf)
-    )
-    slack = ratings.sums(np.abs(ratings.neutral_per_va)) * unit * np.sqrt(2)
+    step_va = narrower(ratings.ramp_va_per_s * since_s[ratings.layout.port_mim], bounds.step_max_va)
+    slack = unit * ratings.neutral_slack_a
     return Envelope(ratings, port_va, neutral_a, low, high, step_va, slack, unit)
 
 
@@ -103,7 +102,7 @@ def trim(limits: Envelope, accepted_va: ComplexArray, wanted_va: ComplexArray, s
     over, unsafe = _outside(limits, accepted_va, rounded), outside(limits, accepted_va)
     held = over | shrink_only
     if not (held.any() or unsafe.any()):
-        return Trimmed(accepted_va, rounded, np.ones(len(over)), np.zeros(len(over)), unsafe)
+        return Trimmed(accepted_va, rounded, np.ones(len(over)), np.zeros(len(over)), unsafe, clear=True)
     hold = np.where(unsafe[port_mim], _shrunk(limits, accepted_va), accepted_va)
     lower, upper = _intervals(limits, accepted_va, rounded - accepted_va, accepted_va, shrink_only)
     share = np.where(held, furthest(lower.max(axis=0), upper.min(axis=0)), 1.0)

@@ -137,9 +137,12 @@ def _wish(case: Case, findings: Findings) -> _Wish:
         findings.interlock(finding)
     free, commanded = (leave <= Leave.SHRINK)[ratings.layout.port_mim], (leave <= Leave.HOLD)[ratings.layout.port_mim]
     limits = envelope(case)
-    trimmed = trim(limits, case.accepted_va, np.where(free, case.wanted_va, case.accepted_va), leave == Leave.SHRINK)
-    findings.trimmed(trimmed, leave)
-    target_va = np.where(free, trimmed.target_va, np.where(commanded, trimmed.hold_va, case.accepted_va))
+    wanted_va = case.wanted_va if free.all() else np.where(free, case.wanted_va, case.accepted_va)
+    trimmed = trim(limits, case.accepted_va, wanted_va, leave == Leave.SHRINK)
+    target_va = trimmed.target_va
+    if not (trimmed.clear and free.all()):
+        findings.trimmed(trimmed, leave)
+        target_va = np.where(free, target_va, np.where(commanded, trimmed.hold_va, case.accepted_va))
     return _Wish(leave, limits, trimmed, _beyond_deadband(case, target_va, trimmed.shrunk), commanded)
 
 
@@ -147,8 +150,9 @@ def _beyond_deadband(case: Case, target_va: ComplexArray, shrunk: BoolArray) -> 
     """Moves inside the deadband are not made, unless they lead back inside the MIM's own limits."""
     layout = case.ratings.layout
     change_a = case.ratings.largest(np.abs(target_va - case.accepted_va) / layout.port_voltage_v)
-    small = (change_a <= np.nan_to_num(case.plan.deadband_a, nan=0.0)) & ~shrunk
-    return np.where(small[layout.port_mim], case.accepted_va, target_va)
+    # written so that a deadband that is no number keeps nothing back
+    kept_back = (change_a <= case.plan.deadband_a) & ~shrunk
+    return np.where(kept_back[layout.port_mim], case.accepted_va, target_va)
 
 
 def _fit(case: Case, wish: _Wish, findings: Findings) -> tuple[ComplexArray, BoolArray]:

@@ -17,10 +17,12 @@ from mimctl.model.state import SiteState
 from mimctl.safety.case import Case
 from mimctl.safety.evidence import Evidence
 from mimctl.safety.ratings import Ratings
-from mimctl.safety.segment import BOUNDLESS
+from mimctl.safety.segment import BOUNDLESS, narrower
 
 #: a phase voltage is believed to lower the current limit down to this share of nominal
 _LOWEST_VOLTAGE_PU = 0.8
+#: a distortion beyond this is a near-zero fundamental, and counts as this [%]
+_HIGHEST_THD_PCT = 1000.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,19 +68,15 @@ def picture(case: Case, commanded: BoolArray) -> Picture:
     phase_a, neutral_a = _current_limits(ratings, state, evidence, bounds)
     doubt_a = doubt_va / ratings.layout.voltage_ln_v[:, None]
     allowance_a = doubt_a + case.settings.meter_tolerance * ratings.layout.limit_a[:, None] * measurable
-    repeats = len(views) // 2
-    least_w = np.maximum(ratings.head_min_import_w, np.nan_to_num(bounds.head_min_import_w, nan=np.inf, neginf=-np.inf))
     heads = ratings.layout.heads
-    least = np.repeat(least_w[:, None], 3, axis=1)
-    least_measured = least - allowance_a[heads] * ratings.layout.voltage_ln_v[heads, None]
+    least = np.fmax(ratings.head_min_import_w, bounds.head_min_import_w)[:, None]
+    allowance_w = allowance_a[heads] * ratings.layout.voltage_ln_v[heads, None]
+    imports = np.array([np.broadcast_to(least, allowance_w.shape), least - allowance_w])
     now_va = (ratings.port_flow @ np.where(commanded, output_va, 0.0)).reshape(shape)
-    return Picture(
-        base_va=views,
-        current_a=np.array([phase_a, phase_a + allowance_a] * repeats),
-        neutral_a=np.array([neutral_a, neutral_a + allowance_a.sum(axis=1)] * repeats),
-        import_w=np.array([least, least_measured] * repeats),
-        voltage_pu=evidence.voltage_pu - voltage_rise_pu(ratings, now_va),
-    )
+    currents, neutrals = np.array([phase_a, phase_a + allowance_a]), np.array([neutral_a, neutral_a + allowance_a.sum(axis=1)])
+    if len(views) > 2:
+        currents, neutrals, imports = (np.concatenate([both, both]) for both in (currents, neutrals, imports))
+    return Picture(views, currents, neutrals, imports, evidence.voltage_pu - voltage_rise_pu(ratings, now_va))
 
 
 def _views(ratings: Ratings, gross_va: ComplexArray, uncommanded_va: ComplexArray) -> ComplexArray:
@@ -106,19 +104,16 @@ def _current_limits(ratings: Ratings, state: SiteState, evidence: Evidence, boun
 
     Harmonic currents come from the loads and stay when the fundamental changes: rms² = I1² + Ih², Ih = THD·I1 as measured.
     """
-    layout, usable = ratings.layout, evidence.node_usable
-    phase_a = np.minimum(layout.limit_a[:, None], np.nan_to_num(bounds.node_limit_a, nan=0.0, posinf=np.inf))
-    neutral_a = np.minimum(ratings.neutral_limit_a, np.nan_to_num(bounds.node_neutral_limit_a, nan=0.0, posinf=np.inf))
-    fundamental_va = state.nodes.import_w + 1j * state.nodes.import_var
-    thd = np.where(usable[:, None], state.nodes.thd_i_pct / 100, np.nan)
-    rms_a = np.where(np.isnan(state.nodes.current_a), np.abs(fundamental_va * ratings.per_volt), state.nodes.current_a)
-    harmonic_a2 = np.nan_to_num((rms_a * thd) ** 2 / (1 + thd**2), nan=0.0, posinf=BOUNDLESS)
-    neutral_now_a = np.abs((fundamental_va * ratings.per_volt).sum(axis=1))
-    triplen_a2 = np.where(usable, state.nodes.neutral_a**2 - neutral_now_a**2, 0.0)
-    triplen_a2 = np.nan_to_num(np.maximum(triplen_a2, 0.0), nan=0.0, posinf=BOUNDLESS)
-    voltage = np.clip(np.nan_to_num(evidence.voltage_pu, nan=1.0), _LOWEST_VOLTAGE_PU, 1.0)
-    phase_a = np.clip(phase_a, 0.0, BOUNDLESS)
-    neutral_a = np.clip(neutral_a, 0.0, BOUNDLESS)
+    layout, usable, nodes = ratings.layout, evidence.node_usable, state.nodes
+    fundamental_a = (nodes.import_w + 1j * nodes.import_var) * ratings.per_volt
+    # fmin and fmax take the other operand for a NaN: what is not measured takes no part
+    thd = np.minimum(nodes.thd_i_pct, _HIGHEST_THD_PCT) / 100 * np.where(usable, 1.0, np.nan)[:, None]
+    rms_a = np.where(np.isnan(nodes.current_a), np.abs(fundamental_a), nodes.current_a)
+    harmonic_a2 = np.fmax((rms_a * thd) ** 2 / (1 + thd**2), 0.0)
+    triplen_a2 = np.fmax(np.where(usable, nodes.neutral_a**2 - np.abs(fundamental_a.sum(axis=1)) ** 2, 0.0), 0.0)
+    voltage = np.maximum(np.fmin(evidence.voltage_pu, 1.0), _LOWEST_VOLTAGE_PU)
+    phase_a = narrower(layout.limit_a[:, None], bounds.node_limit_a)
+    neutral_a = np.minimum(narrower(ratings.neutral_limit_a, bounds.node_neutral_limit_a), BOUNDLESS)
     return (
         np.sqrt(np.maximum(phase_a**2 - harmonic_a2, 0.0)) * voltage,
         np.sqrt(np.maximum(neutral_a**2 - triplen_a2, 0.0)) * voltage.min(axis=1),

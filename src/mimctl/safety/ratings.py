@@ -83,6 +83,11 @@ class Ratings:
         return frozen(np.array(limits, dtype=np.float64))
 
     @cached_property
+    def neutral_slack_a(self) -> FloatArray:
+        """(M,) what rounding every port by one unit of W and var may add to the neutral current [A]."""
+        return frozen(self.sums(np.abs(self.neutral_per_va)) * np.sqrt(2))
+
+    @cached_property
     def ramp_va_per_s(self) -> FloatArray:
         """(K,)"""
         return frozen(np.array([mim.ramp_w_per_s for mim in self.layout.mims], dtype=np.float64)[self.layout.port_mim])
@@ -144,6 +149,12 @@ class Ratings:
     def port_flow_size(self) -> Operator:
         """(3N, K) absolute values of `port_flow`."""
         return compact(abs(self.operators.port_flow))
+
+    @cached_property
+    def rounding_va(self) -> FloatArray:
+        """(N, 3) what rounding every port by one unit of W and var adds to a flow, twice its spread if they are independent."""
+        squares = (abs(self.operators.port_flow) ** 2).sum(axis=1)
+        return frozen(2 * np.sqrt(2 * np.asarray(squares)).reshape(-1, 3))
 
     @cached_property
     def touches(self) -> sparse.csr_array:

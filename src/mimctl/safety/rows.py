@@ -45,7 +45,7 @@ class Rows:
         known = np.isfinite(picture.voltage_pu).reshape(-1)
         above = np.where(known, _PER_MILLE * control.max_voltage_pu, BOUNDLESS)
         below = np.where(known, -_PER_MILLE * control.min_voltage_pu, BOUNDLESS)
-        return np.concatenate([cones, np.minimum(heads, BOUNDLESS), above, below])
+        return np.concatenate([cones, np.clip(heads, -BOUNDLESS, BOUNDLESS), above, below])
 
     @cached_property
     def tolerance(self) -> FloatArray:
@@ -66,11 +66,13 @@ class Rows:
         """(R,) what setpoints (K,) add to every row; the bands real."""
         layout, shape = self.ratings.layout, (len(self.ratings.layout.nodes), 3)
         flow_va = (self.ratings.port_flow @ power_va).reshape(shape)
-        currents = flow_va * self.ratings.per_volt
-        cones = -np.concatenate([currents, currents.sum(axis=1, keepdims=True)], axis=1).reshape(-1)
-        heads = (flow_va[layout.heads].real / layout.voltage_ln_v[layout.heads, None]).reshape(-1)
-        voltages = _PER_MILLE * voltage_rise_pu(self.ratings, flow_va).reshape(-1)
-        return np.concatenate([np.tile(cones, self._views), np.tile(heads, self._views), voltages, -voltages])
+        cones = np.empty((shape[0], 4), dtype=np.complex128)
+        np.multiply(flow_va, -self.ratings.per_volt, out=cones[:, :3])
+        np.sum(cones[:, :3], axis=1, out=cones[:, 3])
+        heads = flow_va.real[layout.heads] / layout.voltage_ln_v[layout.heads, None]
+        voltages = _PER_MILLE * voltage_rise_pu(self.ratings, flow_va).ravel()
+        parts = [cones.ravel()] * self._views + [heads.ravel()] * self._views
+        return np.concatenate([*parts, voltages, -voltages])
 
     def values(self, affine: ComplexArray) -> FloatArray:
         """(R,) the sizes that the limits hold, of affine values (R,)."""
@@ -87,10 +89,9 @@ class Rows:
 
     @cached_property
     def rounding(self) -> FloatArray:
-        """(R,) what rounding every setpoint to whole units may add to a row."""
-        layout, shape = self.ratings.layout, (len(self.ratings.layout.nodes), 3)
-        ports = np.full(len(layout.ports), self.unit * np.sqrt(2))
-        flow_va = (self.ratings.port_flow_size @ ports).reshape(shape)
+        """(R,) what rounding every setpoint to whole units is likely to add to a row at most."""
+        layout = self.ratings.layout
+        flow_va = self.unit * self.ratings.rounding_va
         currents = flow_va / layout.voltage_ln_v[:, None]
         cones = np.concatenate([currents, currents.sum(axis=1, keepdims=True)], axis=1).reshape(-1)
         voltages = self.ratings.ancestors @ (np.abs(self.ratings.voltage_per_va)[:, None] * flow_va) * _PER_MILLE

@@ -14,6 +14,13 @@ from mimctl.model.layout import ComplexArray, FloatArray
 BOUNDLESS = 1e9
 
 
+def narrower(limit: FloatArray, bound: FloatArray) -> FloatArray:
+    """The smaller of a limit and a bound, both ≥ 0, element by element. A bound that is no number permits nothing."""
+    result: FloatArray = np.maximum(np.minimum(limit, bound), 0.0)
+    missing = np.isnan(result)
+    return np.where(missing, 0.0, result) if missing.any() else result
+
+
 def disc_interval(start: ComplexArray, move: ComplexArray, radius: FloatArray) -> tuple[FloatArray, FloatArray]:
     """The t with |start + t·move| ≤ radius, element by element.
 
