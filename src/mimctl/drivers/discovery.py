@@ -9,10 +9,14 @@ from typing import Protocol
 
 from mimctl.model.errors import BadReply, DeviceRefusal
 from mimctl.model.profile import DeviceClass, DeviceProfile, PointSpec, RegisterMap
+from mimctl.wire.reads import plan_reads
 from mimctl.wire.registers import CompiledMap, text_of
 from mimctl.wire.sunspec import BASES, walk
 from mimctl.wire.sunspec_map import device_of, register_map_of
 from mimctl.wire.transport import Transport
+
+#: the texts of one device stand close together
+_IDENTITY_GAP = 8
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,22 +91,28 @@ async def discover(transport: Transport, unit: int, device: str, source: MapSour
     compiled = CompiledMap(register_map, max_registers)
     if not compiled.keys:
         raise BadReply(device, f"unit {unit} has no point that mimctl knows")
-    identity = await _identity(transport, unit, register_map.identity)
+    identity = await _identity(transport, unit, register_map.identity, max_registers)
     return Discovered(compiled, identity, await _nameplate(transport, unit, register_map, max_registers), warnings)
 
 
-async def _identity(transport: Transport, unit: int, points: tuple[tuple[str, PointSpec], ...]) -> tuple[tuple[str, str], ...]:
-    """Texts for people: a device that refuses one is none the worse for it."""
-    found: list[tuple[str, str]] = []
-    for name, point in points:
+async def _identity(
+    transport: Transport, unit: int, points: tuple[tuple[str, PointSpec], ...], max_registers: int
+) -> tuple[tuple[str, str], ...]:
+    """Texts for people, in as few reads as they take: a device that refuses them is none the worse for it."""
+    specs = tuple(point for _, point in points)
+    found: dict[PointSpec, str] = {}
+    for read in plan_reads(RegisterMap(DeviceClass.OTHER, specs), specs, max_registers, max_gap=_IDENTITY_GAP):
         try:
-            data = await transport.read(unit, point.address, point.registers, function=point.function)
+            data = await transport.read(unit, read.address, read.count, function=read.function)
         except DeviceRefusal:
             continue
-        text = text_of(point, data)
-        if text is not None:
-            found.append((name, text))
-    return tuple(found)
+        for point in specs:
+            if point.function == read.function and read.address <= point.address and point.end <= read.end:
+                start = 2 * (point.address - read.address)
+                text = text_of(point, data[start : start + 2 * point.registers])
+                if text is not None:
+                    found[point] = text
+    return tuple((name, found[point]) for name, point in points if point in found)
 
 
 async def _nameplate(

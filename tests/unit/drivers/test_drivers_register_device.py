@@ -49,6 +49,22 @@ async def test_a_meter_tells_its_values_and_what_it_is(clock):
     assert dict(device.discovered.identity) == {"manufacturer": "ACME", "model": "M3", "serial": "42"}
 
 
+async def test_the_texts_of_a_device_are_one_request_and_may_be_refused(clock):
+    bank, _ = meter_registers()
+    device, transport = sunspec_meter(clock, bank)
+    await device.read()
+    assert ("read", 7, 40004, 64) in transport.log
+    refusing, transport = sunspec_meter(clock, bank)
+
+    def refuse(kind, unit, address, count):
+        if address == 40004:
+            raise DeviceRefusal("gw", "illegal address", 2)
+
+    transport.before = refuse
+    assert (await refusing.read()).get("active_power.L1") == 1500
+    assert refusing.discovered.identity == ()
+
+
 async def test_after_discovery_a_reading_is_one_request_with_the_same_keys(clock):
     bank, _ = meter_registers()
     device, transport = sunspec_meter(clock, bank)
