@@ -10,7 +10,7 @@ import os
 import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from cryptography import x509
@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from mimctl.model.clock import SystemClock
 from mimctl.model.errors import UserError
 from mimctl.model.site import TlsFiles
 
@@ -101,7 +102,7 @@ def make_throwaway_pki(
         now: begin of validity (less five minutes for skewed clocks), UTC; None = the present.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    begin = (now or datetime.now(UTC)) - timedelta(minutes=5)
+    begin = (now or SystemClock().utc()) - timedelta(minutes=5)
     ca = _Authority(begin, begin + valid)
     server_names = x509.SubjectAlternativeName([_general_name(host) for host in hosts])
     ca_file = _write(directory / "ca.pem", ca.certificate.public_bytes(serialization.Encoding.PEM))
