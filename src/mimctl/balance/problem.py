@@ -6,9 +6,10 @@ import time
 
 import numpy as np
 
+from mimctl.balance.frame import Frame
 from mimctl.balance.inputs import control_values, without_nan
 from mimctl.balance.prices import active_constraints
-from mimctl.balance.program import ConeProgram
+from mimctl.balance.program import ConeProgram, Matrices
 from mimctl.balance.settings import BalanceSettings
 from mimctl.balance.values import Values
 from mimctl.grid.tree import TreeOperators
@@ -26,6 +27,15 @@ class Balancer:
 
     def __init__(self, operators: TreeOperators, settings: BalanceSettings | None = None) -> None:
         self._program = ConeProgram(operators, settings or BalanceSettings())
+
+    @property
+    def frame(self) -> Frame:
+        """The constants of this site's program."""
+        return self._program.frame
+
+    def last_matrices(self) -> Matrices:
+        """What the last solve was made of, for a solver of one's own."""
+        return self._program.last_matrices()
 
     def solve(self, forecast: LoadForecast, bounds: Bounds, anchor: ComplexArray, accepted: ComplexArray) -> Plan:
         """Balance the coming interval.

@@ -6,16 +6,17 @@ from collections import OrderedDict
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy import sparse
 
 from mimctl.balance.fill import constraint_values, linear_values, matrix_values
 from mimctl.balance.frame import Frame
 from mimctl.balance.limits import LimitBook, reached
 from mimctl.balance.settings import BalanceSettings
-from mimctl.balance.solver import ConeSolver, RawSolution
+from mimctl.balance.solver import Cones, ConeSolver, RawSolution
 from mimctl.balance.structure import Shape, Structure, build_structure
 from mimctl.balance.values import Values, yielding_values
 from mimctl.grid.tree import TreeOperators
-from mimctl.model.layout import ComplexArray
+from mimctl.model.layout import ComplexArray, FloatArray
 from mimctl.model.plan import SolveStatus
 
 #: structures kept ready: families in and out as the day goes, and the last sets of limits
@@ -47,6 +48,10 @@ class Solution:
     raw: RawSolution
 
 
+#: P (upper triangle), q, A, b, cones
+Matrices = tuple[sparse.csc_array, FloatArray, sparse.csc_array, FloatArray, Cones]
+
+
 class Variant:
     """One shape with its solver. Matrices are exchanged only when the values behind them changed."""
 
@@ -54,14 +59,16 @@ class Variant:
         self._frame = frame
         self.structure = structure
         self._seen = values
-        P, A = matrix_values(frame, structure, values)
-        pattern = structure.quadratic.pattern.copy()
-        pattern.data = P
-        matrix = structure.A.copy()
-        matrix.data = A
+        P, q, A, b, cones = self.matrices()
+        self._solver = ConeSolver(P, q, A, b, cones=cones, tolerance=frame.settings.tolerance)
+
+    def matrices(self) -> Matrices:
+        """P, q, A, b and cones of the last solve."""
+        frame, structure, values = self._frame, self.structure, self._seen
+        pattern, matrix = structure.quadratic.pattern.copy(), structure.A.copy()
+        pattern.data, matrix.data = matrix_values(frame, structure, values)
         q, b = linear_values(frame, structure, values), constraint_values(frame, structure, values)
-        self.matrices = (pattern, q, matrix, b)
-        self._solver = ConeSolver(pattern, q, matrix, b, cones=structure.cones, tolerance=frame.settings.tolerance)
+        return pattern, q, matrix, b, structure.cones
 
     def solve(self, values: Values) -> RawSolution:
         frame, structure, seen = self._frame, self.structure, self._seen
@@ -95,6 +102,10 @@ class ConeProgram:
                 self._variants.popitem(last=False)
         self._variants.move_to_end(shape)
         return found
+
+    def last_matrices(self) -> Matrices:
+        """What the last solve was made of."""
+        return next(reversed(self._variants.values())).matrices()
 
     def predicted_shape(self, values: Values, anchor: ComplexArray, anchor_flow: ComplexArray) -> Shape:
         """The constraints that the last plan was near to; the others are checked after the solve."""
