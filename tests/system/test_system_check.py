@@ -72,6 +72,19 @@ def test_standard_output_holds_json_alone_when_asked(tmp_path):
     assert "fine" in done.stderr
 
 
+def test_a_profile_may_be_checked_alone(tmp_path):
+    good = ROOT / "device_profiles" / "schneider" / "iem3155.yaml"
+    bad = tmp_path / "iem3155.yaml"
+    bad.write_text(good.read_text(encoding="utf-8").replace("vendor:", "vendr:"), encoding="utf-8")
+    done = mimctl("check", good, bad)
+    assert done.returncode == 1
+    first, second, third = done.stdout.splitlines()
+    assert first == f"{good}: fine (a device profile)"
+    assert second.startswith(f"{bad}:")
+    assert "(did you mean 'vendor'?)" in second
+    assert third == f"{bad}: 1 error"
+
+
 @pytest.mark.parametrize("kind", ["site", "profile"])
 def test_schema_is_json_schema(tmp_path, kind):
     target = tmp_path / "schema.json"

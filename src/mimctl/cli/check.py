@@ -28,21 +28,34 @@ def command(context: click.Context, sites: tuple[Path, ...], json_target: str | 
     """Find every problem of site files and of the device profiles they name.
 
     Each problem is one line: file:line:column path: message [code]. The exit code is 1 if there is an error; a warning
-    does not stop a site from running.
+    does not stop a site from running. A device profile may be given in place of a site.
     """
-    from mimctl.config.site import check_site
-
     found: list[Problem] = []
     for path in sites:
-        site, problems = check_site(path)
+        contents, problems = _judge(path)
         found += problems
         for problem in problems:
             click.echo(_line(problem), err=json_target == STDOUT)
-        click.echo(_summary(path, site, problems), err=json_target == STDOUT)
+        click.echo(_summary(path, contents, problems), err=json_target == STDOUT)
     if json_target is not None:
         write_json(json_target, {"problems": [_plain(problem) for problem in found]})
     if any(problem.severity == "error" for problem in found):
         context.exit(1)
+
+
+def _judge(path: Path) -> tuple[str | None, list[Problem]]:
+    """What the file holds, None where it has an error; and its problems."""
+    from mimctl.config.site import check_document
+    from mimctl.config.source import read_document
+
+    document = read_document(path)
+    if isinstance(document.data, dict) and "points" in document.data and not {"site", "nodes"} & document.data.keys():
+        from mimctl.config.profile import check_profile
+
+        problems = check_profile(path)
+        return None if any(p.severity == "error" for p in problems) else "a device profile", problems
+    site, problems = check_document(document)
+    return None if site is None else _contents(site), problems
 
 
 def _line(problem: Problem) -> str:
@@ -50,12 +63,12 @@ def _line(problem: Problem) -> str:
     return f"{problem}" if problem.severity == "error" else f"{problem} {word}"
 
 
-def _summary(path: Path, site: Site | None, problems: list[Problem]) -> str:
+def _summary(path: Path, contents: str | None, problems: list[Problem]) -> str:
     counts = Counter(problem.severity.value for problem in problems)
     trouble = ", ".join(_count(counts[kind], kind) for kind in ("error", "warning") if counts[kind])
-    if site is None:
+    if contents is None:
         return f"{path}: {trouble}"
-    return f"{path}: fine{f' but for {trouble}' if trouble else ''} ({_contents(site)})"
+    return f"{path}: fine{f' but for {trouble}' if trouble else ''} ({contents})"
 
 
 def _contents(site: Site) -> str:
