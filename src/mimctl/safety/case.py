@@ -13,7 +13,7 @@ from mimctl.model.plan import Plan
 from mimctl.model.state import SiteState
 from mimctl.safety.evidence import Evidence, weigh
 from mimctl.safety.ratings import Ratings
-from mimctl.safety.segment import BOUNDLESS
+from mimctl.safety.segment import BOUNDLESS, joined
 from mimctl.safety.settings import Accepted, SafetySettings
 
 
@@ -89,7 +89,5 @@ def _wanted(ratings: Ratings, plan: Plan) -> ComplexArray:
     if plan.inject_w.shape != (ports,) or plan.inject_var.shape != (ports,):
         return np.full(ports, np.nan, dtype=np.complex128)
     sound = (np.abs(plan.inject_w) < BOUNDLESS) & (np.abs(plan.inject_var) < BOUNDLESS)
-    if sound.all():
-        return plan.inject_w + 1j * plan.inject_var
-    figures = np.where(sound, plan.inject_w, 0.0) + 1j * np.where(sound, plan.inject_var, 0.0)
-    return np.where(sound, figures, np.nan)
+    wanted_va = joined(plan.inject_w, plan.inject_var)
+    return wanted_va if sound.all() else np.where(sound, wanted_va, np.nan)

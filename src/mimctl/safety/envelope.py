@@ -24,7 +24,7 @@ class Envelope:
     Args:
         port_va: (K,) greatest |p + jq| [VA]
         neutral_a: (M,) greatest neutral current [A]
-        sum_min_w, sum_max_w: (M,) least and greatest Σp, what the storage may take and give [W]
+        sum_min_w, sum_max_w: (M,) least and greatest Σp before rounding, what the storage may take and give [W]
         step_va: (K,) greatest change from the accepted setpoint [VA]
         neutral_slack_a: (M,) what rounding to whole units may add [A]
         unit: register unit [W, var]
@@ -92,7 +92,7 @@ def _storage_w(ratings: Ratings, state: SiteState) -> tuple[FloatArray, FloatArr
 
 
 def trim(limits: Envelope, accepted_va: ComplexArray, wanted_va: ComplexArray, shrink_only: BoolArray) -> Trimmed:
-    """Bring every MIM inside its own limits, along the line from accepted to wanted, else from accepted towards zero.
+    """Bring every MIM inside its own limits: accepted towards zero until it is, then from there towards wanted.
 
     Args:
         accepted_va, wanted_va: (K,) [VA]
@@ -104,10 +104,10 @@ def trim(limits: Envelope, accepted_va: ComplexArray, wanted_va: ComplexArray, s
     if not (held.any() or unsafe.any()):
         return Trimmed(accepted_va, rounded, np.ones(len(over)), np.zeros(len(over)), unsafe, clear=True)
     hold = np.where(unsafe[port_mim], _shrunk(limits, accepted_va), accepted_va)
-    lower, upper = _intervals(limits, accepted_va, rounded - accepted_va, accepted_va, shrink_only)
+    lower, upper = _intervals(limits, hold, rounded - hold, accepted_va, shrink_only)
     share = np.where(held, furthest(lower.max(axis=0), upper.min(axis=0)), 1.0)
     part = share[port_mim]
-    target = whole(accepted_va + np.nan_to_num(part, nan=0.0) * (rounded - accepted_va), limits.unit)
+    target = whole(hold + np.nan_to_num(part, nan=0.0) * (rounded - hold), limits.unit)
     target = np.where(part == 1.0, rounded, np.where(np.isnan(part), hold, target))
     wrong = _outside(limits, accepted_va, target) & (share != 1.0)
     target = np.where(wrong[port_mim], hold, target)
@@ -120,7 +120,9 @@ def outside(limits: Envelope, power_va: ComplexArray) -> BoolArray:
     port = np.abs(power_va) > limits.port_va * (1 + 1e-9)
     neutral = np.abs(ratings.sums(power_va * ratings.neutral_per_va)) > limits.neutral_a * (1 + 1e-9)
     sum_w = ratings.sums(power_va.real)
-    result: BoolArray = ratings.any_of(port) | neutral | (sum_w > limits.sum_max_w) | (sum_w < limits.sum_min_w)
+    rounding_w = limits.unit * ratings.port_count
+    result: BoolArray = ratings.any_of(port) | neutral
+    result |= (sum_w > limits.sum_max_w + rounding_w) | (sum_w < limits.sum_min_w - rounding_w)
     return result
 
 
@@ -157,6 +159,6 @@ def _intervals(
         (np.maximum(above[0], below[0]), np.minimum(above[1], below[1])),
     ]
     if accepted_va is not None and shrink_only is not None:
-        rows.append(ports(np.zeros_like(move_va), limits.step_va))
+        rows.append(ports(start_va - accepted_va, limits.step_va))
         rows.append(ports(start_va, np.where(shrink_only[ratings.layout.port_mim], np.abs(accepted_va), np.inf)))
     return np.array([row[0] for row in rows]), np.array([row[1] for row in rows])

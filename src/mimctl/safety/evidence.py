@@ -11,6 +11,7 @@ from mimctl.model.layout import BoolArray, ComplexArray, FloatArray
 from mimctl.model.sample import Quality
 from mimctl.model.state import SiteState
 from mimctl.safety.ratings import Ratings
+from mimctl.safety.segment import joined
 from mimctl.safety.settings import SafetySettings
 
 
@@ -54,14 +55,15 @@ def weigh(ratings: Ratings, settings: SafetySettings, state: SiteState, forecast
     node_usable = node_fresh & (state.nodes.quality > Quality.BAD)
     mim_usable = mim_fresh & (state.mims.quality > Quality.BAD)
     node_good = node_fresh & (state.nodes.quality >= Quality.GOOD)
-    load_va = forecast.load_w + 1j * forecast.load_var
+    load_va = joined(forecast.load_w, forecast.load_var)
     finite = np.isfinite(load_va)
     flow_known = forecast.covered & (node_good | ~ratings.metered)
     if not finite.all():
         load_va = np.where(finite, load_va, 0.0)
         flow_known &= finite.all(axis=1)
     voltage_pu = np.where(node_usable[:, None], state.nodes.voltage_ln_v / layout.voltage_ln_v[:, None], np.nan)
-    output_va = np.where(mim_usable[layout.port_mim], state.ports.inject_w + 1j * state.ports.inject_var, np.nan)
+    output_va = joined(state.ports.inject_w, state.ports.inject_var)
+    output_va = np.where(mim_usable[layout.port_mim] & np.isfinite(output_va), output_va, np.nan)
     return Evidence(
         max_age_s=limit_s,
         release_age_s=settings.release_age_factor * limit_s,

@@ -89,21 +89,23 @@ class Judge:
         """
         if not self._ratings.layout.mims:
             return self._nothing(now_s)
-        case = make_case(
-            self._ratings,
-            self._settings,
-            state=state,
-            forecast=forecast,
-            bounds=bounds,
-            plan=plan,
-            accepted=accepted,
-            now_s=now_s,
-            emergency_stop=emergency_stop,
-            locked=locked,
-        )
-        findings = Findings(self._ratings, locked)
-        wish = _wish(case, findings)
-        power_va, released = _fit(case, wish, findings)
+        # figures that are none are to be expected here; each rule finds them in its result
+        with np.errstate(invalid="ignore", over="ignore"):
+            case = make_case(
+                self._ratings,
+                self._settings,
+                state=state,
+                forecast=forecast,
+                bounds=bounds,
+                plan=plan,
+                accepted=accepted,
+                now_s=now_s,
+                emergency_stop=emergency_stop,
+                locked=locked,
+            )
+            findings = Findings(self._ratings, locked)
+            wish = _wish(case, findings)
+            power_va, released = _fit(case, wish, findings)
         return _safe_plan(case, wish, power_va, released, findings)
 
     def release_all(self, now_s: float, code: str = "dispatch.release", text: str = "brought to the safe state") -> SafePlan:

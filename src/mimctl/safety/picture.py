@@ -17,7 +17,7 @@ from mimctl.model.state import SiteState
 from mimctl.safety.case import Case
 from mimctl.safety.evidence import Evidence
 from mimctl.safety.ratings import Ratings
-from mimctl.safety.segment import BOUNDLESS, narrower
+from mimctl.safety.segment import BOUNDLESS, joined, narrower
 
 #: a phase voltage is believed to lower the current limit down to this share of nominal
 _LOWEST_VOLTAGE_PU = 0.8
@@ -56,7 +56,7 @@ def picture(case: Case, commanded: BoolArray) -> Picture:
     output_va = np.where(seen, evidence.output_va, accepted_va)
     behind_va = (ratings.port_flow @ output_va).reshape(shape)
     forecast_va = (ratings.accumulate @ evidence.load_va.reshape(-1)).reshape(shape)
-    net_va = state.nodes.import_w + 1j * state.nodes.import_var
+    net_va = joined(state.nodes.import_w, state.nodes.import_var)
     measurable = evidence.node_usable[:, None] & np.isfinite(net_va)
     if not seen.all():
         measurable &= (ratings.port_flow_size @ (~seen).astype(np.float64)).reshape(shape) < 1e-9
@@ -105,7 +105,7 @@ def _current_limits(ratings: Ratings, state: SiteState, evidence: Evidence, boun
     Harmonic currents come from the loads and stay when the fundamental changes: rms² = I1² + Ih², Ih = THD·I1 as measured.
     """
     layout, usable, nodes = ratings.layout, evidence.node_usable, state.nodes
-    fundamental_a = (nodes.import_w + 1j * nodes.import_var) * ratings.per_volt
+    fundamental_a = joined(nodes.import_w, nodes.import_var) * ratings.per_volt
     # fmin and fmax take the other operand for a NaN: what is not measured takes no part
     thd = np.minimum(nodes.thd_i_pct, _HIGHEST_THD_PCT) / 100 * np.where(usable, 1.0, np.nan)[:, None]
     rms_a = np.where(np.isnan(nodes.current_a), np.abs(fundamental_a), nodes.current_a)
