@@ -3,30 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
-from mimctl.config.annotations import known_keys
 from mimctl.config.schema import LoadItem, SiteFile
 from mimctl.config.schema_devices import BatteryItem, LinkItem, MeterItem, MimItem, PortItem
 from mimctl.config.schema_grid import FeedItem, NodeItem
 from mimctl.config.tree_view import TreeView, view_tree
-from mimctl.config.validate import loc_in_data, meant_key
 from mimctl.model.connection import Connection
 from mimctl.model.site import PortSpec
 
 #: sections that are lists of entries with an id
 SECTIONS = ("links", "feeds", "nodes", "meters", "mims", "batteries", "zones", "rules")
-#: what stands in for a broken value, so that the rest of its entry can still be checked
-_STAND_INS: dict[str, dict[str, Any]] = {"nodes": {"rating_a": float("inf"), "kind": "branch"}}
-#: optional keys without which an entry would mean something else
-_VITAL = {"nodes": {"parent", "phases", "neutral", "transformer"}, "mims": {"node", "rating", "rating_va"}, "rules": {"zones"}}
-_NO_HEAD = {"id": "unknown", "voltage_ln_v": float("inf")}
 
 
 @dataclass(frozen=True)
@@ -58,7 +48,7 @@ class Draft:
 
     def raw(self, section: str) -> list[dict[str, Any]]:
         """The mappings of a section as the document has them, readable or not."""
-        return [entry for entry in _list_at(self.data, section) if isinstance(entry, dict)]
+        return [entry for entry in list_at(self.data, section) if isinstance(entry, dict)]
 
     def unclear(self, section: str, key: str) -> bool:
         """Whether something unreadable in a section may hold what seems to be missing: an entry whose `key` is no text."""
@@ -139,114 +129,9 @@ def whole(file: SiteFile, data: dict[str, Any], folder: Path) -> Draft:
     return Draft(file, data, kept | {"twin.loads": list(range(len(file.twin.loads)))}, folder)
 
 
-def salvage(data: Any, folder: Path) -> Draft | None:
-    """The draft of what fits the schema: broken optional keys and broken entries left out; None where nothing is left."""
-    if not isinstance(data, dict):
-        return None
-    spelt = _misspelt_sections(data)
-    data = {section: data[key] for section, key in spelt.items()} | {k: v for k, v in data.items() if k not in spelt.values()}
-    rest = deepcopy(data)
-    kept = {section: list(range(len(_list_at(rest, section)))) for section in (*SECTIONS, "twin.loads")}
-    for first in (True, *[False] * 6):
-        try:
-            return Draft(SiteFile.model_validate(rest), data, kept, folder, spelt)
-        except ValidationError as exc:
-            details = exc.errors(include_url=False)
-            locs = [(loc_in_data(d["loc"], rest, d["type"], SiteFile), d["type"]) for d in details]
-            locs = [each for each in locs if not _respelt(rest, *each)] if first else locs
-            _prune(rest, kept, locs)
-    return None
-
-
-def _misspelt_sections(data: dict[str, Any]) -> dict[str, str]:
-    """Top-level key → the unknown key that was probably meant to be it."""
-    known = set(known_keys(SiteFile, ()))
-    meant = {key: meant_key((key,), SiteFile) for key in data if key not in known}
-    return {section: key for key, section in meant.items() if section is not None and section not in data}
-
-
-def _list_at(data: dict[str, Any], section: str) -> list[Any]:
+def list_at(data: dict[str, Any], section: str) -> list[Any]:
+    """The list of a section such as `nodes` or `twin.loads`, empty where there is none."""
     here: Any = data
     for key in section.split("."):
         here = here.get(key) if isinstance(here, dict) else None
     return here if isinstance(here, list) else []
-
-
-def _prune(rest: dict[str, Any], kept: dict[str, list[int]], locs: list[tuple[tuple[str | int, ...], str]]) -> None:
-    """Take what is broken out of `rest`; whole entries last, so that positions hold while keys are dropped."""
-    doomed: dict[str, set[int]] = {}
-    for loc, kind in locs:
-        section, steps = _split(loc)
-        if not steps:
-            _drop_top(rest, loc)
-        elif not _mended(_list_at(rest, section)[int(steps[0])], section, steps[1:], kind):
-            doomed.setdefault(section, set()).add(int(steps[0]))
-    for section, positions in doomed.items():
-        entries = _list_at(rest, section)
-        entries[:] = [e for i, e in enumerate(entries) if i not in positions]
-        kept[section] = [k for i, k in enumerate(kept[section]) if i not in positions]
-
-
-def _respelt(rest: dict[str, Any], loc: tuple[str | int, ...], kind: str) -> bool:
-    """Give a misspelt key the name it was meant to have."""
-    if kind != "extra_forbidden" or (near := meant_key(loc, SiteFile)) is None:
-        return False
-    if len(loc) == 1 or (loc[0], near) == ("twin", "loads"):
-        return False
-    owner: Any = rest
-    for step in loc[:-1]:
-        owner = owner[step]
-    if near in owner:
-        return False
-    owner[near] = owner.pop(str(loc[-1]))
-    return True
-
-
-def _split(loc: tuple[str | int, ...]) -> tuple[str, tuple[str | int, ...]]:
-    if loc[:2] == ("twin", "loads"):
-        return "twin.loads", loc[2:]
-    return (str(loc[0]), loc[1:]) if loc and loc[0] in SECTIONS else ("", ())
-
-
-def _mended(entry: Any, section: str, steps: tuple[str | int, ...], kind: str) -> bool:
-    """Try to keep an entry by dropping or replacing its one broken key."""
-    if not isinstance(entry, dict) or not steps:
-        return False
-    key = str(steps[0])
-    stand_ins = _STAND_INS.get(section, {})
-    if kind == "extra_forbidden" and len(steps) == 1:
-        entry.pop(key, None)
-        return True
-    for name, value in stand_ins.items():
-        if key in {name, name.removesuffix("_a")}:
-            entry.pop(name.removesuffix("_a"), None)
-            entry[name] = value
-            return True
-    if kind == "missing" and len(steps) == 1:
-        return False
-    if key in _VITAL.get(section, ()):
-        return False
-    return entry.pop(key, _DROPPED) is not _DROPPED
-
-
-_DROPPED = object()
-
-
-def _drop_top(rest: dict[str, Any], loc: tuple[str | int, ...]) -> None:
-    """A broken key outside the lists: drop it, or put in what it takes to go on."""
-    head = str(loc[0]) if loc else ""
-    inside = rest.get(head)
-    if head == "schema":
-        rest["schema"] = 1
-    elif head == "site" and not isinstance(inside, dict):
-        rest["site"] = dict(_NO_HEAD)
-    elif head == "site" and isinstance(inside, dict):
-        for step in loc[1:2]:
-            inside.pop(str(step), None)
-        if not {"voltage", "voltage_ln_v"} & inside.keys():
-            inside["voltage_ln_v"] = _NO_HEAD["voltage_ln_v"]
-        inside.setdefault("id", _NO_HEAD["id"])
-    elif len(loc) > 1 and isinstance(inside, dict):
-        inside.pop(str(loc[1]), None)
-    else:
-        rest.pop(head, None)

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from mimctl.config.build import build_site
 from mimctl.config.checks import run_checks
-from mimctl.config.draft import Draft, salvage, whole
+from mimctl.config.draft import Draft, whole
+from mimctl.config.salvage import salvage
 from mimctl.config.schema import SiteFile
 from mimctl.config.source import Document, read_document
 from mimctl.config.units import DIMENSIONS
