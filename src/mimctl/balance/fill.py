@@ -15,22 +15,27 @@ _FAR = 1e3
 _ELASTIC = 10.0
 
 
-def matrix_values(frame: Frame, structure: Structure, values: Values) -> tuple[FloatArray, FloatArray]:
-    """Stored entries of P and A."""
+def flow_curvature(frame: Frame, structure: Structure, values: Values) -> FloatArray:
+    """Stored entries of P that weights, given ports and upstream prices make: they change seldom."""
     scale = frame.objective_scale
-    port_scale = frame.scale_va[: 2 * frame.ports]
-    free = np.repeat(values.free, 2)
-    own = np.where(free, np.repeat(values.quadratic, 2) * port_scale**2 * scale, 1.0)
-    soft = frame.settings.overload_quadratic * values.price_scale * scale * 2
     curvature = None
     if structure.shape.upstream:
         zero = np.zeros((6, 6))
         curvature = scale * np.concatenate([(zero if p is None else p.curvature).ravel() for p in values.upstream])
-    P = structure.quadratic.entries(values.weights * scale, own, soft, free, curvature)
-    return P, _freed(frame, structure, values)
+    return structure.quadratic.flow_entries(values.weights * scale, values.free, curvature)
 
 
-def _freed(frame: Frame, structure: Structure, values: Values) -> FloatArray:
+def matrix_values(frame: Frame, structure: Structure, values: Values, flows: FloatArray) -> FloatArray:
+    """Stored entries of P. `flows`: what `flow_curvature` gave."""
+    scale = frame.objective_scale
+    own = values.quadratic * frame.layout.port_rating_va**2 * scale
+    if not values.free.all():
+        own = np.where(values.free, own, 1.0)
+    soft = frame.settings.overload_quadratic * values.price_scale * scale * 2
+    return structure.quadratic.entries(flows, own, soft)
+
+
+def constraint_matrix(frame: Frame, structure: Structure, values: Values) -> FloatArray:
     """Stored entries of A: given ports are cut off. The balance row of a wholly given MIM stays, it would be empty."""
     if values.free.all():
         untouched: FloatArray = structure.A.data
@@ -51,8 +56,9 @@ def _freed(frame: Frame, structure: Structure, values: Values) -> FloatArray:
 def linear_values(frame: Frame, structure: Structure, values: Values) -> FloatArray:
     """(variables,) q."""
     scale, settings = frame.objective_scale, frame.settings
-    gradient = frame.flow_gradient(values.flow, values.weights)
+    gradient = values.gradient
     if structure.shape.upstream:
+        gradient = gradient.copy()
         for head, price in zip(frame.layout.heads, values.upstream, strict=True):
             if price is not None:
                 here = values.flow[head].view(np.float64)
@@ -107,5 +113,5 @@ def _limit_values(frame: Frame, structure: Structure, values: Values, b: FloatAr
     if "neutral" in at:
         node = structure.neutral_nodes
         base = frame.neutral_base_va[node]
-        flow = (frame.neutral_flow @ values.flow.reshape(-1))[node]
+        flow = values.flow[node] @ frame.neutral_turn
         _place(b, at["neutral"], values.neutral_limit_va[node] / base, flow / base)

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import sparse
 
 from mimctl.balance.groups import NeutralGroups, neutral_groups
-from mimctl.balance.reduction import Reduction, real_stacked, reduce_tree
+from mimctl.balance.reduction import LinearMap, Reduction, compact, real_stacked, reduce_tree
 from mimctl.balance.settings import BalanceSettings
 from mimctl.grid.tree import TreeOperators
 from mimctl.model.layout import BoolArray, ComplexArray, FloatArray, IntArray, SiteLayout, frozen
@@ -51,8 +51,8 @@ class Frame:
         return sparse.csr_array(self.reduction.response @ sparse.diags_array(self.scale_va))
 
     @cached_property
-    def response_transposed(self) -> sparse.csr_array:
-        return sparse.csr_array(self.response.T)
+    def response_transposed(self) -> LinearMap:
+        return compact(sparse.csr_array(self.response.T))
 
     @cached_property
     def defining(self) -> sparse.csr_array:
@@ -66,14 +66,19 @@ class Frame:
         return self.layout.voltage_ln_v * self.layout.rating_a
 
     @cached_property
-    def port_response(self) -> sparse.csr_array:
-        """(3N, K) complex, −B: flow of every node per VA injected."""
-        return -self.operators.port_flow
+    def accumulate(self) -> LinearMap:
+        """(3N, 3N) complex: flow of every node from the loads."""
+        return compact(self.operators.accumulate)
 
     @cached_property
-    def port_gradient(self) -> sparse.csr_array:
+    def port_response(self) -> LinearMap:
+        """(3N, K) complex: flow of every node per VA injected."""
+        return compact(-self.operators.port_flow)
+
+    @cached_property
+    def port_gradient(self) -> LinearMap:
         """(K, 3N) complex: gradient at the ports from the gradient at the node flows."""
-        return sparse.csr_array(self.port_response.conj().T)
+        return compact(sparse.csr_array(-self.operators.port_flow.conj().T))
 
     @cached_property
     def controllable(self) -> BoolArray:
@@ -98,12 +103,17 @@ class Frame:
         return frozen(np.zeros(len(self.layout.nodes), dtype=np.bool_))
 
     @cached_property
+    def no_power(self) -> ComplexArray:
+        """(K,) zeros [VA]."""
+        return frozen(np.zeros(self.ports, dtype=np.complex128))
+
+    @cached_property
     def port_curvature(self) -> FloatArray:
         """(K,) ∂²J/∂p² of each port alone with the reported weights [1/VA²]."""
         weights = self.layout.omega if self.layout.omega.any() else np.full(len(self.layout.nodes), 1 / len(self.layout.nodes))
         per_flow = np.repeat(2 * weights / self.rating_va**2, 3)
-        squares = abs(self.port_response.power(2)).T @ per_flow
-        sums = _phase_sums(len(self.layout.nodes)) @ self.port_response
+        squares = abs(self.operators.port_flow.power(2)).T @ per_flow
+        sums = _phase_sums(len(self.layout.nodes)) @ self.operators.port_flow
         curvature = np.asarray(squares - abs(sums.power(2)).T @ per_flow[::3] / 3)
         # a balanced port has no curvature of its own: it counts with a thousandth of what its flow would have
         least = np.maximum(1e-3 * squares, 1e-5 * np.max(squares, initial=0.0))
@@ -160,21 +170,25 @@ class Frame:
         return smallest[self.layout.heads]
 
     @cached_property
-    def neutral_flow(self) -> sparse.csr_array:
-        """(N, 3N) complex: |neutral_flow @ s| is V·|ΣI| of each node [VA]."""
-        turn = sparse.csr_array((1 / self.operators.unit_voltages)[None, :])
-        return sparse.csr_array(sparse.kron(sparse.eye_array(len(self.layout.nodes)), turn))
+    def neutral_turn(self) -> ComplexArray:
+        """(3,) |flow @ neutral_turn| is V·|ΣI| of each node [VA]."""
+        return 1 / self.operators.unit_voltages
 
     @cached_property
     def neutral_response(self) -> sparse.csr_array:
         """(2N, 2K + 6R) real response of V·ΣI of each node to z̄ [VA]."""
-        return sparse.csr_array(real_stacked(self.neutral_flow) @ self.response)
+        turn = sparse.kron(sparse.eye_array(len(self.layout.nodes)), self.neutral_turn[None, :])
+        return sparse.csr_array(real_stacked(sparse.coo_array(turn)) @ self.response)
+
+    @cached_property
+    def gradient_factor(self) -> FloatArray:
+        """(N,) 2/(V·I_rated)² [1/VA²]."""
+        return 2 / self.rating_va**2
 
     def flow_gradient(self, flow: ComplexArray, weights: FloatArray) -> ComplexArray:
         """(N, 3) gradient of Σ w (J_n + concentration) with respect to the node flows [1/VA]."""
-        total = flow.sum(axis=1, keepdims=True)
-        factor = 2 * weights / self.rating_va**2
-        gradient: ComplexArray = factor[:, None] * (flow - (1 / 3 - self.settings.concentration / 9) * total)
+        mean = (flow[:, 0] + flow[:, 1] + flow[:, 2]) * (1 / 3 - self.settings.concentration / 9)
+        gradient: ComplexArray = (weights * self.gradient_factor)[:, None] * (flow - mean[:, None])
         return gradient
 
 

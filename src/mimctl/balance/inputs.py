@@ -57,7 +57,7 @@ def reachable_dc(
     layout, mims = frame.layout, len(frame.layout.mims)
     usable = radius * free
     most = _MOST * np.bincount(layout.port_mim, weights=usable, minlength=mims)
-    dc = np.clip(np.nan_to_num(wanted_w), -most, most)
+    dc: FloatArray = np.maximum(np.minimum(np.where(np.isnan(wanted_w), 0.0, wanted_w), most), -most)
     if (step < 2 * radius).any():
         side = np.sqrt(np.maximum(radius**2 - centre.imag**2, 0.0))
         up = np.minimum(step, np.maximum(side - centre.real, 0.0)) * free
@@ -65,7 +65,7 @@ def reachable_dc(
         now = np.bincount(layout.port_mim, weights=centre.real * free, minlength=mims)
         highest = now + _MOST * np.bincount(layout.port_mim, weights=up, minlength=mims)
         lowest = now - _MOST * np.bincount(layout.port_mim, weights=down, minlength=mims)
-        dc = np.clip(dc, lowest, highest)
+        dc = np.maximum(np.minimum(dc, highest), lowest)
     return dc
 
 
@@ -96,9 +96,12 @@ def control_values(
     enabled = bounds.mim_enabled[layout.port_mim]
     radius = port_radius(frame, bounds)
     free = enabled & (radius > _LEAST * layout.port_rating_va)
-    given = np.where(enabled, 0, accepted)
-    flow = (frame.operators.accumulate @ load.reshape(-1) + frame.port_response @ given).reshape(-1, 3)
-    anchor = np.where(free, anchor, 0)
+    flow = (frame.accumulate @ load.reshape(-1)).reshape(-1, 3)
+    given = frame.no_power
+    if not free.all():
+        given = np.where(enabled, 0, accepted)
+        flow = flow + (frame.port_response @ given).reshape(-1, 3)
+        anchor = np.where(free, anchor, 0)
     anchor_flow = flow + (frame.port_response @ anchor).reshape(-1, 3)
     movement = movement_price(frame, anchor_flow, weights)
     size = np.abs(accepted)
@@ -108,6 +111,7 @@ def control_values(
     values = Values(
         flow=flow,
         weights=weights,
+        gradient=frame.flow_gradient(flow, weights),
         quadratic=movement + settings.effort * frame.port_curvature,
         linear=-movement * anchor,
         free=free,

@@ -46,7 +46,7 @@ def reached(frame: Frame, values: Values, flow: ComplexArray, share: float) -> R
     """Controllable limits of which `flow` uses more than `share`."""
     phases = (np.abs(flow) > share * values.limit_va) & frame.limited
     if values.neutrals_matter:
-        neutral_va = np.abs(frame.neutral_flow @ flow.reshape(-1))
+        neutral_va = np.abs(flow @ frame.neutral_turn)
         neutrals = (neutral_va > share * values.neutral_limit_va) & frame.reached_mask
     else:
         neutrals = frame.no_node

@@ -40,25 +40,33 @@ class Quadratic:
     column: IntArray
     from_upstream: sparse.csr_array | None
 
-    def entries(
-        self, weights: FloatArray, port_values: FloatArray, slack_value: float, free: BoolArray, curvature: FloatArray | None
-    ) -> FloatArray:
-        """(nnz,) stored entries of P.
+    def flow_entries(self, weights: FloatArray, free: BoolArray, curvature: FloatArray | None) -> FloatArray:
+        """(nnz,) what the node flows put into P.
 
         Args:
             weights: (N,) node weights, objective scale included.
-            port_values: (2K,) own curvature of each port variable.
-            slack_value: curvature of every breaker slack.
-            free: (2K,) False: the variable is cut off from the flows.
+            free: (K,) False: the port is cut off from the flows.
             curvature: (36H,) upstream curvature of every head in scaled units.
         """
         data: FloatArray = self.from_weights @ weights
         if self.from_upstream is not None and curvature is not None:
             data = data + self.from_upstream @ curvature
         if not free.all():
-            open_ = np.concatenate([free, np.ones(self.pattern.shape[0] - len(free), dtype=np.bool_)])
+            open_ = np.concatenate([np.repeat(free, 2), np.ones(self.pattern.shape[0] - 2 * len(free), dtype=np.bool_)])
             data = data * (open_[self.row] & open_[self.column])
-        data[self.port_diagonal] += port_values
+        return data
+
+    def entries(self, flows: FloatArray, port_values: FloatArray, slack_value: float) -> FloatArray:
+        """(nnz,) stored entries of P.
+
+        Args:
+            flows: what `flow_entries` gave.
+            port_values: (K,) own curvature of each port.
+            slack_value: curvature of every breaker slack.
+        """
+        data = flows.copy()
+        data[self.port_diagonal[0::2]] += port_values
+        data[self.port_diagonal[1::2]] += port_values
         data[self.slack_diagonal] = slack_value
         return data
 

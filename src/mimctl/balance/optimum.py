@@ -49,8 +49,10 @@ class OptimumSolver:
         """
         if self._seen is not None and np.array_equal(load, self._seen[0]) and np.array_equal(dc_w, self._seen[1]):
             return self._power
-        rating = self._program.frame.mim_rating_va
-        base = dataclasses.replace(self._template, flow=self._operators.flow(load))
+        frame = self._program.frame
+        flow = (frame.accumulate @ load.reshape(-1)).reshape(-1, 3)
+        base = dataclasses.replace(self._template, flow=flow, gradient=frame.flow_gradient(flow, self._template.weights))
+        rating = frame.mim_rating_va
         loss = self.loss_w(self._power)
         for _ in range(_MOST_ROUNDS):
             most = 0.999 * rating
@@ -99,6 +101,7 @@ class OptimumSolver:
         return Values(
             flow=np.zeros((len(layout.nodes), 3), dtype=np.complex128),
             weights=layout.omega,
+            gradient=np.zeros((len(layout.nodes), 3), dtype=np.complex128),
             quadratic=YARDSTICK.effort * frame.port_curvature,
             linear=np.zeros(ports, dtype=np.complex128),
             free=np.ones(ports, dtype=np.bool_),

@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from mimctl.balance.frame import Frame
-from mimctl.balance.program import Solution
 from mimctl.balance.structure import Structure
-from mimctl.model.layout import FloatArray
+from mimctl.model.layout import FloatArray, IntArray
 from mimctl.model.plan import ActiveConstraint
 
 #: a relief of the whole limit that gains less than this in J is not worth a line
@@ -53,21 +52,37 @@ def _name(frame: Frame, structure: Structure, family: str, index: int) -> str:
     return f"{layout.nodes[layout.heads[index // 3]].id}.L{index % 3 + 1}"
 
 
-def active_constraints(frame: Frame, solution: Solution) -> tuple[ActiveConstraint, ...]:
-    """The dearest limits, dearest first by what relief of one p.u. would gain."""
-    structure = solution.structure
-    families = [name for name in _KINDS if name in structure.at]
-    prices = [solution.raw.duals[structure.at[name]] for name in families]
-    sizes = np.cumsum([0, *(len(p) for p in prices)])
-    joined = np.concatenate(prices) / frame.objective_scale
-    most = frame.settings.active_max
-    order = np.argsort(joined)[::-1][:most] if len(joined) <= 4 * most else np.argpartition(joined, -most)[-most:]
-    order = order[np.argsort(-joined[order])]
-    bases = _bases(frame, structure)
-    found = []
-    for position in order[joined[order] > _LEAST]:
-        f = int(np.searchsorted(sizes, position, side="right") - 1)
-        family, index = families[f], int(position - sizes[f])
-        price = float(joined[position] / bases[family][index])
-        found.append(ActiveConstraint(_name(frame, structure, family, index), _KINDS[family], price))
-    return tuple(found)
+class PriceList:
+    """Reads the prices of one structure's solutions."""
+
+    def __init__(self, frame: Frame, structure: Structure) -> None:
+        self._frame, self._structure = frame, structure
+        self._families = [name for name in _KINDS if name in structure.at]
+        self._rows: IntArray = np.concatenate([structure.at[name] for name in self._families])
+        self._starts = np.cumsum([0, *(len(structure.at[name]) for name in self._families)])
+        bases = _bases(frame, structure)
+        self._base: FloatArray = np.concatenate([bases[name] for name in self._families])
+        self._named: dict[int, tuple[str, str]] = {}
+
+    def _names(self, position: int) -> tuple[str, str]:
+        """(where, kind) of one constraint."""
+        if position not in self._named:
+            f = int(np.searchsorted(self._starts, position, side="right") - 1)
+            family = self._families[f]
+            name = _name(self._frame, self._structure, family, position - int(self._starts[f]))
+            self._named[position] = (name, _KINDS[family])
+        return self._named[position]
+
+    def active(self, duals: FloatArray) -> tuple[ActiveConstraint, ...]:
+        """The dearest limits, dearest first by what relief of the whole limit would gain."""
+        scale = self._frame.objective_scale
+        gains: FloatArray = duals[self._rows]
+        found = np.flatnonzero(gains > _LEAST * scale)
+        most = self._frame.settings.active_max
+        if len(found) > most:
+            found = found[np.argpartition(gains[found], -most)[-most:]]
+        found = found[np.argsort(-gains[found])]
+        prices = gains[found] / (self._base[found] * scale)
+        return tuple(
+            ActiveConstraint(*self._names(position), price) for position, price in zip(found.tolist(), prices.tolist(), strict=True)
+        )

@@ -8,7 +8,6 @@ import numpy as np
 
 from mimctl.balance.frame import Frame
 from mimctl.balance.inputs import control_values, without_nan
-from mimctl.balance.prices import active_constraints
 from mimctl.balance.program import ConeProgram, Matrices
 from mimctl.balance.settings import BalanceSettings
 from mimctl.balance.values import Values
@@ -66,15 +65,14 @@ class Balancer:
             gap=np.inf if failed else abs(solution.primal - solution.dual) / max(abs(objective), _LEAST),
             iterations=solution.iterations,
             solve_s=time.perf_counter() - started,
-            active=() if failed else active_constraints(program.frame, solution),
+            active=() if failed else solution.prices.active(solution.raw.duals),
             deadband_a=bounds.deadband_a,
         )
 
     def _constant(self, values: Values, anchor: ComplexArray) -> float:
         """What the solver leaves out of the objective: its value with every free port at zero."""
         frame = self._program.frame
-        gradient = frame.flow_gradient(values.flow, values.weights)
-        total = 0.5 * np.vdot(values.flow, gradient).real - 0.5 * np.vdot(values.linear, anchor).real
+        total = 0.5 * np.vdot(values.flow, values.gradient).real - 0.5 * np.vdot(values.linear, anchor).real
         for head, price in zip(frame.layout.heads, values.upstream, strict=False):
             if price is not None:
                 away = values.flow[head].view(np.float64) - price.at

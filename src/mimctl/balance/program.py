@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import sparse
 
-from mimctl.balance.fill import constraint_values, linear_values, matrix_values
+from mimctl.balance.fill import constraint_matrix, constraint_values, flow_curvature, linear_values, matrix_values
 from mimctl.balance.frame import Frame
 from mimctl.balance.limits import LimitBook, reached
+from mimctl.balance.prices import PriceList
 from mimctl.balance.settings import BalanceSettings
 from mimctl.balance.solver import Cones, ConeSolver, RawSolution
 from mimctl.balance.structure import Shape, Structure, build_structure
@@ -45,6 +46,7 @@ class Solution:
     primal: float
     dual: float
     structure: Structure
+    prices: PriceList
     raw: RawSolution
 
 
@@ -58,7 +60,9 @@ class Variant:
     def __init__(self, frame: Frame, structure: Structure, values: Values) -> None:
         self._frame = frame
         self.structure = structure
+        self.prices = PriceList(frame, structure)
         self._seen = values
+        self._flows = flow_curvature(frame, structure, values)
         P, q, A, b, cones = self.matrices()
         self._solver = ConeSolver(P, q, A, b, cones=cones, tolerance=frame.settings.tolerance)
 
@@ -66,17 +70,22 @@ class Variant:
         """P, q, A, b and cones of the last solve."""
         frame, structure, values = self._frame, self.structure, self._seen
         pattern, matrix = structure.quadratic.pattern.copy(), structure.A.copy()
-        pattern.data, matrix.data = matrix_values(frame, structure, values)
+        pattern.data = matrix_values(frame, structure, values, self._flows)
+        matrix.data = constraint_matrix(frame, structure, values)
         q, b = linear_values(frame, structure, values), constraint_values(frame, structure, values)
         return pattern, q, matrix, b, structure.cones
 
     def solve(self, values: Values) -> RawSolution:
         frame, structure, seen = self._frame, self.structure, self._seen
         P = A = None
-        same_ports = values.free is seen.free or np.array_equal(values.free, seen.free)
-        if not (same_ports and values.same_quadratic(seen)):
-            P, changed = matrix_values(frame, structure, values)
-            A = None if same_ports else changed
+        same_ports = values.same_ports(seen)
+        same_flows = same_ports and values.same_flow_curvature(seen)
+        if not same_flows:
+            self._flows = flow_curvature(frame, structure, values)
+        if not (same_flows and values.quadratic is seen.quadratic and values.price_scale == seen.price_scale):
+            P = matrix_values(frame, structure, values, self._flows)
+        if not same_ports:
+            A = constraint_matrix(frame, structure, values)
         self._seen = values
         return self._solver.solve(linear_values(frame, structure, values), constraint_values(frame, structure, values), P, A)
 
@@ -153,6 +162,7 @@ class ConeProgram:
             primal=raw.primal / scale,
             dual=raw.dual / scale,
             structure=variant.structure,
+            prices=variant.prices,
             raw=raw,
         )
 

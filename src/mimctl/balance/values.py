@@ -23,6 +23,7 @@ class Values:
     Args:
         flow: (N, 3) net import with every free port at zero [VA].
         weights: (N,) of J.
+        gradient: (N, 3) of J and concentration at `flow` [1/VA].
         quadratic: (K,) own curvature of each port, movement and effort [1/VA²].
         linear: (K,) gradient of the movement at zero [1/VA].
         free: (K,) False: the port is given and counts in `flow`.
@@ -41,6 +42,7 @@ class Values:
 
     flow: ComplexArray
     weights: FloatArray
+    gradient: ComplexArray
     quadratic: FloatArray
     linear: ComplexArray
     free: BoolArray
@@ -57,13 +59,14 @@ class Values:
     price_scale: float
     upstream: tuple[UpstreamPrice | None, ...]
 
-    def same_quadratic(self, other: Values) -> bool:
-        """Whether P has the same values."""
-        return (
-            (self.quadratic is other.quadratic or np.array_equal(self.quadratic, other.quadratic))
-            and (self.weights is other.weights or np.array_equal(self.weights, other.weights))
-            and self.upstream is other.upstream
-        )
+    def same_ports(self, other: Values) -> bool:
+        """Whether the same ports are free."""
+        return self.free is other.free or bool((self.free == other.free).all())
+
+    def same_flow_curvature(self, other: Values) -> bool:
+        """Whether J has the same curvature in the flows."""
+        weights = self.weights is other.weights or bool((self.weights == other.weights).all())
+        return weights and (self.upstream is other.upstream or not (self.upstream or other.upstream))
 
 
 def yielding_values(frame: Frame, values: Values) -> Values:
