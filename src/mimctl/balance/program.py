@@ -13,7 +13,7 @@ from mimctl.balance.frame import Frame
 from mimctl.balance.limits import LimitBook, reached
 from mimctl.balance.prices import PriceList
 from mimctl.balance.settings import BalanceSettings
-from mimctl.balance.solver import Cones, ConeSolver, RawSolution
+from mimctl.balance.solver import Cones, ConeSolver, RawSolution, solver_settings
 from mimctl.balance.structure import Shape, Structure, build_structure
 from mimctl.balance.values import Values, yielding_values
 from mimctl.grid.tree import TreeOperators
@@ -63,8 +63,11 @@ class Variant:
         self.prices = PriceList(frame, structure)
         self._seen = values
         self._flows = flow_curvature(frame, structure, values)
+        self._solver = self._set_up(careful=False)
+
+    def _set_up(self, careful: bool) -> ConeSolver:
         P, q, A, b, cones = self.matrices()
-        self._solver = ConeSolver(P, q, A, b, cones=cones, tolerance=frame.settings.tolerance)
+        return ConeSolver(P, q, A, b, cones=cones, settings=solver_settings(self._frame.settings.tolerance, careful))
 
     def matrices(self) -> Matrices:
         """P, q, A, b and cones of the last solve."""
@@ -87,7 +90,11 @@ class Variant:
         if not same_ports:
             A = constraint_matrix(frame, structure, values)
         self._seen = values
-        return self._solver.solve(linear_values(frame, structure, values), constraint_values(frame, structure, values), P, A)
+        q, b = linear_values(frame, structure, values), constraint_values(frame, structure, values)
+        answer = self._solver.solve(q, b, P, A)
+        if answer.status is SolveStatus.SOLVED or answer.infeasible or not (np.isfinite(q).all() and np.isfinite(b).all()):
+            return answer
+        return self._set_up(careful=True).solve(q, b)
 
 
 class ConeProgram:

@@ -21,8 +21,8 @@ from mimctl.model.layout import BoolArray, FloatArray, IntArray
 
 #: coefficients below this are rounding of exact zeros
 _ZERO = 1e-12
-#: entries up to which a dense product beats a sparse one
-_DENSE = 20_000
+#: entries up to which a dense product is used: above, OpenBLAS would share it out over threads and wait for a busy core
+_DENSE = 4096
 
 
 def real_stacked(matrix: sparse.sparray) -> sparse.csr_array:

@@ -19,6 +19,9 @@ from mimctl.model.plan import SolveStatus
 #: an interior-point run takes 6 to 25 iterations; more means trouble
 _MAX_ITERATIONS = 100
 
+#: tighter tolerances need refined linear solves
+_REFINE_BELOW = 5e-8
+
 _STATUS = {"Solved": SolveStatus.SOLVED, "AlmostSolved": SolveStatus.ALMOST}
 
 
@@ -44,7 +47,13 @@ class RawSolution:
     dual: float
 
 
-def solver_settings(tolerance: float) -> clarabel.DefaultSettings:
+def solver_settings(tolerance: float, careful: bool = False) -> clarabel.DefaultSettings:
+    """Settings of one solver.
+
+    Args:
+        careful: refine every linear solve. A third of the time, and with programs scaled as ours needed only beyond
+            single-precision tolerances or for the rare instance that the plain run does not finish.
+    """
     settings = clarabel.DefaultSettings()
     settings.verbose = False
     settings.max_threads = 1
@@ -52,6 +61,7 @@ def solver_settings(tolerance: float) -> clarabel.DefaultSettings:
     settings.presolve_enable = False  # both would forbid the exchange of values
     settings.input_sparse_dropzeros = False
     settings.chordal_decomposition_enable = False
+    settings.iterative_refinement_enable = careful or tolerance < _REFINE_BELOW
     settings.tol_gap_abs = tolerance
     settings.tol_gap_rel = tolerance
     settings.tol_feas = tolerance
@@ -71,11 +81,16 @@ class ConeSolver:
     """One structure. The factorisation's symbolic part is kept from solve to solve."""
 
     def __init__(
-        self, P: sparse.csc_array, q: FloatArray, A: sparse.csc_array, b: FloatArray, *, cones: Cones, tolerance: float
+        self,
+        P: sparse.csc_array,
+        q: FloatArray,
+        A: sparse.csc_array,
+        b: FloatArray,
+        *,
+        cones: Cones,
+        settings: clarabel.DefaultSettings,
     ) -> None:
-        self._solver = clarabel.DefaultSolver(
-            sparse.csc_matrix(P), q, sparse.csc_matrix(A), b, clarabel_cones(cones), solver_settings(tolerance)
-        )
+        self._solver = clarabel.DefaultSolver(sparse.csc_matrix(P), q, sparse.csc_matrix(A), b, clarabel_cones(cones), settings)
 
     def solve(self, q: FloatArray, b: FloatArray, P: FloatArray | None = None, A: FloatArray | None = None) -> RawSolution:
         """Exchange the values (matrices: all stored entries in CSC order, None = unchanged) and solve."""
