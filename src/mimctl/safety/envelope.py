@@ -17,6 +17,10 @@ from mimctl.safety.segment import band_interval, disc_interval, furthest, narrow
 _CODES = ("limit.port_rating", "limit.mim_neutral", "limit.storage", "limit.step", "limit.shrink_only")
 
 
+#: a plan may be over a limit by this factor for no other reason than that solvers are not exact
+_SOLVER_ACCURACY = 1.001
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Envelope:
     """Limits of every MIM this cycle: the narrower of the site's figures and the cycle's bounds.
@@ -98,7 +102,7 @@ def trim(limits: Envelope, accepted_va: ComplexArray, wanted_va: ComplexArray, s
         accepted_va, wanted_va: (K,) [VA]
         shrink_only: (M,) no port may exceed its accepted |p + jq|.
     """
-    port_mim, rounded = limits.ratings.layout.port_mim, whole(wanted_va, limits.unit)
+    port_mim, rounded = limits.ratings.layout.port_mim, _rounded(limits, wanted_va)
     over, unsafe = _outside(limits, accepted_va, rounded), outside(limits, accepted_va)
     held = over | shrink_only
     if not (held.any() or unsafe.any()):
@@ -112,6 +116,22 @@ def trim(limits: Envelope, accepted_va: ComplexArray, wanted_va: ComplexArray, s
     wrong = _outside(limits, accepted_va, target) & (share != 1.0)
     target = np.where(wrong[port_mim], hold, target)
     return Trimmed(hold, target, share, np.argmin(upper, axis=0).astype(np.float64), unsafe)
+
+
+def _rounded(limits: Envelope, wanted_va: ComplexArray) -> ComplexArray:
+    """(K,) whole units, towards zero. Where that lifts a neutral over the limit it was planned at, the whole MIM gives way.
+
+    Without it a MIM whose neutral binds could not slide along its limit: every next setpoint would stick out by a rounding.
+    """
+    ratings, rounded = limits.ratings, whole(wanted_va, limits.unit)
+    neutral_a = np.abs(ratings.sums(rounded * ratings.neutral_per_va))
+    by_rounding = (neutral_a > limits.neutral_a) & (neutral_a <= limits.neutral_a * _SOLVER_ACCURACY + 2 * limits.neutral_slack_a)
+    by_rounding &= limits.neutral_a > 2 * limits.neutral_slack_a
+    if not by_rounding.any():
+        return rounded
+    share = np.where(by_rounding, (limits.neutral_a - limits.neutral_slack_a) / np.where(by_rounding, neutral_a, 1.0), 1.0)
+    port_share = share[ratings.layout.port_mim]
+    return np.where(port_share < 1.0, whole(port_share * wanted_va, limits.unit), rounded)
 
 
 def outside(limits: Envelope, power_va: ComplexArray) -> BoolArray:
@@ -153,9 +173,10 @@ def _intervals(
     neutral = ratings.sums(start_va * ratings.neutral_per_va), ratings.sums(move_va * ratings.neutral_per_va)
     sums = ratings.sums(start_va.real), ratings.sums(move_va.real)
     above, below = band_interval(*sums, limits.sum_max_w), band_interval(-sums[0], -sums[1], -limits.sum_min_w)
+    neutral_a = np.maximum(limits.neutral_a - slack_a, np.minimum(np.abs(neutral[0]), limits.neutral_a))
     rows = [
         ports(start_va, limits.port_va),
-        disc_interval(*neutral, limits.neutral_a - slack_a),
+        disc_interval(*neutral, neutral_a),
         (np.maximum(above[0], below[0]), np.minimum(above[1], below[1])),
     ]
     if accepted_va is not None and shrink_only is not None:

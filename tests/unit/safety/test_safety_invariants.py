@@ -202,6 +202,23 @@ def spoil(scene: Scene, fault: str, r: random.Random) -> None:  # noqa: PLR0912
             scene.plan = replace(scene.plan, deadband_a=r.choice([0.5, 3.0, np.nan]))
 
 
+def test_the_checker_sees_what_is_wrong() -> None:
+    """Each line makes one safe plan unsafe; a checker that sees nothing proves nothing."""
+    scene = random_scene(4, ())
+    plan = scene.run()
+    assert complaints(scene, plan) == []
+    everyone, ports = np.ones(len(scene.layout.mims), dtype=np.bool_), len(scene.layout.ports)
+    for wrong in (
+        replace(plan, inject_w=plan.inject_w + 4000.0),
+        replace(plan, inject_w=np.full(ports, np.nan)),
+        replace(plan, inject_var=plan.inject_var + 0.5),
+        replace(plan, send=everyone, refresh=everyone),
+        replace(plan, send=~everyone, refresh=~everyone, release=~everyone),
+        replace(plan, release=everyone, send=~everyone, refresh=~everyone),
+    ):
+        assert complaints(scene, wrong) != [], wrong
+
+
 seeds = st.integers(0, 2**32 - 1)
 fault_sets = st.lists(st.sampled_from(FAULTS), max_size=4, unique=True).map(tuple)
 

@@ -79,6 +79,16 @@ class TestOwnLimits:
         neutral_a = abs(power(plan)[0] / 230 + power(plan)[1] / 230 / np.exp(-2j * np.pi / 3))
         assert 3.95 < neutral_a <= 4.0
 
+    def test_a_binding_neutral_lets_the_setpoint_slide_along(self) -> None:
+        """From one point of the 4 A circle to another close by, which rounding alone pushes over."""
+        accepted = np.array([530, -530, 0, 0, 0, 0], complex)
+        angle = np.exp(0.02j)
+        wanted = np.round(accepted * 1.0017 * angle, 1)
+        s = replace_mim(scene(plan=wanted, accepted=accepted), neutral_rating_a=4.0).bound(mim_dc_w=np.zeros(2))
+        plan = s.run()
+        assert codes(plan, "m1") == []
+        assert plan.inject_var[0] == pytest.approx(10, abs=1.01)
+
     def test_ramp(self) -> None:
         s = replace_mim(scene(), ramp_w_per_s=100.0)
         plan = s.run()
