@@ -16,7 +16,7 @@ from mimctl.model.layout import ComplexArray, FloatArray
 from mimctl.model.plan import SolveStatus
 
 #: the conversion losses are found when they move by less than this share of the MIM's rating
-_LOSS_FOUND = 2e-6
+_LOSS_FOUND = 1e-5
 #: each round shrinks the error by the marginal loss of a port, a few per cent
 _MOST_ROUNDS = 12
 

@@ -46,4 +46,4 @@ class BalanceSettings:
 
 
 #: the yardstick: the reported J and the breaker penalty at the true limits, nothing else
-YARDSTICK = BalanceSettings(effort=1e-7, movement=0.0, concentration=0.0, margin=0.0, tolerance=1e-7)
+YARDSTICK = BalanceSettings(effort=1e-5, movement=0.0, concentration=0.0, margin=0.0, tolerance=1e-7)
