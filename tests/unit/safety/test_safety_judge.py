@@ -253,6 +253,13 @@ class TestObedience:
         assert heard(plan, 0) == []
         assert plan.judgements[0].verdict is Verdict.EXCLUDED
 
+    def test_a_mim_given_back_is_released(self) -> None:
+        given_back = np.array([True, False])
+        plan = scene(accepted=MOVE / 2).bound(mim_enabled=~given_back, mim_release=given_back).run()
+        assert heard(plan, 0) == ["release"]
+        assert "interlock.given_back" in codes(plan, "m1")
+        assert not power(plan)[:3].any()
+
 
 class TestInterlocks:
     def test_emergency_stop_releases_all(self) -> None:
