@@ -31,10 +31,6 @@ def losses_w(layout: SiteLayout, injection_va: ComplexArray) -> FloatArray:
     return np.asarray(standby + linear * total + quadratic * squared)
 
 
-#: setpoints travel in whole watts and vars, so a plan on the very edge would be rounded across it
-_ROUNDING_VA = np.sqrt(2.0)
-
-
 class BoundsMaker:
     """Ratings and rules of one layout, joined with what holds this cycle."""
 
@@ -42,8 +38,6 @@ class BoundsMaker:
         self._layout = layout
         self._zone = zone
         self._neutral = frozen(np.where(np.isnan(layout.neutral_rating_a), np.inf, layout.neutral_rating_a))
-        self._port_va = frozen(np.maximum(layout.port_rating_va - _ROUNDING_VA, 0.0))
-        self._mim_neutral = frozen(np.maximum(layout.mim_neutral_rating_a - 2 * _rounding_neutral_a(layout), 0.0))
         self._heads = frozen(_head_min_import_w(layout))
         self._node_limit = frozen(np.repeat(layout.limit_a[:, None], 3, axis=1))
         self._ramp_w_per_s = np.array([layout.mims[m].ramp_w_per_s for m in layout.port_mim], dtype=np.float64)
@@ -72,8 +66,8 @@ class BoundsMaker:
         return Bounds(
             mim_enabled=frozen(wanted & reported),
             mim_release=frozen(~wanted),
-            port_s_max_va=self._port_va,
-            mim_neutral_max_a=self._mim_neutral,
+            port_s_max_va=self._layout.port_rating_va,
+            mim_neutral_max_a=self._layout.mim_neutral_rating_a,
             mim_dc_w=frozen(-losses_w(self._layout, setpoint_va)),
             step_max_va=frozen(self._ramp_w_per_s * period_s),
             node_limit_a=self._node_limit,
@@ -104,12 +98,6 @@ class BoundsMaker:
         silent = Reason("mim.silent", "the MIM has not told its state lately")
         found = [Restriction(self._layout.mims[m].id, strays) for m in np.flatnonzero(~obeying)]
         return (*found, *(Restriction(self._layout.mims[m].id, silent) for m in np.flatnonzero(obeying & ~reported)))
-
-
-def _rounding_neutral_a(layout: SiteLayout) -> FloatArray:
-    """(M,) what rounding every port may add to the neutral current of its MIM [A]."""
-    each = np.abs(layout.port_neutral_per_va) * _ROUNDING_VA
-    return np.asarray(np.bincount(layout.port_mim, each, len(layout.mims)), dtype=np.float64)
 
 
 def _head_min_import_w(layout: SiteLayout) -> FloatArray:
