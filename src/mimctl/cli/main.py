@@ -99,6 +99,7 @@ def mimctl(settings: Settings, debug: bool) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line (default: of this process) and give its exit code. Expected errors become one clear line."""
     _never_fail_on_encoding()
+    _one_thread_for_small_matrices()
     settings = Settings()
     try:
         code = _run(sys.argv[1:] if arguments is None else list(arguments), settings)
@@ -215,3 +216,9 @@ def _never_fail_on_encoding() -> None:
 
 if __name__ == "__main__":
     sys.exit(main())
+
+
+def _one_thread_for_small_matrices() -> None:
+    """Before numpy loads: its BLAS starts threads even for a product of 100 × 100, which costs milliseconds on a busy machine."""
+    for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
