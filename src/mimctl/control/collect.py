@@ -8,14 +8,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+import structlog
 
 from mimctl.control.image import ImageMap
 from mimctl.model.clock import Clock
-from mimctl.model.errors import LinkError
+from mimctl.model.errors import BadReply, LinkError
 from mimctl.model.layout import FloatArray, IntArray, SiteLayout, frozen
 from mimctl.model.protocols import Driver, DriverGroup
+from mimctl.model.reason import Reason
 from mimctl.model.sample import Quality, Sample
 from mimctl.model.state import BatteryState, MimState, NodeState, PortState, SiteState
 
@@ -41,6 +44,7 @@ class LinkSweep:
     clock: Clock
     samples: dict[str, Sample] = field(default_factory=dict)
     health: dict[str, _Health] = field(default_factory=dict)
+    _log: Any = field(default_factory=lambda: structlog.get_logger("mimctl.collect"))
 
     async def run(self) -> None:
         for driver in self.devices:
@@ -51,6 +55,9 @@ class LinkSweep:
                 self.samples[driver.device] = await driver.read()
             except LinkError as error:
                 self._failed(health, error)
+            except Exception as error:  # noqa: BLE001 - one device that trips its driver must not stop the whole zone, and is told
+                self._log.error("driver failed", device=driver.device, exc_info=error)
+                self._failed(health, BadReply(driver.device, f"its driver failed: {error!r}"))
             else:
                 health.failures, health.error = 0, None
 
@@ -116,6 +123,11 @@ class Collector:
     def errors(self) -> Mapping[str, LinkError]:
         """The devices whose last read failed, and how."""
         return {name: h.error for sweep in self._sweeps for name, h in sweep.health.items() if h.error is not None}
+
+    def doubts(self) -> Mapping[str, Reason]:
+        """The devices that answer, but not with everything they should, and why."""
+        read = ((d.device, s.samples.get(d.device)) for s in self._sweeps for d in s.devices if not s.failed(d.device))
+        return {name: sample.reason for name, sample in read if sample is not None and sample.reason is not None}
 
     def starting(self) -> bool:
         """Some device has neither answered nor failed so far."""

@@ -79,7 +79,7 @@ class Cycle:
         self.dispatcher.expire(state.now_s)
         setpoint_va = self.dispatcher.setpoint_va
         written_at_s = self.dispatcher.written_at_s
-        obeying = self.supervisor.check(state, setpoint_va, written_at_s, self.dispatcher.changed_at_s)
+        obeying = self.supervisor.check(state, setpoint_va, written_at_s, self.dispatcher.in_force)
         reported = state.mims.quality > Quality.BAD
         bounds = self.bounds_maker.bounds(
             state.utc, obeying & (not self.paused), reported, setpoint_va, self.period_s, self.upstream
@@ -102,7 +102,7 @@ class Cycle:
         watch.lap("dispatch")
 
         record = DecisionRecord(self.number, self.zone, state, report, forecast, bounds, plan, safe_plan, outcomes, watch.laps())
-        report_events(self.events, record, self.collector.errors(), silent=silent, starting=self.collector.starting())
+        report_events(self.events, record, self.collector, silent=silent)
         self.last = record
         return record
 

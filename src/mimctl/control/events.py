@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Iterable
+from copy import copy
 from dataclasses import replace
 
 import structlog
@@ -17,23 +18,30 @@ _LOG_LEVELS = {Severity.ERROR: logging.ERROR, Severity.WARNING: logging.WARNING,
 
 
 class EventLog:
-    """Open conditions by (code, where), and the last ones that were closed."""
+    """Open conditions by (scope, code, where), and the last ones that were closed."""
 
     def __init__(self, clock: Clock, kept: int = 500) -> None:
         self._clock = clock
-        self._open: dict[tuple[str, str], Event] = {}
+        self._scope = ""
+        self._open: dict[tuple[str, str, str], Event] = {}
         self._past: deque[Event] = deque(maxlen=kept)
         self._log = structlog.get_logger("mimctl.event")
 
+    def within(self, scope: str) -> EventLog:
+        """The same log for one part of the site: what it raises, only it clears."""
+        part = copy(self)
+        part._scope = scope
+        return part
+
     def raise_(self, code: str, severity: Severity, where: str, text: str) -> None:
         """The condition holds; said once however often it is raised."""
-        key = (code, where)
+        key = (self._scope, code, where)
         if key not in self._open:
             self._open[key] = Event(code, severity, where, text, since=self._clock.utc())
             self._log.log(_LOG_LEVELS[severity], text, code=code, where=where)
 
     def clear(self, code: str, where: str) -> None:
-        event = self._open.pop((code, where), None)
+        event = self._open.pop((self._scope, code, where), None)
         if event is not None:
             self._past.append(replace(event, cleared=self._clock.utc()))
             self._log.info("cleared: " + event.text, code=code, where=where)
@@ -45,10 +53,10 @@ class EventLog:
         self._log.log(_LOG_LEVELS[severity], text, code=code, where=where)
 
     def keep_only(self, code: str, holding: Iterable[tuple[str, str]], severity: Severity) -> None:
-        """Make the open conditions of one code exactly `holding`: (where, text) pairs."""
+        """Make the open conditions of one code (in this scope) exactly `holding`: (where, text) pairs."""
         wanted = dict(holding)
-        for open_code, where in list(self._open):
-            if open_code == code and where not in wanted:
+        for scope, open_code, where in list(self._open):
+            if (scope, open_code) == (self._scope, code) and where not in wanted:
                 self.clear(code, where)
         for where, text in wanted.items():
             self.raise_(code, severity, where, text)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 
+from mimctl.control.collect import Collector
 from mimctl.control.events import EventLog
 from mimctl.model.decision import DecisionRecord
-from mimctl.model.errors import LinkError
 from mimctl.model.plan import SolveStatus, Verdict
 from mimctl.model.problem import Severity
 
@@ -28,22 +27,22 @@ class Stopwatch:
         return tuple(self._laps)
 
 
-def report_events(
-    events: EventLog, record: DecisionRecord, errors: Mapping[str, LinkError], *, silent: bool, starting: bool = False
-) -> None:
+def report_events(events: EventLog, record: DecisionRecord, collector: Collector, *, silent: bool) -> None:
     """Raise and clear the conditions that this cycle shows.
 
     Args:
-        errors: the devices whose last read failed.
+        collector: knows how the devices answered.
         silent: no heartbeat was sent.
-        starting: some devices have not been read for the first time; that nothing is sent to others meanwhile is no news.
     """
-    failing = [(device, f"{device} does not answer: {error.what}") for device, error in errors.items()]
+    failing = [(device, f"{device} does not answer: {error.what}") for device, error in collector.errors().items()]
     events.keep_only("device.unreachable", failing, Severity.ERROR)
+    doubted = [(device, f"{device}: {reason.text}") for device, reason in collector.doubts().items()]
+    events.keep_only("device.values_missing", doubted, Severity.WARNING)
     unwritten = [(o.mim, f"{o.mim}: {o.kind} failed: {o.error}") for o in record.outcomes if o.error is not None]
     events.keep_only("mim.write_failed", unwritten, Severity.ERROR)
     refused = [(j.mim, f"{j.mim}: {j.reason.text}") for j in record.safe_plan.judgements if j.verdict is Verdict.REFUSED]
-    events.keep_only("judge.refused", [] if starting else refused, Severity.WARNING)
+    # while some devices are still being read for the first time, it is no news that nothing is sent yet
+    events.keep_only("judge.refused", [] if collector.starting() else refused, Severity.WARNING)
     failed = record.plan.status is SolveStatus.FAILED
     text = "the solve failed; " + ("no heartbeats are sent" if silent else "the last accepted plan stands")
     events.keep_only("solve.failed", [(record.zone, text)] if failed else [], Severity.ERROR)

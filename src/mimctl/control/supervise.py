@@ -1,9 +1,13 @@
 """Does each MIM do what it was told? One that does not is left out, and tried again later.
 
-The echo of a sequence number proves that a setpoint arrived; only the measured output proves that it is obeyed.
+The echo of a sequence number proves that a setpoint arrived; only the measured output proves that it is obeyed. Setpoints may
+move in every cycle and the output follows with a delay, so it is compared with all that was in force a short while back: an
+output outside the span of those setpoints obeys none of them.
 """
 
 from __future__ import annotations
+
+from collections import deque
 
 import numpy as np
 
@@ -17,8 +21,10 @@ from mimctl.model.state import SiteState
 _NOT_OURS = (2.0, 3.0)
 _TOLERANCE_OF_RATING = 0.1
 _TOLERANCE_W = 25.0
-#: settled = this many response times after the last write
+#: a setpoint can no longer be seen in the output after this many response times
 _SETTLE_RESPONSES = 2.0
+#: samples that a cycle may still look at are younger than this
+_OLDEST_SAMPLE_S = 10.0
 _STRIKES = 3
 _PROBATION_S = 60.0
 _PROBATION_MOST_S = 3600.0
@@ -35,33 +41,61 @@ class Supervisor:
         self._lapses = np.zeros(count, dtype=np.int64)
         self._excluded_until_s: FloatArray = np.full(count, -np.inf)
         self._settle_s = np.array([_SETTLE_RESPONSES * mim.response_s for mim in layout.mims])
+        self._judged_at_s: FloatArray = np.full(count, -np.inf)
+        self._held_since_s: FloatArray = np.full(count, np.inf)
+        #: (from, until, setpoints of all ports): what was in force lately, newest last
+        self._past: deque[tuple[float, float, ComplexArray]] = deque()
         self._tolerance_va = np.maximum(_TOLERANCE_OF_RATING * layout.port_rating_va, _TOLERANCE_W)
 
-    def check(self, state: SiteState, setpoint_va: ComplexArray, written_at_s: FloatArray, changed_at_s: FloatArray) -> BoolArray:
+    def check(self, state: SiteState, setpoint_va: ComplexArray, written_at_s: FloatArray, in_force: BoolArray) -> BoolArray:
         """(M,) which MIMs follow their setpoints, as far as can be told; False = left out for now.
 
         Args:
             setpoint_va: (K,) what the devices were last told [VA].
             written_at_s: (M,) when they were last told anything, −inf = never [s].
-            changed_at_s: (M,) when their setpoint last changed [s].
+            in_force: (M,) they hold a setpoint of ours, as far as is known.
         """
-        reported = state.mims.quality > Quality.BAD
+        self._remember(state.now_s, setpoint_va)
         taken = state.mims.taken_at_s
-        told = np.isfinite(written_at_s) & reported & (taken > changed_at_s + self._settle_s)
-        strays = told & (self._disobeys(state, setpoint_va) | np.isin(state.mims.command_status, _NOT_OURS))
+        told = np.isfinite(written_at_s) & (state.mims.quality > Quality.BAD) & (taken > self._judged_at_s)
+        told &= state.now_s >= self._excluded_until_s
+        self._judged_at_s = np.where(told, taken, self._judged_at_s)
+        self._held_since_s = np.where(in_force, np.minimum(self._held_since_s, state.now_s), np.inf)
+        foreign = np.isin(state.mims.command_status, _NOT_OURS) & (taken > self._held_since_s + self._settle_s)
+        strays = told & (self._disobeys(state, told) | foreign)
         self._strikes = np.where(strays, self._strikes + 1, np.where(told, 0, self._strikes))
+        self._lapses[state.now_s > self._excluded_until_s + _PROBATION_MOST_S] = 0
         for m in np.flatnonzero(self._strikes >= _STRIKES):
             self._exclude(int(m), state.now_s)
         obeying: BoolArray = state.now_s >= self._excluded_until_s
         self._report(obeying)
         return obeying
 
-    def _disobeys(self, state: SiteState, setpoint_va: ComplexArray) -> BoolArray:
-        """(M,) some port is further from its setpoint than tolerance, common mode left out.
+    def _remember(self, now_s: float, setpoint_va: ComplexArray) -> None:
+        """These setpoints have come into force since the last call."""
+        since_s = self._past[-1][1] if self._past else -np.inf
+        self._past.append((since_s, now_s, setpoint_va))
+        oldest_s = now_s - float(self._settle_s.max(initial=0.0)) - _OLDEST_SAMPLE_S
+        while self._past[0][1] < oldest_s:
+            self._past.popleft()
+
+    def _outside(self, measured: FloatArray, setpoints: FloatArray, seen: BoolArray) -> FloatArray:
+        """(K,) how far one part of the port powers lies outside the span of the setpoints (T, K) that are `seen` (T, K)."""
+        low = np.where(seen, setpoints, np.inf).min(axis=0)
+        high = np.where(seen, setpoints, -np.inf).max(axis=0)
+        return np.asarray(measured - np.clip(measured, low, high))
+
+    def _disobeys(self, state: SiteState, told: BoolArray) -> BoolArray:
+        """(M,) some port is further from its setpoints than tolerance, common mode left out.
 
         A MIM shifts all its ports together to keep its DC link in balance, so the mean deviation is its own business.
         """
-        deviation = np.nan_to_num(state.ports.inject_w + 1j * state.ports.inject_var) - setpoint_va
+        since, until = (np.array([entry[i] for entry in self._past])[:, None] for i in (0, 1))
+        taken = state.mims.taken_at_s
+        seen = ((since <= taken) & (until >= taken - self._settle_s))[:, self._layout.port_mim]
+        past = np.array([entry[2] for entry in self._past])
+        outside = self._outside(state.ports.inject_w, past.real, seen) + 1j * self._outside(state.ports.inject_var, past.imag, seen)
+        deviation = np.where(told[self._layout.port_mim], outside, 0.0)
         port_mim = self._layout.port_mim
         count = np.bincount(port_mim, minlength=len(self._strikes))
         mean = np.bincount(port_mim, deviation.real, len(self._strikes)) / np.maximum(count, 1)

@@ -72,7 +72,7 @@ def build_zone(
         cycle_s: instead of the zone's own period [s].
         detailed_report: every metric each cycle; simulation scores the plant itself and does without.
     """
-    part = restrict(site, zone)
+    part, events = restrict(site, zone), events.within(zone.id)
     layout, period_s = SiteLayout(part), cycle_s or zone.cycle_s
     devices = frozenset(m.id for m in part.meters) | frozenset(m.id for m in part.mims)
     own = sub_groups(groups, devices)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -13,6 +13,7 @@ from mimctl.control.collect import Collector
 from mimctl.model.clock import SystemClock, VirtualClock
 from mimctl.model.errors import LinkTimeout
 from mimctl.model.layout import SiteLayout
+from mimctl.model.reason import Reason
 from mimctl.model.sample import Quality, Sample
 
 METER_KEYS = tuple(f"{q}.{p}" for q in ("active_power", "reactive_power", "voltage", "current") for p in ("L1", "L2", "L3"))
@@ -140,8 +141,6 @@ async def test_a_link_that_hangs_does_not_hold_up_the_others():
 
 
 async def test_sign_and_phase_map_of_a_meter_are_applied_once():
-    from dataclasses import replace
-
     site, clock = rack_site(), VirtualClock(START)
     turned = replace(site.meters[2], sign=-1, phase_map=("L2", "L3", "L1"))
     turned = replace(turned, phase_map=tuple(type(site.nodes[0].phases[0])(p) for p in turned.phase_map))
@@ -183,3 +182,34 @@ async def test_it_is_starting_until_every_device_has_answered_or_failed():
     group.drivers["mim-rack2"].hangs, group.drivers["mim-rack2"].fails = False, True
     await collector.collect(clock.monotonic_s() + 1.0)
     assert not collector.starting()
+
+
+async def test_a_driver_that_trips_over_its_device_does_not_stop_the_others():
+    site, clock = rack_site(), VirtualClock(START)
+    group = fleet(site, clock)
+
+    async def trips() -> Sample:
+        raise ZeroDivisionError("a scale nobody thought of")
+
+    group.drivers["m-rack1"].read = trips
+    collector = Collector(SiteLayout(site), [group], clock, 5.0)
+    state = await collector.collect(1.0)
+    assert state.nodes.quality.tolist() == [Quality.GOOD, Quality.GOOD, Quality.BAD, Quality.GOOD]
+    assert "a scale nobody thought of" in collector.errors()["m-rack1"].what
+
+
+async def test_a_device_that_answers_without_values_is_doubted():
+    site, clock = rack_site(), VirtualClock(START)
+    group = fleet(site, clock)
+    proper = group.drivers["m-rack1"].read
+
+    async def empty() -> Sample:
+        return replace(await proper(), quality=Quality.BAD, reason=Reason("device.no_values", "gives no value"))
+
+    group.drivers["m-rack1"].read = empty
+    collector = Collector(SiteLayout(site), [group], clock, 5.0)
+    await collector.collect(1.0)
+    assert [(name, reason.code) for name, reason in collector.doubts().items()] == [("m-rack1", "device.no_values")]
+    group.drivers["m-rack1"].read = proper
+    await collector.collect(1.0)
+    assert not collector.doubts()
