@@ -15,7 +15,7 @@ from itertools import cycle
 import clarabel
 import cvxpy as cp
 import numpy as np
-from measure import best_ratio, interleaved, once_s, ratio, show
+from _measure import best_ratio, interleaved, once_s, ratio, show
 from scipy import sparse
 
 from mimctl.balance.inputs import control_values

@@ -18,8 +18,8 @@ from dataclasses import dataclass, field, replace
 from statistics import median
 
 import numpy as np
+from _measure import show
 from balance import build_layout
-from measure import show
 
 from mimctl.control.events import EventLog
 from mimctl.control.zone import build_zone

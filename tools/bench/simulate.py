@@ -6,7 +6,7 @@ import argparse
 import resource
 from pathlib import Path
 
-from measure import show
+from _measure import show
 
 from mimctl.config.site import load_site
 from mimctl.model.resources import site_config
