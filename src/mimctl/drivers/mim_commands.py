@@ -1,104 +1,217 @@
-"""The command registers of a MIM as bytes: what it holds now, and the one frame that carries the next command."""
+"""The command registers of a device as bytes: what it holds now, and the frames that carry the next command. No link in here."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from mimctl.model.profile import DeviceClass, MimMap, PointSpec, RegisterMap
+from mimctl.drivers.mim_state import CommandState
+from mimctl.model.errors import Unencodable
+from mimctl.model.points import PointSpec
+from mimctl.model.setpoints import CommandPoint, MimMap, Role
 from mimctl.model.site import ExpiryAction
-from mimctl.wire.registers import CompiledMap
-from mimctl.wire.writes import encode_setpoint, exponent_in
+from mimctl.wire.transport import WRITE_MULTIPLE, WRITE_SINGLE
+from mimctl.wire.writes import encode_setpoint
 
-ENABLED, DISABLED = 1, 0
+#: most registers of one write (Modbus application protocol 1.1b3, function 16)
+_MOST = 123
+#: less than this to a port that cannot take it is nothing [W or var]
+_NOTHING = 1.0
+#: words that a device keeps, and that are written only where it has others
+_KEPT = (Role.SWITCH, Role.EXPIRY, Role.VALIDITY)
 
 
 @dataclass(frozen=True, slots=True)
-class CommandState:
-    """What the command registers of a device hold.
+class Wanted:
+    """What a command asks of a device; injection positive.
 
     Args:
-        data: the registers of `MimMap.state` as read: what mimctl does not command is sent back as it stands.
-        inject_w, inject_var: setpoints, injection positive [W], [var]; None where the device shows none.
-        expiry_code, validity_s: None where the device shows none.
+        enabled: False: the device is given back, and its switches are turned off.
     """
 
+    inject_w: Sequence[float]
+    inject_var: Sequence[float]
+    validity_s: float
+    expiry: ExpiryAction
+    enabled: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One write.
+
+    Args:
+        commands: whose registers it carries.
+    """
+
+    address: int
     data: bytes
-    inject_w: tuple[float | None, ...]
-    inject_var: tuple[float | None, ...]
-    enabled: bool
-    heartbeat: int
-    sequence: int
-    expiry_code: int | None
-    validity_s: int | None
+    function: int
+    commands: tuple[CommandPoint, ...]
+
+    def after(self, state: CommandState) -> CommandState:
+        """The state once the device has taken it."""
+        for c in self.commands:
+            at = 2 * (c.point.address - self.address)
+            state = state.patched(c.point.address, self.data[at : at + 2 * c.point.registers])
+        return state
+
+    @property
+    def persistent(self) -> int:
+        """Registers in it whose memory wears."""
+        return sum(c.persistent for c in self.commands)
 
 
 class CommandRegisters:
-    """Reads and writes the command registers of one device; no link in here."""
+    """Encodes commands for one device."""
 
     def __init__(self, device: str, mim_map: MimMap) -> None:
         self.map = mim_map
         self._device = device
-        points = (*mim_map.setpoint_w, *mim_map.setpoint_var, mim_map.enable, mim_map.heartbeat, mim_map.sequence)
-        points = (*points, mim_map.expiry_action, mim_map.validity)
-        self._compiled = CompiledMap(RegisterMap(DeviceClass.MIM, points, blocks=(mim_map.state,)))
 
-    def state_of(self, data: bytes) -> CommandState:
-        """Decode the registers of `MimMap.state`."""
-        values = dict(zip(self._compiled.keys, self._compiled.decode([data]).tolist(), strict=True))
-
-        def number(point: PointSpec) -> float | None:
-            value = values[point.key]
-            return None if math.isnan(value) else value
-
-        def whole(point: PointSpec) -> int | None:
-            value = number(point)
-            return None if value is None else int(value)
-
-        return CommandState(
-            data=data,
-            inject_w=tuple(number(p) for p in self.map.setpoint_w),
-            inject_var=tuple(number(p) for p in self.map.setpoint_var),
-            enabled=whole(self.map.enable) == ENABLED,
-            heartbeat=whole(self.map.heartbeat) or 0,
-            sequence=whole(self.map.sequence) or 0,
-            expiry_code=whole(self.map.expiry_action),
-            validity_s=whole(self.map.validity),
-        )
-
-    def patched(self, state: CommandState, address: int, data: bytes) -> CommandState:
-        """The state after `data` was written at `address`."""
-        at = 2 * (address - self.map.state.address)
-        return self.state_of(state.data[:at] + data + state.data[at + len(data) :])
-
-    def expiry_code(self, action: ExpiryAction) -> int:
-        return dict(self.map.expiry_codes)[action]
-
-    def point(self, state: CommandState, point: PointSpec, value: float) -> bytes:
-        """One point, ready to be written."""
-        exponent = exponent_in(point, state.data, self.map.state.address)
-        return encode_setpoint(self._device, point, value, exponent)
-
-    def frame(self, state: CommandState, inject_w: Sequence[float], inject_var: Sequence[float], *, enabled: bool) -> bytes:
-        """The registers of `MimMap.command`: setpoints, and the next heartbeat and sequence number.
+    def frames(self, state: CommandState, wanted: Wanted) -> list[Frame]:
+        """The writes of a command, in order. What the device holds already and keeps is not written again.
 
         Raises:
-            Unencodable: a setpoint that the device's registers cannot hold.
+            Unencodable: something that the device's registers cannot hold or its map does not allow.
         """
-        parts = [
-            *zip(self.map.setpoint_w, inject_w, strict=True),
-            *zip(self.map.setpoint_var, inject_var, strict=True),
-            (self.map.enable, float(ENABLED if enabled else DISABLED)),
-            (self.map.heartbeat, float(next_count(self.map.heartbeat, state.heartbeat))),
-            (self.map.sequence, float(next_count(self.map.sequence, state.sequence))),
+        self._check_capability(wanted)
+        encoded = [
+            (c, self._encode(c, state, value)) for c in self.map.commands if (value := self._value(c, state, wanted)) is not None
         ]
-        start = self.map.command.address
-        at = 2 * (start - self.map.state.address)
-        frame = bytearray(state.data[at : at + 2 * self.map.command.count])
-        for point, value in parts:
-            frame[2 * (point.address - start) : 2 * (point.end - start)] = self.point(state, point, value)
-        return bytes(frame)
+        block = self.map.command
+        if block is None:
+            due = [(c, data) for c, data in encoded if not (_is_kept(c) and state.raw(c.point) == data)]
+            return list(_merged(due))
+        outside = [(c, d) for c, d in encoded if not block.address <= c.point.address < block.end and state.raw(c.point) != d]
+        inside = [(c, data) for c, data in encoded if block.address <= c.point.address < block.end]
+        whole = bytearray(state.registers(block.address, block.count, block.function))
+        for c, data in inside:
+            whole[2 * (c.point.address - block.address) : 2 * (c.point.end - block.address)] = data
+        apart = [Frame(c.point.address, data, _function(c), (c,)) for c, data in outside]
+        return [*apart, Frame(block.address, bytes(whole), WRITE_MULTIPLE, tuple(c for c, _ in inside))]
+
+    def keepalive(self, state: CommandState, wanted: Wanted) -> list[Frame]:
+        """The writes that prove that the controller lives."""
+        chosen = [c for c in self.map.of(*self.map.keepalive) if not c.persistent]
+        return list(_merged(self._encoded(chosen, state, wanted)))
+
+    def _encoded(self, commands: Iterable[CommandPoint], state: CommandState, wanted: Wanted) -> list[tuple[CommandPoint, bytes]]:
+        values = ((c, self._value(c, state, wanted)) for c in commands)
+        return [(c, self._encode(c, state, value)) for c, value in values if value is not None]
+
+    def counted_on(self, state: CommandState, acknowledged: int) -> CommandState:
+        """The state with the later of the commanded and the acknowledged sequence number."""
+        point = self.map.sequence
+        if point is None:
+            return state
+        latest = newer(point, state.sequence, acknowledged)
+        return state.patched(point.address, encode_setpoint(self._device, point, latest))
+
+    def differing(self, wrote: CommandState, found: CommandState) -> str | None:
+        """What a device holds that it was not told; None: it holds what was written."""
+        for c in self.map.of(Role.ACTIVE, Role.REACTIVE, Role.DIRECTION, Role.SWITCH):
+            if not c.readable or wrote.raw(c.point) == found.raw(c.point):
+                continue
+            ours, theirs = wrote.number(c.point), found.number(c.point)
+            if ours is None or (theirs is not None and abs(ours - theirs) <= self.tolerance(c, found)):
+                continue
+            return f"{c.point.key} was written as {ours:g} and reads {'no value' if theirs is None else f'{theirs:g}'}"
+        return None
+
+    def tolerance(self, command: CommandPoint, state: CommandState) -> float:
+        """What a device may round a setpoint by: one count, or the deadband."""
+        policy = self.map.policy
+        if command.role not in (Role.ACTIVE, Role.REACTIVE):
+            return 0.0
+        count = command.point.scale * 10.0 ** (state.exponent(command.point) or 0)
+        return max(count, policy.deadband_w if command.role is Role.ACTIVE else policy.deadband_var)
+
+    def _check_capability(self, wanted: Wanted) -> None:
+        for what, points, values in (
+            ("active power", self.map.setpoint_w, wanted.inject_w),
+            ("reactive power", self.map.setpoint_var, wanted.inject_var),
+        ):
+            for port, (point, value) in enumerate(zip(points, values, strict=True), start=1):
+                if point is None and not abs(value) < _NOTHING:
+                    raise Unencodable(self._device, f"port {port} takes no {what} setpoint; {value:g} cannot be written")
+
+    def _value(self, command: CommandPoint, state: CommandState, wanted: Wanted) -> float | None:
+        """What belongs in a register; None: it is left alone."""
+        role = command.role
+        if role in (Role.ACTIVE, Role.REACTIVE):
+            value = (wanted.inject_w if role is Role.ACTIVE else wanted.inject_var)[command.port]
+            return abs(value) if command.magnitude else value
+        if role is Role.DIRECTION:
+            return _direction(command, wanted.inject_w[command.port])
+        if role is Role.SWITCH:
+            return _switch(command, wanted.enabled)
+        if role is Role.EXPIRY:
+            return self._expiry(command, wanted.expiry)
+        if role is Role.VALIDITY:
+            return self._validity(command.point, wanted.validity_s)
+        return float(_next(command, state))
+
+    def _expiry(self, command: CommandPoint, action: ExpiryAction) -> float:
+        codes = dict(command.expiry_codes)
+        if action not in codes:
+            raise Unencodable(self._device, f"its expiry action can be {', '.join(codes)}; '{action}' cannot be set")
+        return float(codes[action])
+
+    def _validity(self, point: PointSpec, validity_s: float) -> float:
+        """Whole counts of the register, never more than asked for and never 0: that would mean for ever."""
+        count = max(1, math.floor(validity_s / point.scale + 1e-9))
+        value = max(count * point.scale, point.minimum or 0.0)
+        return value if point.maximum is None else min(value, point.maximum)
+
+    def _encode(self, command: CommandPoint, state: CommandState, value: float) -> bytes:
+        return encode_setpoint(self._device, command.point, value, state.exponent(command.point))
+
+
+def _direction(command: CommandPoint, inject_w: float) -> float:
+    inject, absorb, idle = command.codes
+    return float(idle if inject_w == 0 else inject if inject_w > 0 else absorb)
+
+
+def _switch(command: CommandPoint, on: bool) -> float | None:
+    """The word of a switch; None where the device keeps its setting when it is given back."""
+    if on:
+        return float(command.codes[0])
+    return float(command.codes[1]) if len(command.codes) > 1 else None
+
+
+def _is_kept(command: CommandPoint) -> bool:
+    return command.role in _KEPT or command.persistent
+
+
+def _merged(due: Iterable[tuple[CommandPoint, bytes]]) -> Iterable[Frame]:
+    """Registers that follow each other, in the order of writing and by address, share a frame."""
+    address, data, commands = 0, b"", list[CommandPoint]()
+    for command, more in due:
+        last = commands[-1] if commands else None
+        joins = last is not None and last.point.end == command.point.address and not (last.single or command.single)
+        if joins and len(data) + len(more) <= 2 * _MOST:
+            data += more
+            commands.append(command)
+            continue
+        if last is not None:
+            yield Frame(address, data, _function(last), tuple(commands))
+        address, data, commands = command.point.address, more, [command]
+    if commands:
+        yield Frame(address, data, _function(commands[-1]), tuple(commands))
+
+
+def _function(command: CommandPoint) -> int:
+    return WRITE_SINGLE if command.single else WRITE_MULTIPLE
+
+
+def _next(command: CommandPoint, state: CommandState) -> int:
+    """The count, or the other of two words, that follows the one in the register."""
+    now = state.whole(command.point) or 0
+    if len(command.codes) == 2:
+        return command.codes[1] if now == command.codes[0] else command.codes[0]
+    return next_count(command.point, now)
 
 
 def next_count(point: PointSpec, count: int) -> int:

@@ -1,36 +1,69 @@
-"""A MIM over registers: one write carries setpoints, heartbeat and commit; a restart goes on where the device stands."""
+"""A device with setpoints over registers: values first, what enables them last; a restart goes on where the device stands."""
 
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from mimctl.drivers.discovery import MapSource
-from mimctl.drivers.mim_commands import CommandRegisters, CommandState, newer, next_count
+from mimctl.drivers.mim_commands import CommandRegisters, Frame, Wanted
+from mimctl.drivers.mim_state import CommandState
 from mimctl.drivers.register_device import RegisterDevice
+from mimctl.drivers.write_budget import BudgetStore, MemoryBudget
+from mimctl.drivers.write_policy import PolicyKeeper
 from mimctl.model.clock import Clock
 from mimctl.model.errors import BadReply, Unencodable
 from mimctl.model.protocols import MimCommand
 from mimctl.model.reason import Reason
 from mimctl.model.sample import Sample
+from mimctl.model.setpoints import MimMap, Role
 from mimctl.model.site import Mim
 from mimctl.wire.transport import Transport
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignWrite:
+    """A setpoint register that changed without our writing: somebody else commands the device.
+
+    Args:
+        seen_at_s: monotonic [s]
+    """
+
+    text: str
+    seen_at_s: float
 
 
 class RegisterMim(RegisterDevice):
     """Implements `model.protocols.MimDriver` over any register map that has a `MimMap`.
 
-    Nothing is written before the first command: expiry action and validity go out with it, so that a run that must not write does
-    not. After any trouble on the link the device is asked anew what it holds, because it may have restarted.
+    Nothing is written before the first command: expiry action, validity and modes go out with it, so that a run that must not
+    write does not. After any trouble on the link the device is asked anew what it holds, because it may have restarted. Where no
+    sequence number is echoed, every command is read back.
+
+    Args:
+        budget: counts writes of registers with wearing memory.
     """
 
-    def __init__(self, mim: Mim, transport: Transport, *, source: MapSource, clock: Clock, max_registers: int = 125) -> None:
+    def __init__(
+        self,
+        mim: Mim,
+        transport: Transport,
+        *,
+        source: MapSource,
+        clock: Clock,
+        max_registers: int = 125,
+        budget: BudgetStore | None = None,
+    ) -> None:
         super().__init__(mim.id, transport, mim.address.unit, source=source, clock=clock, max_registers=max_registers)
         self._mim = mim
         self._registers: CommandRegisters | None = None
         self._state: CommandState | None = None
         self._acknowledged: int | None = None
+        self._wanted: Wanted | None = None
+        self._writes = 0
+        self._foreign: ForeignWrite | None = None
+        self._policy = PolicyKeeper(mim.id, clock, MemoryBudget() if budget is None else budget)
         self._busy = asyncio.Lock()
 
     @property
@@ -38,7 +71,18 @@ class RegisterMim(RegisterDevice):
         """What the command registers were last known to hold; None until the device has been asked."""
         return self._state
 
+    @property
+    def mim_map(self) -> MimMap | None:
+        """How the device is commanded; None until it has answered once."""
+        return None if self.discovered is None else self.discovered.compiled.register_map.mim
+
+    @property
+    def foreign_write(self) -> ForeignWrite | None:
+        """The last setpoint of somebody else; None since our last command."""
+        return self._foreign
+
     async def read(self) -> Sample:
+        writes = self._writes
         try:
             sample = await super().read()
         except BaseException:
@@ -48,35 +92,70 @@ class RegisterMim(RegisterDevice):
         self._acknowledged = None if acknowledged is None else int(acknowledged)
         async with self._busy:
             state = self._state
-            if state is None or self._acknowledged not in (None, state.sequence):
+            if state is not None and writes == self._writes and (foreign := self._foreign_in(sample, state)) is not None:
+                self._foreign = ForeignWrite(foreign, sample.taken_at_s)
+                self._log.warning("mim.foreign_write", text=foreign)
+                state = None
+            if state is None or (self._acknowledged is not None and self._acknowledged != state.sequence):
                 # first time, or another command is in force than the last one sent: the device restarted, or someone else writes
                 await self._adopt()
         return sample
 
     async def apply(self, command: MimCommand) -> None:
-        await self._command(command.inject_w, command.inject_var, command.validity_s, enabled=True)
+        wanted = Wanted(command.inject_w, command.inject_var, command.validity_s, self._mim.expiry_action)
+        self._check_ports(wanted)
+        async with self._busy:
+            registers, state = await self._known()
+            if self._policy.is_small(registers.map, state, wanted):
+                await self._keep_alive(registers, state)
+                return
+            frames = registers.frames(state, wanted)
+            self._policy.allow(registers.map, frames)
+            await self._send(registers, state, frames)
+            self._wanted, self._foreign = wanted, None
 
     async def refresh(self) -> None:
         async with self._busy:
             registers, state = await self._known()
-            point = registers.map.heartbeat
-            beat = registers.point(state, point, next_count(point, state.heartbeat))
-            await self._write(registers, state, point.address, beat)
+            await self._keep_alive(registers, state)
 
     async def release(self, reason: Reason) -> None:
         zeros = (0.0,) * len(self._mim.ports)
-        await self._command(zeros, zeros, self._mim.validity_s, enabled=False)
-        self._log.info("mim.released", reason=str(reason))
-
-    async def _command(self, inject_w: Sequence[float], inject_var: Sequence[float], validity_s: float, *, enabled: bool) -> None:
-        ports = len(self._mim.ports)
-        if len(inject_w) != ports or len(inject_var) != ports:
-            raise Unencodable(self._device, f"{len(inject_w)} and {len(inject_var)} setpoints for {ports} ports")
+        wanted = Wanted(zeros, zeros, self._mim.validity_s, self._mim.expiry_action, enabled=False)
         async with self._busy:
             registers, state = await self._known()
-            frame = registers.frame(state, inject_w, inject_var, enabled=enabled)
-            state = await self._arm(registers, state, validity_s)
-            await self._write(registers, state, registers.map.command.address, frame)
+            frames = registers.frames(state, wanted)
+            # to make a device safe is never too soon and never too often
+            self._policy.note(frames)
+            await self._send(registers, state, frames)
+            self._wanted = None
+        self._log.info("mim.released", reason=str(reason))
+
+    def _check_ports(self, wanted: Wanted) -> None:
+        ports = len(self._mim.ports)
+        if len(wanted.inject_w) != ports or len(wanted.inject_var) != ports:
+            text = f"{len(wanted.inject_w)} and {len(wanted.inject_var)} setpoints for {ports} ports"
+            raise Unencodable(self._device, text)
+
+    async def _keep_alive(self, registers: CommandRegisters, state: CommandState) -> None:
+        frames = registers.keepalive(state, self._wanted or self._held(registers, state))
+        for frame in frames:
+            state = await self._write(state, frame)
+
+    def _held(self, registers: CommandRegisters, state: CommandState) -> Wanted:
+        """What the device holds, as a command: after a restart that is all there is to refresh."""
+
+        def values(points: Sequence[object | None], held: Sequence[float | None]) -> list[float]:
+            known = [0.0 if point is None else value for point, value in zip(points, held, strict=True)]
+            if None in known and {Role.ACTIVE, Role.REACTIVE} & set(registers.map.keepalive):
+                raise BadReply(self._device, "its setpoints cannot be read: there is nothing to refresh before the next command")
+            return [value or 0.0 for value in known]
+
+        inject_w, inject_var = (
+            values(registers.map.setpoint_w, state.inject_w),
+            values(registers.map.setpoint_var, state.inject_var),
+        )
+        return Wanted(inject_w, inject_var, self._mim.validity_s, self._mim.expiry_action)
 
     async def _known(self) -> tuple[CommandRegisters, CommandState]:
         """The device's command registers, read where they are not known for sure."""
@@ -90,37 +169,49 @@ class RegisterMim(RegisterDevice):
         mim_map = found.compiled.register_map.mim
         if mim_map is None:
             raise BadReply(self._device, "its register map has no setpoints")
-        if len(mim_map.setpoint_w) != len(self._mim.ports):
-            text = f"the device has {len(mim_map.setpoint_w)} ports, the site file {len(self._mim.ports)}"
-            raise BadReply(self._device, text)
+        if mim_map.ports != len(self._mim.ports):
+            raise BadReply(self._device, f"the device has {mim_map.ports} ports, the site file {len(self._mim.ports)}")
         registers = CommandRegisters(self._device, mim_map)
-        block = mim_map.state
         self._state = None
-        state = registers.state_of(await self._transport.read(self._unit, block.address, block.count, function=block.function))
+        state = await self._read_state(mim_map)
         if self._acknowledged is not None:
-            latest = newer(mim_map.sequence, state.sequence, self._acknowledged)
-            state = registers.patched(state, mim_map.sequence.address, registers.point(state, mim_map.sequence, latest))
+            state = registers.counted_on(state, self._acknowledged)
         self._registers, self._state = registers, state
         return registers, state
 
-    async def _arm(self, registers: CommandRegisters, state: CommandState, validity_s: float) -> CommandState:
-        """Expiry action and validity, written where the device has others. The validity is never 0: that would mean for ever."""
-        wanted_s = max(1, math.floor(validity_s))
-        code = registers.expiry_code(self._mim.expiry_action)
-        if state.expiry_code != code:
-            point = registers.map.expiry_action
-            state = await self._write(registers, state, point.address, registers.point(state, point, code))
-        if state.validity_s != wanted_s:
-            point = registers.map.validity
-            state = await self._write(registers, state, point.address, registers.point(state, point, wanted_s))
-        return state
+    async def _read_state(self, mim_map: MimMap, written: CommandState | None = None) -> CommandState:
+        data = [await self._transport.read(self._unit, b.address, b.count, function=b.function) for b in mim_map.state]
+        return CommandState(mim_map, tuple(data), () if written is None else written.written)
 
-    async def _write(self, registers: CommandRegisters, state: CommandState, address: int, data: bytes) -> CommandState:
+    async def _send(self, registers: CommandRegisters, state: CommandState, frames: Sequence[Frame]) -> None:
+        for frame in frames:
+            state = await self._write(state, frame)
+        if registers.map.sequence is not None or not frames or not registers.map.state:
+            return
+        self._state = None
+        found = await self._read_state(registers.map, state)
+        self._state = found
+        wrong = registers.differing(state, found)
+        if wrong is not None:
+            raise BadReply(self._device, f"{wrong}: the device did not take the command")
+
+    async def _write(self, state: CommandState, frame: Frame) -> CommandState:
+        self._writes += 1
         try:
-            await self._transport.write(self._unit, address, data)
+            await self._transport.write(self._unit, frame.address, frame.data, function=frame.function)
         except BaseException:
             # it may or may not have arrived
             self._state = None
             raise
-        self._state = registers.patched(state, address, data)
+        self._state = frame.after(state)
         return self._state
+
+    def _foreign_in(self, sample: Sample, state: CommandState) -> str | None:
+        """What the sample shows in a setpoint register that we did not put there."""
+        if self._registers is None or self._wanted is None:
+            return None
+        for command in self._registers.map.of(Role.ACTIVE, Role.REACTIVE):
+            shown, ours = sample.get(command.point.key), state.number(command.point)
+            if shown is not None and ours is not None and abs(shown - ours) > self._registers.tolerance(command, state):
+                return f"{command.point.key} was left at {ours:g} and reads {shown:g}: somebody else writes to the device"
+        return None

@@ -69,6 +69,13 @@ class Unencodable(LinkError):
     """A value that the device's register cannot hold or its map does not allow. Found before anything was sent."""
 
 
+class WriteHeld(LinkError):
+    """A write that the device's write policy does not allow now: too soon after the last one, or the day's budget is spent.
+
+    Nothing was sent; what was in force stays in force.
+    """
+
+
 class Unreachable(MimctlError):
     """Something that the command needs is not there: a running service, a socket, a file server. Exit code 3."""
 

@@ -5,110 +5,30 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from mimctl.model.site import ExpiryAction
+from mimctl.model.points import ByteOrder, PointSpec, PointType, ReadBlock, WordOrder
+from mimctl.model.setpoints import MimMap
 
-
-class PointType(StrEnum):
-    """How a point is stored. Enumerations and bit fields are unsigned numbers whose value names something."""
-
-    INT16 = "int16"
-    INT32 = "int32"
-    INT64 = "int64"
-    UINT16 = "uint16"
-    UINT32 = "uint32"
-    UINT64 = "uint64"
-    ENUM16 = "enum16"
-    ENUM32 = "enum32"
-    BITFIELD16 = "bitfield16"
-    BITFIELD32 = "bitfield32"
-    BITFIELD64 = "bitfield64"
-    FLOAT32 = "float32"
-    FLOAT64 = "float64"
-    STRING = "string"
-    HEX = "hex"
-
-    @property
-    def is_text(self) -> bool:
-        return self in (PointType.STRING, PointType.HEX)
-
-    @property
-    def is_float(self) -> bool:
-        return self in (PointType.FLOAT32, PointType.FLOAT64)
-
-    @property
-    def is_signed(self) -> bool:
-        return self in (PointType.INT16, PointType.INT32, PointType.INT64)
-
-    @property
-    def registers(self) -> int:
-        """Registers of one value; 0 where the point itself says it (texts)."""
-        return 0 if self.is_text else int(self.value[-2:]) // 16
-
-    @property
-    def bounds(self) -> tuple[int, int]:
-        """Least and greatest raw value of an integer type."""
-        bits = 16 * self.registers
-        return (-(1 << bits - 1), (1 << bits - 1) - 1) if self.is_signed else (0, (1 << bits) - 1)
-
-
-class WordOrder(StrEnum):
-    """Which register of a wide value comes first: the most or the least significant one."""
-
-    MSW = "msw"
-    LSW = "lsw"
-
-
-class ByteOrder(StrEnum):
-    """Order of the two bytes inside each register."""
-
-    BIG = "big"
-    LITTLE = "little"
-
-
-@dataclass(frozen=True, slots=True)
-class PointSpec:
-    """One point: value = raw × scale × 10^exponent × sign, in the unit of its quantity.
-
-    Args:
-        key: point key of `model.quantity`, or a helper's name that only a difference uses.
-        address: 0-based wire address.
-        function: function code that reads it, 3 or 4.
-        count: registers of a text; 0 for numbers, whose type says it.
-        scale: engineering units per raw count.
-        scale_address: register with the signed power of ten; read in the same frame as the value.
-        scale_static: the power of ten never changes, so it may come in another frame where one cannot hold both.
-        sentinels: raw values that mean “no value”.
-        sign: −1 turns the device's direction into mimctl's.
-        static: does not change while the device runs: read once, not polled.
-        minimum, maximum: what may be written, in the unit of the quantity.
-    """
-
-    key: str
-    address: int
-    type: PointType
-    function: int = 3
-    count: int = 0
-    scale: float = 1.0
-    scale_address: int | None = None
-    scale_static: bool = False
-    word_order: WordOrder = WordOrder.MSW
-    byte_order: ByteOrder = ByteOrder.BIG
-    sentinels: tuple[float, ...] = ()
-    sign: int = 1
-    unit: str = ""
-    static: bool = False
-    writable: bool = False
-    minimum: float | None = None
-    maximum: float | None = None
-
-    @property
-    def registers(self) -> int:
-        return self.count or self.type.registers
-
-    @property
-    def end(self) -> int:
-        """First address behind the point."""
-        return self.address + self.registers
+__all__ = [
+    "ByteOrder",
+    "Condition",
+    "DeviceClass",
+    "DeviceProfile",
+    "Difference",
+    "GoldenVector",
+    "Guard",
+    "IdentityRule",
+    "InstanceCount",
+    "LinkHints",
+    "MimMap",
+    "PointSpec",
+    "PointType",
+    "Provenance",
+    "ReadBlock",
+    "RegisterMap",
+    "Signed",
+    "Variant",
+    "WordOrder",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,16 +41,20 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True)
-class ReadBlock:
-    """Registers that one request reads."""
+class Signed:
+    """A point whose register holds a size alone; its direction stands elsewhere.
 
-    address: int
-    count: int
-    function: int = 3
+    Args:
+        key: of the point with the size.
+        by: of the point that tells the direction.
+        bit: the bit of `by` that tells it; None: the sign of its value does.
+        sign: of the value while `by` is positive, or its bit not set.
+    """
 
-    @property
-    def end(self) -> int:
-        return self.address + self.count
+    key: str
+    by: str
+    bit: int | None = None
+    sign: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,34 +75,18 @@ class Guard:
 
 class DeviceClass(StrEnum):
     METER = "meter"
+    BRANCH_MONITOR = "branch_monitor"
+    PDU = "pdu"
+    STS = "sts"
     INVERTER = "inverter"
+    ESS = "ess"
     MIM = "mim"
     OTHER = "other"
 
-
-@dataclass(frozen=True, slots=True)
-class MimMap:
-    """Where the commands of a MIM stand.
-
-    Args:
-        setpoint_w, setpoint_var: one point per port.
-        enable, heartbeat, sequence: the commit; `command` must hold them and every setpoint.
-        expiry_action: enumeration; `expiry_codes` gives its values.
-        validity: seconds that a setpoint stands without a heartbeat.
-        state: registers that hold everything above and the scale factors: read on connect.
-        command: the stretch of `state` that one write carries, so that a command is taken as a whole.
-    """
-
-    setpoint_w: tuple[PointSpec, ...]
-    setpoint_var: tuple[PointSpec, ...]
-    enable: PointSpec
-    heartbeat: PointSpec
-    sequence: PointSpec
-    expiry_action: PointSpec
-    validity: PointSpec
-    expiry_codes: tuple[tuple[ExpiryAction, int], ...]
-    state: ReadBlock
-    command: ReadBlock
+    @property
+    def injects(self) -> bool:
+        """Whether its power counts as injection (discharge positive) and not as load."""
+        return self in (DeviceClass.INVERTER, DeviceClass.ESS, DeviceClass.MIM)
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +99,7 @@ class RegisterMap:
         blocks: reads that the map's author prescribes; empty = planned from the points.
         max_gap: registers without a point that one read may run over.
         max_registers: most registers that the device gives in one read.
+        mim: how it is commanded; None: it cannot be.
     """
 
     device_class: DeviceClass
@@ -202,6 +111,70 @@ class RegisterMap:
     max_gap: int = 0
     max_registers: int = 125
     mim: MimMap | None = None
+    signed: tuple[Signed, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """What a register of the device must hold; every test that is given must hold.
+
+    Args:
+        equals: raw numbers or texts, any of them.
+        matches: patterns with `*` and `?`, any of them; case counts for nothing.
+        at_least, below: for numbers, and for texts that are versions (`1.12.3`), compared number by number.
+    """
+
+    point: PointSpec
+    equals: tuple[int | str, ...] = ()
+    matches: tuple[str, ...] = ()
+    at_least: str | None = None
+    below: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class IdentityRule:
+    """How to tell this device from another.
+
+    Args:
+        weak: fits many devices (a voltage that is a voltage): hints at the profile, never refuses a device that is switched off.
+    """
+
+    condition: Condition
+    weak: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceCount:
+    """A register that says how many of the repeated parts are there: the others have no points."""
+
+    instance: str
+    point: PointSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """The same device with other firmware or options, and its register map."""
+
+    name: str
+    when: Condition
+    register_map: RegisterMap
+
+
+@dataclass(frozen=True, slots=True)
+class LinkHints:
+    """What the device needs of its link; for people and for checks of a site file. None or empty = nothing known.
+
+    Args:
+        units: unit ids to try first.
+    """
+
+    transports: tuple[str, ...] = ()
+    port: int | None = None
+    units: tuple[int, ...] = ()
+    timeout_s: float | None = None
+    connect_delay_s: float | None = None
+    request_gap_s: float | None = None
+    max_connections: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,11 +184,13 @@ class GoldenVector:
     Args:
         image: (first address, register bytes) pairs.
         expect: (key, value in the unit of the quantity) pairs; None = the device gives no value.
+        variant: the variant whose map is meant; None = the profile's own.
     """
 
     name: str
     image: tuple[tuple[int, bytes], ...]
     expect: tuple[tuple[str, float | None], ...]
+    variant: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +212,10 @@ class DeviceProfile:
 
     Args:
         id: `vendor/model`, its path below `device_profiles`.
+        use: what the device is in a data centre, for people.
+        register_map: of the device as the file describes it, before variants and counts.
+        variants: tried in order; the first whose condition holds replaces the map.
+        counts: how many of the repeated parts are there.
         gaps: what is not known about the device, for people.
     """
 
@@ -247,3 +226,8 @@ class DeviceProfile:
     register_map: RegisterMap
     vectors: tuple[GoldenVector, ...] = ()
     gaps: tuple[str, ...] = ()
+    use: str = ""
+    identify: tuple[IdentityRule, ...] = ()
+    variants: tuple[Variant, ...] = ()
+    counts: tuple[InstanceCount, ...] = ()
+    hints: LinkHints = LinkHints()

@@ -5,6 +5,7 @@ Nothing here knows where a register map came from; there is no other decoder.
 
 from __future__ import annotations
 
+import math
 import operator
 import struct
 from collections.abc import Callable, Sequence
@@ -14,6 +15,7 @@ import numpy as np
 
 from mimctl.model.layout import BoolArray, FloatArray, frozen
 from mimctl.model.profile import ByteOrder, Guard, PointSpec, PointType, ReadBlock, RegisterMap, WordOrder
+from mimctl.model.quantity import quantity_of
 from mimctl.wire.reads import guard_of, plan_reads
 
 #: a scale factor outside ±10 is garbage, and 0x8000 means that the device has none: the point then has no value
@@ -55,13 +57,15 @@ class CompiledMap:
     ) -> None:
         points = tuple(p for p in register_map.points if not p.type.is_text and p.static == static)
         differences = register_map.differences if not static else ()
-        helpers = {k for d in differences for k in (d.plus, d.minus)}
+        signed = register_map.signed if not static else ()
+        helpers = helper_keys(register_map)
         direct = [p for p in points if p.key not in helpers]
         self._points = (*direct, *(p for p in points if p.key in helpers))
         self._direct = len(direct)
         at = {p.key: i for i, p in enumerate(self._points)}
         self._plus = np.array([at[d.plus] for d in differences], dtype=np.int64)
         self._minus = np.array([at[d.minus] for d in differences], dtype=np.int64)
+        self._signed = [(at[s.key], at[s.by], s.bit, s.sign) for s in signed]
         self.register_map = register_map
         #: keys of the decoded values; the same object for the life of the map
         self.keys: tuple[str, ...] = (*(p.key for p in direct), *(d.key for d in differences))
@@ -99,6 +103,8 @@ class CompiledMap:
         for index, block in enumerate(blocks):
             if block is None:
                 values[self._needs[index]] = np.nan
+        for at, by, bit, sign in self._signed:
+            values[at] = abs(values[at]) * sign * _direction(values[by], bit)
         if len(self._plus):
             values = np.concatenate([values[: self._direct], values[self._plus] - values[self._minus]])
         return frozen(values)
@@ -179,6 +185,20 @@ class CompiledMap:
     def _guard_is_read(self, guard: Guard) -> bool:
         used = any(guard_of(p, (guard,)) for p in self._points)
         return used and self._place.holds(guard.address, len(guard.values), guard.function)
+
+
+def helper_keys(register_map: RegisterMap) -> set[str]:
+    """Points that stand for nothing by themselves: halves of a difference, and words that only tell a direction."""
+    halves = {k for d in register_map.differences for k in (d.plus, d.minus)}
+    return halves | {s.by for s in register_map.signed if quantity_of(s.by) is None}
+
+
+def _direction(told: float, bit: int | None) -> float:
+    """+1 or −1 as a sign or a bit tells it; NaN where it tells nothing."""
+    if math.isnan(told):
+        return math.nan
+    negative = told < 0 if bit is None else bool(int(told) >> bit & 1)
+    return -1.0 if negative else 1.0
 
 
 class _Places:

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from mimctl.model.errors import BadReply
-from mimctl.model.profile import DeviceClass, Guard, MimMap, PointSpec, ReadBlock, RegisterMap
+from mimctl.model.profile import DeviceClass, Guard, PointSpec, ReadBlock, RegisterMap
 from mimctl.model.quantity import quantity_of
+from mimctl.model.setpoints import CommandPoint, Failsafe, MimMap, Role
 from mimctl.model.site import ExpiryAction
 from mimctl.wire.sunspec import COMMON, Chain, ModelBlock
 from mimctl.wire.sunspec_keys import (
@@ -140,21 +141,26 @@ def _mim_map(models: Sequence[ModelBlock], device: str) -> MimMap:
             raise BadReply(device, f"model {control.id} (L = {control.length}) has no {path}")
         return made
 
-    setpoint_w = tuple(spec(f"Ph[{n}].W", f"setpoint_active_power.port{n + 1}") for n in range(ports))
-    setpoint_var = tuple(spec(f"Ph[{n}].Var", f"setpoint_reactive_power.port{n + 1}") for n in range(ports))
+    ports_w = [CommandPoint(spec(f"Ph[{n}].W", f"setpoint_active_power.port{n + 1}"), Role.ACTIVE, n) for n in range(ports)]
+    ports_var = [CommandPoint(spec(f"Ph[{n}].Var", f"setpoint_reactive_power.port{n + 1}"), Role.REACTIVE, n) for n in range(ports)]
     sequence = spec("Cmt.SeqCmd", "sequence")
-    if not setpoint_w or sequence.end - setpoint_w[0].address > MAX_WRITE:
+    if not ports_w or sequence.end - ports_w[0].point.address > MAX_WRITE:
         raise BadReply(device, f"model {control.id} has {ports} ports: no single write can carry them")
-    expiry = spec("WdAct", "expiry_action")
+    codes = tuple((_EXPIRY_SYMBOLS[s["name"]], int(s["value"])) for s in by_path["WdAct"].definition["symbols"])
+    first = ports_w[0].point.address
     return MimMap(
-        setpoint_w=setpoint_w,
-        setpoint_var=setpoint_var,
-        enable=spec("Cmt.Ena", "enable"),
-        heartbeat=spec("Cmt.CtlHb", "heartbeat"),
-        sequence=sequence,
-        expiry_action=expiry,
-        validity=spec("WdTms", "validity"),
-        expiry_codes=tuple((_EXPIRY_SYMBOLS[s["name"]], int(s["value"])) for s in by_path["WdAct"].definition["symbols"]),
-        state=ReadBlock(control.address, sequence.end - control.address),
-        command=ReadBlock(setpoint_w[0].address, sequence.end - setpoint_w[0].address),
+        ports=ports,
+        commands=(
+            CommandPoint(spec("WdAct", "expiry_action"), Role.EXPIRY, expiry_codes=codes),
+            CommandPoint(spec("WdTms", "validity"), Role.VALIDITY),
+            *ports_w,
+            *ports_var,
+            CommandPoint(spec("Cmt.Ena", "enable"), Role.SWITCH, codes=(1, 0)),
+            CommandPoint(spec("Cmt.CtlHb", "heartbeat"), Role.HEARTBEAT),
+            CommandPoint(sequence, Role.SEQUENCE),
+        ),
+        state=(ReadBlock(control.address, sequence.end - control.address),),
+        command=ReadBlock(first, sequence.end - first),
+        keepalive=(Role.HEARTBEAT,),
+        failsafe=Failsafe.HEARTBEAT,
     )

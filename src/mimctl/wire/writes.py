@@ -13,7 +13,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from mimctl.model.errors import Unencodable
-from mimctl.model.profile import PointSpec, PointType, RegisterMap
+from mimctl.model.profile import PointSpec, PointType, RegisterMap, Signed
+from mimctl.model.quantity import quantity_of
 from mimctl.wire.registers import MAX_EXPONENT, big_endian_order
 
 _CODES = {2: {True: "h", False: "H"}, 4: {True: "i", False: "I"}, 8: {True: "q", False: "Q"}}
@@ -90,13 +91,31 @@ def write_image(register_map: RegisterMap, image: bytearray, origin: int, values
     """
     points = {p.key: p for p in register_map.points}
     split = {d.key: d for d in register_map.differences}
+    sizes = {s.key: s for s in register_map.signed}
     for key, value in values.items():
-        if key in split:
+        if key in sizes:
+            _put_signed(points, sizes[key], image, origin, value)
+        elif key in split:
             plus, minus = points[split[key].plus], points[split[key].minus]
             _put(plus, image, origin, value if math.isnan(value) else max(value, 0.0))
             _put(minus, image, origin, value if math.isnan(value) else max(-value, 0.0))
         else:
             _put(points[key], image, origin, value)
+
+
+def _put_signed(points: Mapping[str, PointSpec], signed: Signed, image: bytearray, origin: int, value: float) -> None:
+    """The size of a value, and its direction where a word of its own tells it."""
+    size = points[signed.key]
+    _put(size, image, origin, abs(value) * size.sign)
+    by = points[signed.by]
+    negative = value * signed.sign < 0
+    if signed.bit is not None:
+        stored = image[2 * (by.address - origin) : 2 * (by.end - origin)]
+        word = int.from_bytes(_ordered(by, bytes(stored)), "big") & ~(1 << signed.bit)
+        word |= int(negative) << signed.bit
+        image[2 * (by.address - origin) : 2 * (by.end - origin)] = _ordered(by, word.to_bytes(len(stored), "big"))
+    elif quantity_of(signed.by) is None:
+        _put(by, image, origin, -1.0 if negative else 1.0)
 
 
 def exponent_in(point: PointSpec, data: bytes | bytearray, origin: int) -> int | None:
