@@ -11,6 +11,7 @@ from mimctl.balance.program import ConeProgram
 from mimctl.balance.settings import YARDSTICK
 from mimctl.balance.structure import Shape
 from mimctl.balance.values import Values
+from mimctl.grid.losses import ConversionLosses
 from mimctl.grid.tree import TreeOperators
 from mimctl.model.layout import ComplexArray, FloatArray
 from mimctl.model.plan import SolveStatus
@@ -71,22 +72,11 @@ class OptimumSolver:
 
     def loss_w(self, power: ComplexArray) -> FloatArray:
         """(M,) conversion losses with port powers (K,) [W]."""
-        standby, linear, quadratic = self._loss_terms
-        size = np.abs(power)
-        mim = self._operators.layout.port_mim
-        moved = np.bincount(mim, weights=size, minlength=len(standby))
-        heat = np.bincount(mim, weights=size**2, minlength=len(standby))
-        total: FloatArray = standby + linear * moved + quadratic * heat
-        return total
+        return self._losses.watts(power)
 
     @cached_property
-    def _loss_terms(self) -> tuple[FloatArray, FloatArray, FloatArray]:
-        models = [m.losses for m in self._operators.layout.mims]
-        return (
-            np.array([m.standby_w for m in models], dtype=np.float64),
-            np.array([m.linear for m in models], dtype=np.float64),
-            np.array([m.quadratic_per_va for m in models], dtype=np.float64),
-        )
+    def _losses(self) -> ConversionLosses:
+        return ConversionLosses(self._operators.layout)
 
     @cached_property
     def _template(self) -> Values:

@@ -6,6 +6,7 @@ from datetime import datetime
 
 import numpy as np
 
+from mimctl.grid.losses import ConversionLosses
 from mimctl.model.bounds import Bounds, Restriction, UpstreamPrice
 from mimctl.model.calendar import active_at
 from mimctl.model.layout import BoolArray, ComplexArray, FloatArray, SiteLayout, frozen
@@ -19,24 +20,13 @@ def rule_in_force(layout: SiteLayout, zone: str, utc: datetime) -> BalanceRule |
     return next((rule for rule in rules if active_at(rule.window, utc, layout.site.timezone)), None)
 
 
-def losses_w(layout: SiteLayout, injection_va: ComplexArray) -> FloatArray:
-    """(M,) conversion losses at these port powers (K,): standby + linear·Σ|s| + quadratic·Σ|s|² [W]."""
-    size, count = np.abs(injection_va), len(layout.mims)
-    standby, linear, quadratic = (
-        np.array([getattr(mim.losses, name) for mim in layout.mims], dtype=np.float64)
-        for name in ("standby_w", "linear", "quadratic_per_va")
-    )
-    total = np.bincount(layout.port_mim, size, count)
-    squared = np.bincount(layout.port_mim, size**2, count)
-    return np.asarray(standby + linear * total + quadratic * squared)
-
-
 class BoundsMaker:
     """Ratings and rules of one layout, joined with what holds this cycle."""
 
     def __init__(self, layout: SiteLayout, zone: str) -> None:
         self._layout = layout
         self._zone = zone
+        self._losses = ConversionLosses(layout)
         self._neutral = frozen(np.where(np.isnan(layout.neutral_rating_a), np.inf, layout.neutral_rating_a))
         self._heads = frozen(_head_min_import_w(layout))
         self._node_limit = frozen(np.repeat(layout.limit_a[:, None], 3, axis=1))
@@ -68,7 +58,7 @@ class BoundsMaker:
             mim_release=frozen(~wanted),
             port_s_max_va=self._layout.port_rating_va,
             mim_neutral_max_a=self._layout.mim_neutral_rating_a,
-            mim_dc_w=frozen(-losses_w(self._layout, setpoint_va)),
+            mim_dc_w=frozen(-self._losses.watts(setpoint_va)),
             step_max_va=frozen(self._ramp_w_per_s * period_s),
             node_limit_a=self._node_limit,
             node_neutral_limit_a=self._neutral,

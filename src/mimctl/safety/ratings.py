@@ -10,10 +10,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
+from mimctl.grid.losses import ConversionLosses
 from mimctl.grid.tree import TreeOperators
 from mimctl.model.connection import Connection
 from mimctl.model.layout import BoolArray, ComplexArray, FloatArray, IntArray, SiteLayout, frozen
-from mimctl.model.site import Mim, Node, Winding
+from mimctl.model.site import Node, Winding
 
 #: up to this many elements a dense product is quicker than a sparse one
 _DENSE_ELEMENTS = 200_000
@@ -105,7 +106,7 @@ class Ratings:
     @cached_property
     def loss_max_w(self) -> FloatArray:
         """(M,) conversion losses with every port at its rating [W]."""
-        return frozen(np.array([_loss_max_w(mim) for mim in self.layout.mims], dtype=np.float64))
+        return frozen(ConversionLosses(self.layout).watts(self.layout.port_rating_va.astype(np.complex128)))
 
     @cached_property
     def balance_tolerance_w(self) -> FloatArray:
@@ -253,12 +254,6 @@ class Ratings:
 
 
 _LINE_TO_NEUTRAL = (Connection.L1, Connection.L2, Connection.L3, Connection.THREE_PHASE)
-
-
-def _loss_max_w(mim: Mim) -> float:
-    total = sum(port.rating_va for port in mim.ports)
-    squares = sum(port.rating_va**2 for port in mim.ports)
-    return mim.losses.standby_w + mim.losses.linear * total + mim.losses.quadratic_per_va * squares
 
 
 def _series_ohm(node: Node) -> complex:

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 
 from mimctl.control.events import EventLog
-from mimctl.control.limits import losses_w
 from mimctl.control.site_controller import build_site_controller
 from mimctl.control.zone import ZoneController
+from mimctl.grid.losses import ConversionLosses
 from mimctl.grid.tree import TreeOperators
 from mimctl.model.clock import VirtualClock
 from mimctl.model.decision import DecisionRecord
@@ -117,6 +117,7 @@ class _Simulation:
         self._controller = build_site_controller(
             site, [self._group], self._clock, events, cycle_s=request.step_s, detailed_report=False
         )
+        self._losses = ConversionLosses(layout)
         self._rule = RuleRival(self._operators)
         self._optimum = OptimumRival(self._operators) if request.optimum else None
         names = ["baseline", "controlled", "rule"] + (["optimum"] if request.optimum else [])
@@ -146,7 +147,7 @@ class _Simulation:
             self._board.add("rule", load_va, self._rule.fleet.inject_va, self._rule.fleet.mim_loss_w, step_s)
             if self._optimum is not None:
                 best = self._optimum.injection(before, fleet.discharge_w)
-                self._board.add("optimum", load_va, best, losses_w(self._layout, best), step_s)
+                self._board.add("optimum", load_va, best, self._losses.watts(best), step_s)
             if step % _PROGRESS_EVERY == 0:
                 self._progress(now_s)
         self._board.flush()

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mimctl.grid.losses import ConversionLosses
 from mimctl.model.layout import BoolArray, ComplexArray, FloatArray, IntArray, SiteLayout
 
 _PASSES = 5
@@ -25,27 +26,22 @@ class DcLink:
         first: (M,) index of each MIM's first port.
         count: (M,) number of its ports.
         owner: (K,) MIM of each port.
-        standby_w, linear, quadratic_per_va: (M,) loss model.
+        curves: conversion losses by port powers.
     """
 
     first: IntArray
     count: IntArray
     owner: IntArray
-    standby_w: FloatArray
-    linear: FloatArray
-    quadratic_per_va: FloatArray
+    curves: ConversionLosses
 
     @classmethod
     def of(cls, layout: SiteLayout) -> DcLink:
         runs = layout.ports_of_mim
-        models = [mim.losses for mim in layout.mims]
         return cls(
             first=np.array([run.start for run in runs], dtype=np.int64),
             count=np.array([run.stop - run.start for run in runs], dtype=np.int64),
             owner=layout.port_mim,
-            standby_w=np.array([x.standby_w for x in models], dtype=np.float64),
-            linear=np.array([x.linear for x in models], dtype=np.float64),
-            quadratic_per_va=np.array([x.quadratic_per_va for x in models], dtype=np.float64),
+            curves=ConversionLosses(layout),
         )
 
     def total(self, per_port: FloatArray) -> FloatArray:
@@ -58,8 +54,7 @@ class DcLink:
 
     def losses(self, power: ComplexArray) -> FloatArray:
         """(M,) conversion losses while switched on [W] at port powers (K,) [VA]."""
-        size = np.abs(power)
-        return self.standby_w + self.linear * self.total(size) + self.quadratic_per_va * self.total(size * size)
+        return self.curves.watts(power)
 
     def room_var(self, limit_va: FloatArray) -> FloatArray:
         """(K,) reactive power that leaves room in each port for its share of the largest losses [var]."""
