@@ -15,7 +15,7 @@ import structlog
 
 from mimctl.control.image import ImageMap
 from mimctl.model.clock import Clock
-from mimctl.model.errors import BadReply, LinkError
+from mimctl.model.errors import BadReply, LinkDown, LinkError
 from mimctl.model.layout import FloatArray, IntArray, SiteLayout, frozen
 from mimctl.model.protocols import Driver, DriverGroup
 from mimctl.model.reason import Reason
@@ -59,17 +59,26 @@ class LinkSweep:
                 self._log.error("driver failed", device=driver.device, exc_info=error)
                 self._failed(health, BadReply(driver.device, f"its driver failed: {error!r}"))
             else:
-                health.failures, health.error = 0, None
+                if health.error is not None:
+                    self._back(health)
 
     def failed(self, device: str) -> bool:
         """Whether its last read failed."""
         return device in self.health and self.health[device].error is not None
 
     def _failed(self, health: _Health, error: LinkError) -> None:
+        health.error = error
+        if isinstance(error, LinkDown):
+            return  # the link itself tries less and less often; asking while it is down costs nothing
         pause_s = min(_BACKOFF_MOST_S, _BACKOFF_FIRST_S * 2**health.failures) if health.failures else 0.0
         health.failures += 1
-        health.error = error
         health.retry_at_s = self.clock.monotonic_s() + pause_s
+
+    def _back(self, health: _Health) -> None:
+        """A device answers again: what was wrong with it may be over for its neighbours too."""
+        health.failures, health.error = 0, None
+        for other in self.health.values():
+            other.retry_at_s = -np.inf
 
 
 class Collector:

@@ -11,7 +11,7 @@ from tests.builders import START, rack_site
 
 from mimctl.control.collect import Collector
 from mimctl.model.clock import SystemClock, VirtualClock
-from mimctl.model.errors import LinkTimeout
+from mimctl.model.errors import LinkDown, LinkError, LinkTimeout
 from mimctl.model.layout import SiteLayout
 from mimctl.model.reason import Reason
 from mimctl.model.sample import Quality, Sample
@@ -34,6 +34,7 @@ class ScriptedDriver:
     values: np.ndarray
     fails: bool = False
     hangs: bool = False
+    error: type[LinkError] = LinkTimeout
     reads: int = 0
 
     async def read(self) -> Sample:
@@ -41,7 +42,7 @@ class ScriptedDriver:
         if self.hangs:
             await asyncio.sleep(3600)
         if self.fails:
-            raise LinkTimeout(self.device, "no answer")
+            raise self.error(self.device, "no answer")
         return Sample(self.device, self.clock.monotonic_s(), self.keys, self.values.copy())
 
 
@@ -124,6 +125,38 @@ async def test_a_dead_device_is_asked_less_and_less_often():
         await collector.collect(second + 1.0)
     assert 4 <= dead.reads <= 8
     assert group.drivers["m-rack2"].reads == 60
+
+
+async def test_while_its_link_is_down_a_device_is_asked_in_every_cycle_so_that_it_is_back_with_it():
+    site, clock = rack_site(), VirtualClock(START)
+    group = fleet(site, clock)
+    device = group.drivers["m-rack1"]
+    device.fails, device.error = True, LinkDown
+    collector = Collector(SiteLayout(site), [group], clock, 5.0)
+    for second in range(20):
+        clock.advance_to(float(second))
+        await collector.collect(second + 1.0)
+    assert device.reads == 20
+
+
+async def test_when_one_device_of_a_link_is_back_the_others_are_asked_at_once():
+    site, clock = rack_site(), VirtualClock(START)
+    group = fleet(site, clock)
+    first, second = group.drivers["m-rack1"], group.drivers["m-rack2"]
+    first.fails = second.fails = True
+    collector = Collector(SiteLayout(site), [group], clock, 5.0)
+    for now in (0.0, 1.0, 2.5, 5.0):
+        clock.advance_to(now)
+        await collector.collect(now + 0.1)
+    second.fails = True
+    reads = second.reads
+    first.fails = False
+    for now in np.arange(5.1, 40.0, 0.1):
+        clock.advance_to(float(now))
+        await collector.collect(now + 0.05)
+        if "m-rack1" not in collector.errors():
+            break
+    assert second.reads == reads + 1
 
 
 async def test_a_link_that_hangs_does_not_hold_up_the_others():
