@@ -59,6 +59,9 @@ class Dispatcher:
         self._written_at_s: FloatArray = np.full(count, -np.inf)
         self._changed_at_s: FloatArray = np.full(count, -np.inf)
         self._in_force: BoolArray = np.zeros(count, dtype=np.bool_)
+        #: a setpoint was on its way and nobody knows whether it arrived, since `_tried_at_s`
+        self._uncertain: BoolArray = np.zeros(count, dtype=np.bool_)
+        self._tried_at_s: FloatArray = np.full(count, -np.inf)
 
     @property
     def setpoint_va(self) -> ComplexArray:
@@ -107,11 +110,12 @@ class Dispatcher:
     def _due(self, plan: SafePlan) -> dict[int, _Write]:
         reasons = {judgement.mim: judgement.reason for judgement in plan.judgements}
         due: dict[int, _Write] = {}
-        for m in np.flatnonzero(plan.release & self._in_force):
+        for m in np.flatnonzero(plan.release & (self._in_force | self._uncertain)):
             due[int(m)] = _Write(int(m), "release", reasons.get(self._layout.mims[m].id, _RELEASE))
-        for m in np.flatnonzero(plan.send & ~plan.release):
+        # a heartbeat would keep alive whatever the device took last: where that is not known, it is told anew instead
+        for m in np.flatnonzero((plan.send | plan.refresh & self._uncertain) & ~plan.release):
             due[int(m)] = _Write(int(m), "setpoint", reasons.get(self._layout.mims[m].id, _SETPOINT))
-        for m in np.flatnonzero(plan.refresh & ~plan.send & ~plan.release & self._in_force):
+        for m in np.flatnonzero(plan.refresh & ~plan.send & ~plan.release & self._in_force & ~self._uncertain):
             due[int(m)] = _Write(int(m), "refresh", _REFRESH)
         return {m: write for m, write in due.items() if m in self._drivers}
 
@@ -136,6 +140,7 @@ class Dispatcher:
             await driver.refresh()
         else:
             ports = self._layout.ports_of_mim[write.mim]
+            self._uncertain[write.mim], self._tried_at_s[write.mim] = True, self._clock.monotonic_s()
             watts = tuple(float(w) for w in plan.inject_w[ports])
             vars_ = tuple(float(q) for q in plan.inject_var[ports])
             await driver.apply(MimCommand(watts, vars_, self._layout.mims[write.mim].validity_s, write.reason))
@@ -146,6 +151,7 @@ class Dispatcher:
         self._written_at_s[write.mim] = now_s
         if write.kind == "refresh":
             return
+        self._uncertain[write.mim] = False
         released = write.kind == "release"
         self._in_force[write.mim] = not released
         self._changed_at_s[write.mim] = now_s
@@ -157,3 +163,4 @@ class Dispatcher:
             self._in_force[m] = False
             self._setpoint_va[self._layout.ports_of_mim[m]] = 0
             self._changed_at_s[m] = now_s
+        self._uncertain &= now_s - self._tried_at_s <= self._validity_s

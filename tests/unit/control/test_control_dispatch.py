@@ -120,6 +120,22 @@ async def test_a_device_that_hangs_ends_at_the_deadline_and_does_not_stop_other_
     assert dispatch.in_force.tolist() == [False, True]
 
 
+async def test_a_device_that_may_hold_an_unconfirmed_setpoint_is_told_anew_and_released_in_the_end():
+    """The write timed out, but may have arrived: a heartbeat would keep it alive, and a stop must not pass it over."""
+    dispatch, mims, _ = dispatcher()
+    mims[0].fails = True
+    await dispatch.send(plan(send=[0]), 1.0)
+    mims[0].fails = False
+    outcomes = await dispatch.send(plan(refresh=[0], watts=0.0), 1.0)
+    assert [(o.kind, o.error) for o in outcomes] == [("setpoint", None)]
+    assert mims[0].written[0].inject_w == (0.0, 0.0, 0.0)
+    mims[1].fails = True
+    await dispatch.send(plan(send=[1]), 1.0)
+    mims[1].fails = False
+    await dispatch.send(plan(release=[0, 1]), 1.0)
+    assert mims[1].written == ["release"]
+
+
 async def test_a_device_not_reached_for_its_validity_holds_nothing_of_ours():
     dispatch, _, clock = dispatcher()
     await dispatch.send(plan(send=[0]), 1.0)
