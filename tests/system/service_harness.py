@@ -33,22 +33,28 @@ REJECTED, REVERTED = 2, 3
 Value = TypeVar("Value")
 
 
-def hall(folder: Path, *, name: str = "site.yaml", ports: list[int] | None = None, **bend: Any) -> Path:
-    """Three racks with uneven loads under one PDU: short cycles, a short validity, on free ports.
+def hall_dict(
+    *, racks: int = 3, feeds: int = 1, validity: str = f"{VALIDITY_S} s", cycle_s: float = CYCLE_S, ports: list[int] | None = None
+) -> dict[str, Any]:
+    """Racks with uneven loads under one PDU a feed, one zone: short cycles, a short validity, on free ports.
 
     Args:
-        ports: of the links, the feed's first.
-        bend: `validity` of every MIM, `racks`, and whatever `control` shall hold.
+        ports: of the links, those of the feeds first.
     """
-    data = site_dict(bend.pop("racks", 3))
+    data = site_dict(racks, feeds=feeds)
     for mim in data["mims"]:
-        mim |= {"validity": bend.get("validity", f"{VALIDITY_S} s"), "response": "0.2 s"}
-    data["zones"] = [{"id": "hall", "heads": ["feed-a"], "cycle": f"{CYCLE_S} s"}]
-    data["control"] = {"site_period": "1 s", "max_data_age": "2 s"}
+        mim |= {"validity": validity, "response": "0.2 s"}
+    data["zones"] = [{"id": "hall", "heads": [feed["node"] for feed in data["feeds"]], "cycle": f"{cycle_s} s"}]
+    data["control"] = {"site_period": "1 s", "max_data_age": f"{5 * cycle_s} s"}
     data["twin"]["load_noise_pct"] = 0.2
     for link, port in zip(data["links"], ports or free_ports(len(data["links"])), strict=True):
-        link |= {"port": port, **bend.get("link", {})}
-    return write_site(folder, data, name)
+        link["port"] = port
+    return data
+
+
+def hall(folder: Path, name: str = "site.yaml", **bend: Any) -> Path:
+    """`hall_dict` as a site file."""
+    return write_site(folder, hall_dict(**bend), name)
 
 
 def until(wanted: Callable[[], Value], what: str, within_s: float = WITHIN_S) -> Value:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import itertools
 import json
 import signal
 import time
@@ -116,7 +117,7 @@ def test_a_second_run_refuses_and_after_a_sudden_end_a_new_one_goes_on_without_a
 
     until(at_work, "the second service controls")
     here.balanced(second)
-    for earlier, later in zip(sequences, sequences[1:], strict=False):
+    for earlier, later in itertools.pairwise(sequences):
         assert all(0 <= b - a <= 3 for a, b in zip(earlier, later, strict=True)), sequences
     assert all(b > a for a, b in zip(held, sequences[-1], strict=True))
     assert furthest < 0.1 * max(abs(w) for old in before for w in old) + 2 * STANDBY_W

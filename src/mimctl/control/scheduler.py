@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, timedelta
 
 import structlog
-from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_MAX_INSTANCES, EVENT_JOB_MISSED, JobEvent
+from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_EXECUTED, EVENT_JOB_MAX_INSTANCES, EVENT_JOB_MISSED, JobEvent
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
@@ -33,7 +33,9 @@ class Schedule:
         self._periods: dict[str, timedelta] = {}
         self._scheduler = AsyncIOScheduler(timezone=UTC)
         self._scheduler.add_listener(self._told, EVENT_JOB_MISSED | EVENT_JOB_MAX_INSTANCES | EVENT_JOB_ERROR)
+        self._scheduler.add_listener(self._ran, EVENT_JOB_EXECUTED)
         self._log = structlog.get_logger("mimctl.schedule")
+        self.runs: dict[str, int] = {}
         self.misses = 0
         self.errors = 0
         self.clock_steps = 0
@@ -41,6 +43,7 @@ class Schedule:
     def every(self, period_s: float, name: str, job: Callable[[], Awaitable[None]]) -> None:
         """Run `job` each period; one at a time, a backlog shrinks to one run."""
         self._periods[name] = timedelta(seconds=period_s)
+        self.runs[name] = 0
         self._scheduler.add_job(
             job,
             IntervalTrigger(seconds=period_s, timezone=UTC),
@@ -67,11 +70,14 @@ class Schedule:
         self._log.warning("the wall clock stepped; the schedule is re-armed", step_s=round(step_s, 1))
         now = self._clock.utc()
         for name, period in self._periods.items():
-            trigger = IntervalTrigger(seconds=int(period.total_seconds()) or 1, start_date=now + period, timezone=UTC)
-            self._scheduler.reschedule_job(name, trigger=trigger)
+            trigger = IntervalTrigger(seconds=period.total_seconds(), start_date=now + period, timezone=UTC)
+            self._scheduler.modify_job(name, trigger=trigger, next_run_time=now + period)
 
     def _wall_less_monotonic_s(self) -> float:
         return self._clock.utc().timestamp() - self._clock.monotonic_s()
+
+    def _ran(self, event: JobEvent) -> None:
+        self.runs[event.job_id] += 1
 
     def _told(self, event: JobEvent) -> None:
         if event.code == EVENT_JOB_ERROR:

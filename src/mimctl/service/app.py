@@ -18,6 +18,7 @@ from mimctl.control.site_controller import SiteController, build_site_controller
 from mimctl.model.clock import Clock
 from mimctl.model.protocols import DriverGroup
 from mimctl.model.site import Site
+from mimctl.service.devices import DeviceDesk
 from mimctl.service.door import Door
 from mimctl.service.state_dir import socket_path
 from mimctl.service.status import site_status
@@ -60,7 +61,8 @@ class Service:
                 stack.push_async_callback(group.close)
             stack.push_async_callback(self.controller.stop)
             if self.door_directory is not None:
-                door = Door(socket_path(self.door_directory), {"status": lambda _: self.status()})
+                desk = DeviceDesk(self.groups, self.clock)
+                door = Door(socket_path(self.door_directory), {"status": lambda _: self.status(), "device": desk.answer})
                 await door.open()
                 stack.push_async_callback(door.close)
             self.schedule.start()
@@ -101,6 +103,7 @@ class Service:
             "since": self._started.isoformat(timespec="seconds"),
             "dry_run": self.dry_run,
             "schedule": {
+                "runs": dict(self.schedule.runs),
                 "misses": self.schedule.misses,
                 "errors": self.schedule.errors,
                 "clock_steps": self.schedule.clock_steps,
