@@ -25,7 +25,9 @@ from mimctl.wire.modbus import LinkPolicy, ModbusLink
 
 #: where an answer must come at once the timeout is far away, so that waiting it out shows as `LinkTimeout`
 PATIENT_S, HASTY_S = 5.0, 0.1
-FAST = LinkPolicy(reconnect_first_s=0.01, reconnect_max_s=0.05, connect_timeout_s=2.0, busy_first_s=0.005, max_silent=50)
+FAST = LinkPolicy(
+    reconnect_first_s=0.01, reconnect_max_s=0.05, connect_timeout_s=2.0, busy_first_s=0.005, max_silent=50, unit_tries=50
+)
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,7 @@ from mimctl.model.errors import DeviceRefusal, LinkDown, LinkTimeout
 from mimctl.wire.transport import READ_HOLDING, WRITE_MULTIPLE
 
 if TYPE_CHECKING:
-    from mimctl.wire.modbus_server import RegisterBank
+    from mimctl.wire.modbus_answers import RegisterBank
 
 _ILLEGAL_ADDRESS = 2
 

@@ -1,28 +1,29 @@
-"""One Modbus/TCP link, plain or TLS, kept up and shared by every unit behind it."""
+"""One Modbus link kept up and shared by every unit behind it: Modbus/TCP, Modbus/TCP Security, RTU on a serial port or over TCP."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import heapq
-import itertools
 import random
-import ssl
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
 
 from pymodbus.pdu import ExceptionResponse, ModbusPDU
 
 from mimctl.model.clock import Clock
-from mimctl.model.errors import BadReply, DeviceRefusal, LinkDown, LinkTimeout, UserError
-from mimctl.model.site import Link, LinkType
-from mimctl.wire import tls
-from mimctl.wire.modbus_connection import Connection, ConnectionLost, LinkCounts, reason_of
+from mimctl.model.errors import BadReply, DeviceRefusal, LinkDown, LinkTimeout
+from mimctl.model.site import Link
+from mimctl.wire.modbus_breaker import UnitBreaker
+from mimctl.wire.modbus_connection import Connection, ConnectionLost
 from mimctl.wire.modbus_frames import READS, WRITES, LostFraming, WrongAnswer
-from mimctl.wire.transport import READ_HOLDING, WRITE_MULTIPLE
+from mimctl.wire.modbus_keeper import Keeper
+from mimctl.wire.modbus_policy import LinkCounts, LinkPolicy
+from mimctl.wire.modbus_queue import Lanes
+from mimctl.wire.transport import READ_HOLDING, WRITE_MULTIPLE, WRITE_SINGLE
+
+__all__ = ["EXCEPTION_NAMES", "LinkPolicy", "ModbusLink"]
 
 #: exceptions that mean "ask again": 5 acknowledge (still at work), 6 server device busy
 _BUSY = (5, 6)
+#: exceptions by which a gateway says that a unit behind it is silent
+_UNIT_SILENT = (10, 11)
 #: names of the exception codes of the Modbus application protocol, section 7
 EXCEPTION_NAMES = {
     1: "illegal function",
@@ -39,78 +40,14 @@ _MAX_READ, _MAX_WRITE = 125, 123
 _WRITE_FIRST, _READ_LATER = 0, 1
 
 
-@dataclass(frozen=True, slots=True)
-class LinkPolicy:
-    """How patient a link is.
-
-    Args:
-        reconnect_first_s: pause before the first new attempt; it doubles with each attempt [s].
-        reconnect_max_s: longest pause [s].
-        jitter: share of each pause that is random, so that many links do not come back at one instant.
-        connect_timeout_s: for one attempt to connect [s].
-        busy_first_s: pause before a busy device is asked again; it doubles [s].
-        busy_deadline: how long a device may stay busy, in multiples of the link's timeout.
-        max_silent: so many unanswered requests on end, over all units, end the connection: nobody may be there any more.
-    """
-
-    reconnect_first_s: float = 0.25
-    reconnect_max_s: float = 10.0
-    jitter: float = 0.5
-    connect_timeout_s: float = 3.0
-    busy_first_s: float = 0.02
-    busy_deadline: float = 4.0
-    max_silent: int = 4
-
-    def pause_s(self, attempt: int, rng: random.Random) -> float:
-        """Before attempt number `attempt` after the first, 0-based [s]."""
-        longest: float = min(self.reconnect_max_s, self.reconnect_first_s * 2.0 ** min(attempt, 30))
-        return longest * (1.0 - self.jitter * rng.random())
-
-
-class _Line:
-    """A lock that the most urgent waiter gets next, first come first served among equals."""
-
-    def __init__(self) -> None:
-        self._held = False
-        self._order = itertools.count()
-        self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
-
-    @contextlib.asynccontextmanager
-    async def turn(self, urgency: int) -> AsyncIterator[None]:
-        await self._acquire(urgency)
-        try:
-            yield
-        finally:
-            self._pass_on()
-
-    async def _acquire(self, urgency: int) -> None:
-        if not self._held:
-            self._held = True
-            return
-        called = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._waiting, (urgency, next(self._order), called))
-        try:
-            await called
-        except asyncio.CancelledError:
-            if called.done() and not called.cancelled():  # the turn came together with the cancellation
-                self._pass_on()
-            raise
-
-    def _pass_on(self) -> None:
-        while self._waiting:
-            called = heapq.heappop(self._waiting)[2]
-            if not called.done():
-                called.set_result(None)
-                return
-        self._held = False
-
-
 class ModbusLink:
-    """A `wire.transport.Transport` over Modbus/TCP or Modbus/TCP Security.
+    """A `wire.transport.Transport` over any kind of Modbus link.
 
-    One request is under way at a time; writes overtake waiting reads. Make one per host and port: many devices serve a single
-    client. An answer counts only with the right transaction id, unit, function code and lengths. A request fails at once when
-    the peer closes or answers nonsense, after `link.timeout_s` when it is silent. Only "busy" is ever asked again.
+    One request at a time is under way on each connection (there is one, unless the site file allows more); writes overtake waiting
+    reads. Make one per host and port, or per serial port: many devices serve a single client. An answer counts only with the right
+    transaction id (RTU: see `wire.rtu_connection`), unit, function code and lengths. A request fails at once when the peer closes
+    or answers nonsense, after `link.timeout_s` when it is silent. Only "busy" is ever asked again. A unit that stays silent is left
+    alone for a while, longer each time (`wire.modbus_breaker`); requests to it then fail at once.
 
     Holes that remain, by the protocol itself: with `tid_zero` an answer is told from an earlier one only by its connection, so
     every unanswered or abandoned request costs a reconnect; a device that answers the right transaction with another
@@ -120,20 +57,20 @@ class ModbusLink:
         rng: for the jitter of reconnection.
     """
 
-    def __init__(self, link: Link, clock: Clock, *, policy: LinkPolicy = LinkPolicy(), rng: random.Random | None = None) -> None:
+    def __init__(self, link: Link, clock: Clock, *, policy: LinkPolicy | None = None, rng: random.Random | None = None) -> None:
         self._spec = link
         self._clock = clock
-        self._policy = policy
-        self._rng = rng or random.Random()
-        self._line = _Line()
-        self._connection: Connection | None = None
-        self._keeper: asyncio.Task[None] | None = None
-        self._tried = asyncio.Event()
-        self._down = "not opened"
-        self._silent = 0
-        self._answered = False
-        self._quiet_until_s = float("-inf")
+        self._policy = policy or LinkPolicy()
         self.counts = LinkCounts()
+        dice = rng or random.Random()
+        self._keepers = [
+            Keeper(link, clock, self._policy, dice, self.counts, self._lane_changed) for _ in range(max(1, link.max_connections))
+        ]
+        self._lanes = Lanes(self._keepers)
+        self._breaker = UnitBreaker(self._policy)
+        self._silent = 0
+        silence_s = link.serial.silence_s if link.serial is not None else 0.0
+        self._gap_s = max(link.request_gap_s, silence_s)
 
     @property
     def link(self) -> str:
@@ -141,25 +78,19 @@ class ModbusLink:
 
     @property
     def connected(self) -> bool:
-        return self._connection is not None and not self._connection.lost.done()
+        return any(keeper.connected for keeper in self._keepers)
 
     async def open(self) -> None:
         """Start keeping the link up. Requests made while the very first attempt runs wait for its outcome."""
-        if self._keeper is None:
-            self._down = "connecting"
-            self._tried.clear()
-            self._keeper = asyncio.create_task(self._keep_up(), name=f"modbus link {self.link}")
+        for keeper in self._keepers:
+            keeper.open()
 
     async def close(self) -> None:
         """Stop, and fail whatever is under way."""
-        keeper, self._keeper = self._keeper, None
-        if keeper is not None:
-            keeper.cancel()
-            await asyncio.wait([keeper])
-            if not keeper.cancelled():
-                keeper.result()
-        self._down = "closed"
-        self._tried.set()
+        await asyncio.gather(*(keeper.close() for keeper in self._keepers))
+
+    def _lane_changed(self) -> None:
+        self._lanes.pass_on()
 
     async def read(self, unit: int, address: int, count: int, *, function: int = READ_HOLDING) -> bytes:
         """See `Transport.read`.
@@ -186,6 +117,8 @@ class ModbusLink:
         most = _MAX_WRITE if function == WRITE_MULTIPLE else 1
         if len(data) % 2 or not (1 <= count <= most and 0 <= address <= 0x10000 - count and 0 <= unit <= 255):
             raise ValueError(f"no such write: unit {unit}, {len(data)} bytes at {address} by function {function}")
+        if count == 1 and self._spec.write_function == WRITE_SINGLE:
+            function = WRITE_SINGLE
         request = WRITES[function](unit, address, count, data)
         answer = await self._request(request, _WRITE_FIRST)
         echo: bytes = getattr(answer, "echo", b"")
@@ -198,9 +131,11 @@ class ModbusLink:
         loop = asyncio.get_running_loop()
         deadline, pause_s = None, self._policy.busy_first_s
         while True:
-            async with self._line.turn(urgency):
+            if self.connected:
+                self._refuse_resting(request.dev_id)  # at once, not when its turn comes
+            async with self._lanes.turn(urgency) as lane:
                 deadline = deadline or loop.time() + self._policy.busy_deadline * self._spec.timeout_s
-                answer = await self._exchange(request)
+                answer = await self._exchange(lane, request)
             if not isinstance(answer, ExceptionResponse):
                 return answer
             code = answer.exception_code
@@ -211,84 +146,49 @@ class ModbusLink:
             await asyncio.sleep(pause_s)
             pause_s *= 2
 
-    async def _exchange(self, request: ModbusPDU) -> ModbusPDU:
-        """One request on the line that the caller holds, one checked answer."""
-        connection, name = await self._up(), self._name(request.dev_id)
-        await self._clock.sleep_until(self._quiet_until_s)
+    async def _exchange(self, lane: Keeper, request: ModbusPDU) -> ModbusPDU:
+        """One request on the lane that the caller holds, one checked answer."""
+        connection, name = await lane.up(), self._name(request.dev_id)
+        self._refuse_resting(request.dev_id)
+        await self._clock.sleep_until(lane.quiet_until_s)
         self.counts.requests += 1
+        began_s = self._clock.monotonic_s()
         try:
             answer = await connection.ask(request)
         except TimeoutError as error:
-            self._note_silence(connection)
+            self._note_silence(connection, request.dev_id, began_s)
             raise LinkTimeout(name, f"no answer within {self._spec.timeout_s:g} s") from error
         except ConnectionLost as error:
             raise LinkDown(name, str(error)) from error
         except (WrongAnswer, LostFraming) as error:
             raise BadReply(name, str(error)) from error
         finally:
-            self._quiet_until_s = self._clock.monotonic_s() + self._spec.request_gap_s
-        self._silent, self._answered = 0, True
+            lane.quiet_until_s = self._clock.monotonic_s() + self._gap_s
+        self._silent = 0
+        lane.answered()
+        if isinstance(answer, ExceptionResponse) and answer.exception_code in _UNIT_SILENT:
+            self._breaker.silent(request.dev_id, self._clock.monotonic_s(), self._clock.monotonic_s() - began_s)
+        else:
+            self._breaker.answered(request.dev_id)
         if answer.function_code & 0x7F != request.function_code:
             self.counts.wrong += 1
             raise BadReply(name, f"an answer to function {answer.function_code & 0x7F} instead of {request.function_code}")
         return answer
 
-    def _note_silence(self, connection: Connection) -> None:
+    def _refuse_resting(self, unit: int) -> None:
+        rest_s = self._breaker.rest_s(unit, self._clock.monotonic_s())
+        if rest_s > 0:
+            self.counts.rested += 1
+            raise LinkTimeout(self._name(unit), f"it has been silent; it is asked again in {rest_s:.1f} s")
+
+    def _note_silence(self, connection: Connection, unit: int, began_s: float) -> None:
         self.counts.timeouts += 1
         self._silent += 1
+        now_s = self._clock.monotonic_s()
+        self._breaker.silent(unit, now_s, now_s - began_s)
         if self._silent >= self._policy.max_silent:
-            connection.drop(f"{self._silent} requests on end without an answer")
-
-    async def _up(self) -> Connection:
-        if self._keeper is not None and not self._tried.is_set():
-            await self._tried.wait()  # bounded by the timeout of the attempt
-        if self._connection is None or self._connection.lost.done():
-            raise LinkDown(self.link, self._down if self._connection is None else self._connection.lost.result())
-        return self._connection
-
-    async def _keep_up(self) -> None:
-        """Connect for ever. The pauses grow until a device has answered, not merely accepted: some accept and close."""
-        attempt = 0
-        while True:
-            try:
-                await self._live_once()
-            except (OSError, TimeoutError, UserError, ValueError) as error:  # ValueError: a host that is no name at all
-                self._down = reason_of(error)
-            if self._answered:
-                attempt = 0
-            self._tried.set()
-            pause_s = self._policy.pause_s(attempt, self._rng)
-            attempt += 1
-            await self._clock.sleep_until(self._clock.monotonic_s() + pause_s)
-
-    async def _live_once(self) -> None:
-        """One connection from beginning to end.
-
-        Raises:
-            OSError, TimeoutError, UserError: there was no connection.
-        """
-        spec = self._spec
-        self._silent, self._answered = 0, False
-        context = self._tls_context()
-        connection = Connection(spec.host, spec.port, spec.timeout_s, self.counts, any_unit=spec.any_unit, tid_zero=spec.tid_zero)
-        try:
-            await connection.dial(self._policy.connect_timeout_s, context, spec.tls.server_name if spec.tls else None)
-            await self._clock.sleep_until(self._clock.monotonic_s() + spec.connect_delay_s)
-            self._connection = connection
-            self.counts.connections += 1
-            self._tried.set()
-            self._down = await asyncio.shield(connection.lost)
-        finally:
-            self._connection = None
-            await connection.hang_up()
-
-    def _tls_context(self) -> ssl.SSLContext | None:
-        # loaded for every connection: renewed certificates are taken up without a restart
-        if self._spec.type is not LinkType.MODBUS_TLS:
-            return None
-        if self._spec.tls is None:
-            raise UserError(f"link {self.link} is {self._spec.type.value} but names no TLS files")
-        return tls.client_context(self._spec.tls)
+            self._silent = 0
+            connection.drop(f"{self._policy.max_silent} requests on end without an answer")
 
     def _name(self, unit: int) -> str:
         return f"{self.link} unit {unit}"

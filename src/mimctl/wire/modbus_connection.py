@@ -3,7 +3,8 @@
 The stock client takes an answer of any length and function code, lets a malformed frame escape as an exception into the event
 loop, loses the rest of a frame when the next request is sent, and lets a request wait out its timeout after the peer has closed.
 All of that is closed here by overriding what asyncio itself calls (`data_received`, `connection_lost`); requests, transaction ids
-and timeouts stay pymodbus's.
+and timeouts stay pymodbus's. What tells an answer from another one depends on the framing: `MbapConnection` goes by transaction
+ids, `wire.rtu_connection` has none to go by.
 """
 
 from __future__ import annotations
@@ -13,16 +14,18 @@ import contextlib
 import os
 import socket
 import ssl
-from dataclasses import dataclass
 from typing import Any, cast
 
 from pymodbus.client import AsyncModbusTcpClient
+from pymodbus.client.base import ModbusBaseClient
 from pymodbus.exceptions import ModbusIOException
-from pymodbus.framer import FramerSocket
+from pymodbus.framer import FramerBase, FramerSocket
 from pymodbus.pdu import DecodePDU, ModbusPDU
 from pymodbus.transaction import TransactionManager
 
+from mimctl.model.site import Link
 from mimctl.wire.modbus_frames import Frame, LostFraming, WrongAnswer, decode_answer, next_frame
+from mimctl.wire.modbus_policy import LinkCounts
 
 #: seconds of silence before the kernel probes, between probes, and how many may stay unanswered
 _KEEPALIVE_S = (10, 5, 3)
@@ -34,45 +37,22 @@ class ConnectionLost(Exception):
     """The connection ended before the answer came."""
 
 
-@dataclass(slots=True)
-class LinkCounts:
-    """What happened on a link since it was made.
-
-    Args:
-        late: answers to requests that nobody waited for any more; none was ever used.
-        wrong: answers that did not fit their request.
-    """
-
-    requests: int = 0
-    timeouts: int = 0
-    late: int = 0
-    wrong: int = 0
-    busy: int = 0
-    connections: int = 0
-
-
 class Connection(TransactionManager):
-    """pymodbus's transactions on one TCP or TLS connection; a request fails the moment it can no longer succeed.
+    """pymodbus's transactions on one connection; a request fails the moment it can no longer succeed.
 
     Made for one connection and never reused, so that the late end of an old one cannot touch its successor.
 
     Args:
-        timeout_s: for one answer.
-        any_unit: accept an answer that carries another unit id.
-        tid_zero: accept an answer that carries transaction id 0.
+        client: the stock client of the transport; it only lends its parameters and its `execute`.
         counts: where to count answers that are of no use.
     """
 
     response_future: asyncio.Future[ModbusPDU]
 
-    def __init__(
-        self, host: str, port: int, timeout_s: float, counts: LinkCounts, *, any_unit: bool = False, tid_zero: bool = False
-    ) -> None:
-        self._client = AsyncModbusTcpClient(host, port=port, timeout=timeout_s, retries=0, reconnect_delay=0)
-        super().__init__(self._client.comm_params, FramerSocket(DecodePDU(False)), 0, False, None, None, None)
-        self._client.ctx = self
-        self._any_unit = any_unit
-        self._tid_zero = tid_zero
+    def __init__(self, client: ModbusBaseClient, framer: FramerBase, counts: LinkCounts) -> None:
+        super().__init__(client.comm_params, framer, 0, False, None, None, None)
+        self._client = client
+        client.ctx = self
         # silence is judged by the link over all its units, not by this counter
         self.max_until_disconnect = self.count_until_disconnect = 1 << 60
         self.response_future.cancel()
@@ -82,12 +62,15 @@ class Connection(TransactionManager):
         self.lost: asyncio.Future[str] = self.loop.create_future()
         self._gone = asyncio.Event()
 
-    async def dial(self, timeout_s: float, tls: ssl.SSLContext | None = None, server_name: str | None = None) -> None:
+    async def dial(self, timeout_s: float) -> None:
         """Connect; unlike the stock `connect` it says why not.
 
         Raises:
             OSError, TimeoutError
         """
+        raise NotImplementedError
+
+    async def _dial_tcp(self, timeout_s: float, tls: ssl.SSLContext | None = None, server_name: str | None = None) -> None:
         host, port = self.comm_params.host, self.comm_params.port
         secure: dict[str, Any] = {"ssl": tls, "server_hostname": server_name or host} if tls else {}
         async with asyncio.timeout(timeout_s):
@@ -111,33 +94,12 @@ class Connection(TransactionManager):
             self._after()
 
     def _after(self) -> None:
-        """A caller that gave up leaves an answer on its way: drop the connection where it could be taken for another one."""
-        answered = self.response_future.done() and not self.response_future.cancelled()
-        if self._tid_zero and not answered:
-            self.drop("no answer, and answers carry no transaction id to tell a late one by")
+        """A request has ended, perhaps without an answer."""
 
-    def data_received(self, data: bytes) -> None:
-        # not handed on: the stock method empties its buffer with every request, and with it the half of a late answer
-        self._received += data
-        used = 0
+    def _answer(self, frame: Frame, *, any_unit: bool) -> None:
+        """A whole frame for the request in flight."""
         try:
-            while not self.lost.done() and (frame := next_frame(self._received, used)) is not None:
-                used = frame.end
-                self._receive(frame)
-        except LostFraming as error:
-            self._fail(error)
-            self.drop(str(error))
-        self._received = self._received[used:]
-
-    def _receive(self, frame: Frame) -> None:
-        mine = frame.tid == self.request_transaction_id or (frame.tid == 0 and self._tid_zero)
-        if not mine or self.response_future.done():
-            self._counts.late += 1
-            if self._tid_zero and frame.tid == 0:
-                self.drop("an answer that nobody waits for, without a transaction id")
-            return
-        try:
-            self.response_future.set_result(decode_answer(frame, self.request_dev_id, any_unit=self._any_unit))
+            self.response_future.set_result(decode_answer(frame, self.request_dev_id, any_unit=any_unit))
         except WrongAnswer as error:
             self._counts.wrong += 1
             self._fail(error)
@@ -177,6 +139,51 @@ class Connection(TransactionManager):
             if self._gone.is_set():
                 return
             transport.abort()
+
+
+class MbapConnection(Connection):
+    """Modbus/TCP, plain or TLS: answers are told apart by their transaction ids.
+
+    Args:
+        tls: context of a TLS link.
+    """
+
+    def __init__(self, link: Link, counts: LinkCounts, tls: ssl.SSLContext | None = None) -> None:
+        client = AsyncModbusTcpClient(link.host, port=link.port, timeout=link.timeout_s, retries=0, reconnect_delay=0)
+        super().__init__(client, FramerSocket(DecodePDU(False)), counts)
+        self._link = link
+        self._tls = tls
+
+    async def dial(self, timeout_s: float) -> None:
+        await self._dial_tcp(timeout_s, self._tls, self._link.tls.server_name if self._link.tls else None)
+
+    def _after(self) -> None:
+        """A caller that gave up leaves an answer on its way: drop the connection where it could be taken for another one."""
+        answered = self.response_future.done() and not self.response_future.cancelled()
+        if self._link.tid_zero and not answered:
+            self.drop("no answer, and answers carry no transaction id to tell a late one by")
+
+    def data_received(self, data: bytes) -> None:
+        # not handed on: the stock method empties its buffer with every request, and with it the half of a late answer
+        self._received += data
+        used = 0
+        try:
+            while not self.lost.done() and (frame := next_frame(self._received, used)) is not None:
+                used = frame.end
+                self._receive(frame)
+        except LostFraming as error:
+            self._fail(error)
+            self.drop(str(error))
+        self._received = self._received[used:]
+
+    def _receive(self, frame: Frame) -> None:
+        mine = frame.tid == self.request_transaction_id or (frame.tid == 0 and self._link.tid_zero)
+        if mine and not self.response_future.done():
+            self._answer(frame, any_unit=self._link.any_unit)
+            return
+        self._counts.late += 1
+        if self._link.tid_zero and frame.tid == 0:
+            self.drop("an answer that nobody waits for, without a transaction id")
 
 
 def reason_of(error: BaseException) -> str:

@@ -8,75 +8,26 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import ssl
-import struct
 from collections import deque
-from collections.abc import Callable, Mapping
-from typing import Any, Protocol, cast
+from collections.abc import Mapping
+from typing import Any, cast
 
-from pymodbus.constants import ExcCodes
 from pymodbus.framer import FramerType
-from pymodbus.pdu import ExceptionResponse, ModbusPDU
 from pymodbus.server import ModbusTcpServer, ModbusTlsServer
 from pymodbus.server.requesthandler import ServerRequestHandler
 from pymodbus.simulator import DataType, SimData, SimDevice
 
-from mimctl.model.errors import DeviceRefusal, Unreachable
+from mimctl.model.errors import Unreachable
+from mimctl.wire.modbus_answers import Access, Answers, RegisterBank, everybody
 from mimctl.wire.modbus_connection import reason_of
 from mimctl.wire.modbus_frames import Frame, LostFraming, next_frame
 from mimctl.wire.tls import role_of
 
-#: function codes that a bank can serve: registers only
-_SERVED = frozenset({3, 4, 6, 16, 22, 23, 43})
 #: requests of one client that wait at most; beyond them nothing more is read from its socket
 _MAX_PENDING = 64
 _CLOSE_S = 0.2
 _HANDSHAKE_S = 5.0
-_log = logging.getLogger(__name__)
-
-#: may a client with this role (None: no TLS or no role) use this function code?
-Access = Callable[[str | None, int], bool]
-
-
-class RegisterBank(Protocol):
-    """The registers of one unit, big-endian bytes. Raises `DeviceRefusal` with the exception code to answer."""
-
-    def read(self, address: int, count: int) -> bytes:
-        """Exactly `2 * count` bytes."""
-        ...
-
-    def write(self, address: int, data: bytes) -> None:
-        """All of `data` or nothing."""
-        ...
-
-
-class _Banks:
-    """The datastore that pymodbus's request PDUs ask."""
-
-    def __init__(self, units: Mapping[int, RegisterBank]) -> None:
-        self._units = units
-
-    def device_ids(self) -> list[int]:
-        return list(self._units)
-
-    async def async_getValues(self, device_id: int, func_code: int, address: int, count: int = 1) -> list[int] | ExcCodes:
-        try:
-            return list(struct.unpack(f">{count}H", self._bank(device_id).read(address, count)))
-        except DeviceRefusal as refusal:
-            return ExcCodes(refusal.code)
-
-    async def async_setValues(self, device_id: int, func_code: int, address: int, values: list[int]) -> ExcCodes | None:
-        try:
-            self._bank(device_id).write(address, struct.pack(f">{len(values)}H", *values))
-        except DeviceRefusal as refusal:
-            return ExcCodes(refusal.code)
-        return None
-
-    def _bank(self, unit: int) -> RegisterBank:
-        if unit not in self._units:
-            raise DeviceRefusal(f"unit {unit}", "no such unit", ExcCodes.GATEWAY_NO_RESPONSE)
-        return self._units[unit]
 
 
 class _Client(ServerRequestHandler):
@@ -136,7 +87,7 @@ class _Client(ServerRequestHandler):
         try:
             while self._pending and not self.gone.is_set():
                 frame = self._pending.popleft()
-                answer = await self._answer(frame)
+                answer = await self._owner.answers.to(frame.unit, frame.pdu, self._role)
                 answer.transaction_id, answer.dev_id = frame.tid, frame.unit
                 if self.transport:
                     cast(asyncio.Transport, self.transport).write(self.framer.buildFrame(answer))
@@ -145,21 +96,6 @@ class _Client(ServerRequestHandler):
                 cast(asyncio.Transport, self.transport).resume_reading()
         finally:
             self._worker = None
-
-    async def _answer(self, frame: Frame) -> ModbusPDU:
-        code = frame.pdu[0]
-        if code not in _SERVED or not self._owner.access(self._role, code):
-            return ExceptionResponse(code, ExcCodes.ILLEGAL_FUNCTION)
-        if frame.unit not in self._owner.units:
-            return ExceptionResponse(code, ExcCodes.GATEWAY_NO_RESPONSE)
-        request = self.framer.decoder.decode(frame.pdu)
-        if request is None:
-            return ExceptionResponse(code, ExcCodes.ILLEGAL_VALUE)
-        try:
-            return await request.datastore_update(cast(Any, self._owner.context), frame.unit)
-        except Exception:  # noqa: BLE001 a fault of one bank must not silence the whole connection
-            _log.exception("unit %d failed to answer function %d", frame.unit, code)
-            return ExceptionResponse(code, ExcCodes.DEVICE_FAILURE)
 
     def _abort(self) -> None:
         if self.transport:
@@ -183,8 +119,7 @@ class _Client(ServerRequestHandler):
 class _Server(ModbusTcpServer):
     """pymodbus's server with our clients, and with the reason when it cannot listen."""
 
-    units: Mapping[int, RegisterBank]
-    access: Access
+    answers: Answers
     max_clients: int
     clients: set[_Client]
 
@@ -210,10 +145,6 @@ class _TlsServer(_Server, ModbusTlsServer):
     pass
 
 
-def _everybody(role: str | None, function: int) -> bool:
-    return True
-
-
 class ModbusServer:
     """Serves units on one address until stopped.
 
@@ -232,13 +163,12 @@ class ModbusServer:
         units: Mapping[int, RegisterBank],
         tls: ssl.SSLContext | None = None,
         *,
-        access: Access = _everybody,
+        access: Access = everybody,
         max_clients: int = 64,
     ) -> None:
         self._address = (host, port)
-        self._units = units
+        self._answers = Answers(units, access)
         self._tls = tls
-        self._access = access
         self._max_clients = max_clients
         self._server: _Server | None = None
 
@@ -270,9 +200,9 @@ class ModbusServer:
             if self._tls is None
             else _TlsServer(unused, framer=framer, address=self._address, sslctx=self._tls)
         )
-        server.context = cast(Any, _Banks(self._units))
+        server.context = cast(Any, self._answers.context)
         server.clients = set()
-        server.units, server.access, server.max_clients = self._units, self._access, self._max_clients
+        server.answers, server.max_clients = self._answers, self._max_clients
         return server
 
     async def stop(self) -> None:

@@ -1,0 +1,57 @@
+"""A unit that never answers must not eat the time of those that do: it is left alone, for longer each time.
+
+This is the one place that paces silence: every caller of a link (sweeps, writes, discovery) passes it, so none needs a back-off of
+its own against silent devices.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mimctl.wire.modbus_policy import LinkPolicy
+
+#: a register map that is searched for may stand at the last of several addresses, and some devices are silent at wrong ones: every
+#: so manieth time a resting unit gets all its tries again instead of one
+_FULL_EVERY = 4
+
+
+@dataclass(slots=True)
+class _Unit:
+    """How one unit has been silent lately."""
+
+    silences: int = 0
+    rests: int = 0
+    retry_at_s: float = float("-inf")
+
+
+class UnitBreaker:
+    """Who may be asked now. Instants are monotonic [s]."""
+
+    def __init__(self, policy: LinkPolicy) -> None:
+        self._policy = policy
+        self._silent: dict[int, _Unit] = {}
+        self._probe_at_s = float("-inf")
+
+    def rest_s(self, unit: int, now_s: float) -> float:
+        """How long the unit rests yet; 0 = it may be asked [s]."""
+        known = self._silent.get(unit)
+        if known is None or known.rests == 0:
+            return 0.0
+        # in the middle of its tries a unit is not held up by those of others
+        free_at_s = known.retry_at_s if known.silences else max(known.retry_at_s, self._probe_at_s)
+        return max(0.0, free_at_s - now_s)
+
+    def silent(self, unit: int, now_s: float, lost_s: float) -> None:
+        """The unit did not answer, which took `lost_s`."""
+        known = self._silent.setdefault(unit, _Unit())
+        known.silences += 1
+        allowed = self._policy.unit_tries if known.rests % _FULL_EVERY == 0 else 1
+        if known.silences < allowed:
+            return
+        known.retry_at_s = now_s + self._policy.rest_s(known.rests)
+        self._probe_at_s = now_s + known.silences * lost_s * (1.0 / self._policy.probe_share - 1.0)
+        known.silences = 0
+        known.rests += 1
+
+    def answered(self, unit: int) -> None:
+        self._silent.pop(unit, None)
