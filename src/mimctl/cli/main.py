@@ -29,6 +29,7 @@ COMMANDS: dict[str, str] = {
     "check": "Find every problem of a site file and the profiles it names.",
     "run": "Run a site: discover, measure, balance, until told to stop.",
     "status": "Ask a running service how its site is doing.",
+    "device": "Read, watch, dump or set one device.",
     "simulate": "Run a site on a virtual clock and compare before with after.",
     "twin": "Serve a site's virtual devices as real Modbus servers.",
     "schema": "Print the JSON Schema of site files or device profiles.",

@@ -50,6 +50,24 @@ class RegisterDevice:
         return self._device
 
     @property
+    def transport(self) -> Transport:
+        return self._transport
+
+    @property
+    def unit(self) -> int:
+        return self._unit
+
+    @property
+    def source(self) -> MapSource:
+        return self._source
+
+    def over(self, transport: Transport) -> RegisterDevice:
+        """A reader of the same device over another transport, for example one that remembers every register."""
+        return RegisterDevice(
+            self._device, transport, self._unit, source=self._source, clock=self._clock, max_registers=self._max_registers
+        )
+
+    @property
     def discovered(self) -> Discovered | None:
         """What the device is; None until it has answered once."""
         return self._found

@@ -6,21 +6,25 @@ Who may open it is the state directory's owner: the socket is mode 0600 in a dir
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import inspect
 import json
+import socket
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from mimctl.model.errors import MimctlError, Unreachable
+from mimctl.model.errors import LinkDown, LinkTimeout, MimctlError, Unreachable
 
 _LONGEST_LINE = 1 << 20
 _IDLE_S = 10.0
 
+#: gives its answer at once, or awaits it with a bound of its own
 Handler = Callable[[Mapping[str, Any]], Any]
 
 
 class Door:
-    """Serves named requests; every answer is `{"ok": …}` or `{"error": "one line"}`."""
+    """Serves named requests; every answer is `{"ok": …}` or `{"error": "one line", "unreachable": …}` (nobody answers)."""
 
     def __init__(self, path: Path, handlers: Mapping[str, Handler]) -> None:
         self._path = path
@@ -42,30 +46,40 @@ class Door:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             line = await asyncio.wait_for(reader.readline(), _IDLE_S)
-            writer.write(json.dumps(self._answer(line)).encode() + b"\n")
+            writer.write(json.dumps(await self._answer(line)).encode() + b"\n")
             await asyncio.wait_for(writer.drain(), _IDLE_S)
         except (TimeoutError, ConnectionError, ValueError):
             pass  # a caller that says nothing, too much, or leaves is its own affair
         finally:
             writer.close()
 
-    def _answer(self, line: bytes) -> dict[str, Any]:
+    async def _answer(self, line: bytes) -> dict[str, Any]:
         try:
             request = json.loads(line)
             handler = self._handlers[request["ask"]]
         except (ValueError, TypeError, KeyError):
             return {"error": f"not understood; this service answers: {', '.join(sorted(self._handlers))}"}
         try:
-            return {"ok": handler(request)}
+            answer = handler(request)
+            return {"ok": await answer if inspect.isawaitable(answer) else answer}
         except MimctlError as error:
-            return {"error": str(error)}
+            return {"error": str(error), "unreachable": isinstance(error, Unreachable | LinkDown | LinkTimeout)}
+
+
+def somebody_listens(path: Path) -> bool:
+    """Whether a service has its door open there."""
+    with socket.socket(socket.AF_UNIX) as probe, contextlib.suppress(OSError):
+        probe.connect(str(path))
+        return True
+    return False
 
 
 def ask(path: Path, question: str, timeout_s: float = 5.0, **arguments: Any) -> Any:
     """Ask the running service from another process.
 
     Raises:
-        Unreachable: no service listens there, or it does not answer.
+        Unreachable: no service listens there, or it does not answer, or what it needs does not.
+        MimctlError: what it says is wrong.
     """
     return asyncio.run(_ask(path, {"ask": question, **arguments}, timeout_s))
 
@@ -82,5 +96,6 @@ async def _ask(path: Path, request: Mapping[str, Any], timeout_s: float) -> Any:
         raise Unreachable(f"no running service at {path} ({why}); start it with: mimctl run SITE") from error
     answer = json.loads(line or b"{}")
     if "ok" not in answer:
-        raise Unreachable(str(answer.get("error", "the service closed the connection")))
+        wrong = MimctlError if "error" in answer and not answer.get("unreachable", True) else Unreachable
+        raise wrong(str(answer.get("error", "the service closed the connection")))
     return answer["ok"]

@@ -1,0 +1,132 @@
+"""`mimctl device`: look at one device, take its registers along, or give it a setpoint for a while."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mimctl.cli.render import STDOUT, fail, json_option, write_json
+from mimctl.model.errors import UserError
+
+if TYPE_CHECKING:
+    from mimctl.cli.device_session import DeviceSession
+
+
+@click.group(no_args_is_help=True)
+def command() -> None:
+    """Read, watch, dump or set one device.
+
+    While `mimctl run SITE` runs, the service is asked, over the connections it has. Otherwise the site's lock is taken and the
+    device is connected to.
+    """
+
+
+@command.command("read", epilog="Example: mimctl device read --dump inverter.json --all")
+@click.argument("site", type=click.Path(path_type=Path), required=False)
+@click.argument("device", required=False)
+@click.option("--dump", type=click.Path(path_type=Path), help="A register dump instead of a device of a site.")
+@click.option("--profile", help="With --dump: the register map, an id or a file [default: as the dump says, else SunSpec].")
+@click.option("--unit", "units", type=click.IntRange(0, 255), multiple=True, help="With --dump: only this unit.")
+@click.option("--all", "every_point", is_flag=True, help="Every point of every SunSpec model too, as model<ID>.<point>.")
+@click.option("--raw", is_flag=True, help="Addresses and raw registers too.")
+@json_option
+def read(
+    site: Path | None,
+    device: str | None,
+    dump: Path | None,
+    profile: str | None,
+    units: tuple[int, ...],
+    every_point: bool,
+    raw: bool,
+    json_target: str | None,
+) -> None:
+    """Show every point of a device: value, unit, quality, age."""
+    from mimctl.cli.device_view import show_device
+
+    if dump is not None:
+        if site is not None:
+            raise click.UsageError("either SITE and DEVICE or --dump")
+        devices = _read_dump(dump, profile, units, every_point=every_point)
+    else:
+        if profile is not None or units:
+            raise click.UsageError("--profile and --unit go with --dump; a site names them in its file")
+        with _session(site, device) as session:
+            devices = [session.read(every_point=every_point)]
+    if json_target is not None:
+        write_json(json_target, {"devices": devices})
+    if json_target != STDOUT:
+        for number, one in enumerate(devices):
+            if number:
+                click.echo()
+            show_device(one, raw=raw)
+    if not any(point["value"] is not None for one in devices for point in one["points"]):
+        fail("no point has a value")
+
+
+def _read_dump(path: Path, profile: str | None, units: tuple[int, ...], *, every_point: bool) -> list[dict[str, Any]]:
+    import asyncio
+
+    from mimctl.drivers.dump_reading import read_dump
+    from mimctl.model.clock import SystemClock
+    from mimctl.model.site import SUNSPEC
+    from mimctl.service.devices import plain_reading
+    from mimctl.service.logs import set_up
+    from mimctl.wire.dump import load_dump
+
+    set_up("error")
+    dump = load_dump(path)
+    name = profile or dump.profile or SUNSPEC
+    loaded = None if name == SUNSPEC else _profile(name, path)
+    found = asyncio.run(read_dump(dump, SystemClock(), profile=loaded, units=units, every_point=every_point))
+    return [plain_reading(reading, None) for reading in found]
+
+
+def _profile(name: str, dump: Path) -> Any:
+    """A profile by its id, or by its file."""
+    from mimctl.config.profile import find_profile, load_profile
+
+    path = Path(name) if Path(name).suffix in (".yaml", ".yml") else find_profile(name, dump.parent)
+    if path is None:
+        raise UserError(f"device profile '{name}' found neither beside the dump nor among the packaged ones")
+    return load_profile(path)
+
+
+@command.command("watch")
+@click.argument("site", type=click.Path(path_type=Path))
+@click.argument("device")
+@click.option("--every", "every_s", type=click.FloatRange(0.1), default=1.0, show_default=True, help="Seconds between readings.")
+@click.option("--seconds", type=click.FloatRange(min=0, min_open=True), help="Stop by itself after this time.")
+@click.option("--all", "every_point", is_flag=True, help="Every point of every SunSpec model too.")
+@click.option("--raw", is_flag=True, help="Addresses and raw registers too.")
+def watch(site: Path, device: str, every_s: float, seconds: float | None, every_point: bool, raw: bool) -> None:
+    """Read a device again and again; what changes is marked on a terminal, and is all that is printed elsewhere."""
+    from mimctl.cli.device_watch import watch_device
+
+    with _session(site, device) as session:
+        watch_device(lambda: session.read(every_point=every_point), every_s, seconds, raw=raw)
+
+
+@command.command("dump", epilog="Example: mimctl device dump site.yaml pdu-a1 --output pdu-a1.json")
+@click.argument("site", type=click.Path(path_type=Path))
+@click.argument("device")
+@click.option("--output", "-o", default=STDOUT, show_default=True, metavar="FILE", help="Where to write; - is standard output.")
+@click.option("--keep-secrets", is_flag=True, help="Do not take out serial numbers, host and network addresses.")
+def dump_command(site: Path, device: str, output: str, keep_secrets: bool) -> None:
+    """Write a device's registers to a file that `device read --dump` decodes and `mimctl twin --replay` serves."""
+    with _session(site, device) as session:
+        taken = session.dump(redact=not keep_secrets)
+    write_json(output, taken)
+    if output != STDOUT:
+        registers = sum(block["count"] for block in taken["blocks"])
+        gone = f", {len(taken['redacted'])} places redacted" if taken["redacted"] else ""
+        click.echo(f"{output}: {registers} registers in {len(taken['blocks'])} blocks{gone}")
+
+
+def _session(site: Path | None, device: str | None) -> DeviceSession:
+    from mimctl.cli.device_session import DeviceSession
+
+    if site is None or device is None:
+        raise click.UsageError("SITE and DEVICE are needed, or --dump FILE")
+    return DeviceSession(site, device)

@@ -1,0 +1,96 @@
+"""Where `mimctl device` gets its answers: from the running service, or over links of its own under the site's lock."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from mimctl.config.site import load_site
+from mimctl.model.clock import SystemClock
+from mimctl.model.protocols import DriverGroup
+from mimctl.service.devices import DeviceDesk, device_site
+from mimctl.service.door import ask, somebody_listens
+from mimctl.service.links import open_groups
+from mimctl.service.logs import set_up
+from mimctl.service.state_dir import site_lock, socket_path, state_directory
+
+#: a slow gateway may take this long for all registers of a device
+_PATIENCE_S = 120.0
+
+
+class DeviceSession:
+    """One device of one site, for the length of a `with`.
+
+    Raises (on entry):
+        UserError: no such device, or another process holds the site and does not answer.
+        ConfigError: the site file is wrong.
+    """
+
+    def __init__(self, site: Path, device: str) -> None:
+        self.site = load_site(site)
+        self.device = device
+        self._narrow = device_site(self.site, device)
+        self.directory = state_directory(self.site.id)
+        self._stack = contextlib.ExitStack()
+        self._runner: asyncio.Runner | None = None
+        self._desk: DeviceDesk | None = None
+
+    @property
+    def through_service(self) -> bool:
+        return self._runner is None
+
+    def __enter__(self) -> DeviceSession:
+        set_up("error")
+        if somebody_listens(socket_path(self.directory)):
+            return self
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(site_lock(self.directory, self.site.id))
+            self._runner = stack.enter_context(asyncio.Runner())
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._stack.close()
+
+    def read(self, *, every_point: bool) -> dict[str, Any]:
+        """See `DeviceDesk.read`."""
+        if self._runner is None:
+            return self.ask("read", every_point=every_point)
+        return self._runner.run(self._local_desk().read(self.device, every_point=every_point))
+
+    def dump(self, *, redact: bool) -> dict[str, Any]:
+        """See `DeviceDesk.dump`."""
+        if self._runner is None:
+            return self.ask("dump", redact=redact)
+        return self._runner.run(self._local_desk().dump(self.device, redact=redact))
+
+    def ask(self, what: str, **arguments: Any) -> dict[str, Any]:
+        """Ask the service.
+
+        Raises:
+            MimctlError: what it says is wrong.
+        """
+        path = socket_path(self.directory)
+        answer: dict[str, Any] = ask(path, "device", timeout_s=_PATIENCE_S, do=what, device=self.device, **arguments)
+        return answer
+
+    def _local_desk(self) -> DeviceDesk:
+        """The device's own link, opened on the first use."""
+        if self._desk is None:
+            runner = self._runner
+            if runner is None:
+                raise RuntimeError("the service is asked instead")
+            clock = SystemClock()
+            groups = open_groups(self._narrow, clock)
+            for group in groups:
+                runner.run(group.open())
+                self._stack.callback(_close, runner, group)
+            self._desk = DeviceDesk(groups, clock)
+        return self._desk
+
+
+def _close(runner: asyncio.Runner, group: DriverGroup) -> None:
+    runner.run(group.close())

@@ -1,0 +1,99 @@
+"""The devices of a register dump, read as if they were live: the same walk, the same maps, the same driver."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from mimctl.drivers.discovery import ProfileSource
+from mimctl.drivers.reading import DeviceReading, WordSource, identity_of
+from mimctl.drivers.register_device import RegisterDevice
+from mimctl.drivers.survey import survey, with_models
+from mimctl.model.clock import Clock
+from mimctl.model.errors import BadReply, UserError
+from mimctl.model.profile import DeviceClass, DeviceProfile, RegisterMap
+from mimctl.model.sample import Quality
+from mimctl.model.site import SUNSPEC
+from mimctl.wire.dump import DumpTransport, RegisterDump
+from mimctl.wire.registers import CompiledMap
+from mimctl.wire.sunspec import BASES, MARK, ModelBlock, walk
+from mimctl.wire.sunspec_map import class_of, register_map_of
+from mimctl.wire.transport import Transport
+
+_MARK_WORDS = (int.from_bytes(MARK[:2], "big"), int.from_bytes(MARK[2:], "big"))
+_Warnings = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _FixedSource:
+    """A register map that is known already. Implements `drivers.discovery.MapSource`."""
+
+    register_map: RegisterMap
+
+    async def discover(self, transport: Transport, unit: int, device: str) -> tuple[RegisterMap, _Warnings]:
+        return self.register_map, ()
+
+
+async def read_dump(
+    dump: RegisterDump, clock: Clock, *, profile: DeviceProfile | None = None, units: Sequence[int] = (), every_point: bool = False
+) -> list[DeviceReading]:
+    """Every device of a dump, as if it were live.
+
+    Args:
+        profile: the register map of its units; None: their own SunSpec chains.
+        units: only these; empty = all.
+
+    Raises:
+        UserError: a unit has neither a chain nor a profile.
+    """
+    transport = DumpTransport(dump)
+    missing = set(units) - set(dump.units)
+    if missing:
+        raise UserError(f"the dump has no unit {min(missing)}; it has {', '.join(map(str, dump.units))}")
+    found: list[DeviceReading] = []
+    for unit in units or dump.units:
+        if profile is not None:
+            found.append(await _by_profile(transport, unit, profile, clock))
+        else:
+            found += await _by_chain(transport, unit, clock, every_point=every_point)
+    return found
+
+
+async def _by_profile(transport: DumpTransport, unit: int, profile: DeviceProfile, clock: Clock) -> DeviceReading:
+    guards = tuple(g for g in profile.register_map.guards if _guard_known(transport, unit, g.function, g.address, len(g.values)))
+    source = ProfileSource(replace(profile, register_map=replace(profile.register_map, guards=guards)))
+    reader = RegisterDevice(f"unit {unit}", transport, unit, source=source, clock=clock)
+    return await survey(reader, transport, unit, source, every_point=False)
+
+
+def _guard_known(words: WordSource, unit: int, function: int, address: int, registers: int) -> bool:
+    return all(words.word(unit, function, a) is not None for a in range(address, address + registers))
+
+
+async def _by_chain(transport: DumpTransport, unit: int, clock: Clock, *, every_point: bool) -> list[DeviceReading]:
+    # a dump may begin where no device would: the mark is looked for everywhere
+    elsewhere = transport.places(unit, _MARK_WORDS)
+    if not elsewhere:
+        raise UserError(f"unit {unit} holds no SunSpec chain; name its register map with --profile")
+    chain = await walk(transport, unit, [*(b for b in BASES if b in elsewhere), *(b for b in elsewhere if b not in BASES)])
+    many = len(chain.devices) > 1
+    found: list[DeviceReading] = []
+    for number, models in enumerate(chain.devices, 1):
+        name = f"unit {unit} device {number}" if many else f"unit {unit}"
+        reading = await _of_models(transport, unit, name, models, clock)
+        reading = replace(reading, warnings=(*(chain.warnings if number == 1 else ()), *reading.warnings))
+        found.append(with_models(reading, models, transport, every_point=every_point))
+    return found
+
+
+async def _of_models(transport: DumpTransport, unit: int, name: str, models: Sequence[ModelBlock], clock: Clock) -> DeviceReading:
+    try:
+        register_map, warnings = register_map_of(models, name), _Warnings()
+    except BadReply as error:  # its models contradict each other: nothing is known but that it is there
+        register_map, warnings = RegisterMap(DeviceClass.OTHER, ()), (("sunspec.models", error.what),)
+    if CompiledMap(register_map).keys:
+        source = _FixedSource(register_map)
+        reader = RegisterDevice(name, transport, unit, source=source, clock=clock)
+        return await survey(reader, transport, unit, source, every_point=False)
+    identity, none = identity_of(register_map, transport, unit), "no point that mimctl knows"
+    return DeviceReading(name, unit, SUNSPEC, class_of(models).value, identity, Quality.BAD, none, (), warnings)

@@ -1,0 +1,142 @@
+"""One device on request: its points, its registers. The service answers over the links it already has; the command line, without a
+service, over links of its own."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from textwrap import shorten
+from typing import Any
+
+from mimctl.drivers.reading import DeviceReading, PointReading
+from mimctl.drivers.register_device import RegisterDevice
+from mimctl.drivers.survey import survey, take_dump
+from mimctl.model.clock import Clock
+from mimctl.model.errors import UserError
+from mimctl.model.protocols import DriverGroup
+from mimctl.model.site import Site
+from mimctl.wire.dump import as_json
+from mimctl.wire.recorder import Recorder
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Watched:
+    """A device and the reader that was made to look at it."""
+
+    reader: RegisterDevice
+    recorder: Recorder
+
+
+class DeviceDesk:
+    """Reads devices for people, through the links that control uses; their requests queue behind each other there.
+
+    Args:
+        groups: opened and closed by their owner.
+    """
+
+    def __init__(self, groups: Iterable[DriverGroup], clock: Clock) -> None:
+        self._drivers = {name: driver for group in groups for name, driver in group.drivers.items()}
+        self._clock = clock
+        self._watched: dict[str, _Watched] = {}
+
+    async def read(self, device: str, *, every_point: bool = False) -> dict[str, Any]:
+        """One reading in plain values.
+
+        Raises:
+            UserError: no such device, or none with registers.
+            LinkError: it does not answer.
+        """
+        watched = self._watch(device)
+        reader = watched.reader
+        reading = await survey(reader, watched.recorder, reader.unit, reader.source, every_point=every_point)
+        return plain_reading(reading, self._clock.monotonic_s())
+
+    async def dump(self, device: str, *, redact: bool = True) -> dict[str, Any]:
+        """Its registers as a dump file holds them.
+
+        Raises: as `read`.
+        """
+        driver = self._driver(device)
+        recorder = Recorder(driver.transport)
+        taken = await take_dump(
+            driver.over(recorder), recorder, driver.unit, driver.source, utc=self._clock.utc(), note=device, redact=redact
+        )
+        return as_json(taken)
+
+    async def answer(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """A request that came through the door: `do` is `read` or `dump`.
+
+        Raises: as `read`.
+        """
+        device, what = str(request.get("device")), request.get("do")
+        if what == "read":
+            return await self.read(device, every_point=request.get("every_point") is True)
+        if what == "dump":
+            return await self.dump(device, redact=request.get("redact") is not False)
+        raise UserError(f"this service cannot {what} a device; it can read and dump one")
+
+    def _watch(self, device: str) -> _Watched:
+        """The reader of a device, kept: only the first look asks it what it is."""
+        if device not in self._watched:
+            driver = self._driver(device)
+            recorder = Recorder(driver.transport)
+            self._watched[device] = _Watched(driver.over(recorder), recorder)
+        return self._watched[device]
+
+    def _driver(self, device: str) -> RegisterDevice:
+        driver = self._drivers.get(device)
+        if driver is None:
+            raise no_such_device(device, self._drivers)
+        if not isinstance(driver, RegisterDevice):
+            raise UserError(f"device '{device}' has no registers")
+        return driver
+
+
+def device_site(site: Site, device: str) -> Site:
+    """The site with this one meter or MIM, and its link.
+
+    Raises:
+        UserError: there is none of that name.
+    """
+    meters = tuple(meter for meter in site.meters if meter.id == device)
+    mims = tuple(mim for mim in site.mims if mim.id == device)
+    used = {meter.address.link for meter in meters} | {mim.address.link for mim in mims}
+    if not used:
+        raise no_such_device(device, [*(meter.id for meter in site.meters), *(mim.id for mim in site.mims)])
+    links = tuple(link for link in site.links if link.id in used)
+    return dataclasses.replace(site, links=links, meters=meters, mims=mims, batteries=())
+
+
+def no_such_device(device: str, names: Iterable[str]) -> UserError:
+    known = sorted(names)
+    near = get_close_matches(device, known, n=1)
+    hint = f"did you mean '{near[0]}'?" if near else f"there are {len(known)}: {shorten(', '.join(known), 200)}"
+    return UserError(f"no device '{device}'; {hint}")
+
+
+def plain_reading(reading: DeviceReading, now_s: float | None) -> dict[str, Any]:
+    """A reading as JSON has it.
+
+    Args:
+        now_s: monotonic, for the age; None: it has none.
+    """
+    aged = None if now_s is None or reading.taken_at_s is None else round(max(0.0, now_s - reading.taken_at_s), 3)
+    return {
+        "device": reading.device,
+        "unit": reading.unit,
+        "map": reading.map,
+        "class": reading.device_class,
+        "identity": dict(reading.identity),
+        "quality": reading.quality.name.lower(),
+        "reason": reading.reason,
+        "age_s": aged,
+        "warnings": [{"code": code, "text": text} for code, text in reading.warnings],
+        "models": [dataclasses.asdict(model) for model in reading.models],
+        "points": [_plain_point(point, aged) for point in reading.points],
+    }
+
+
+def _plain_point(point: PointReading, age_s: float | None) -> Mapping[str, Any]:
+    plain = dataclasses.asdict(point)
+    return {**plain, "registers": list(point.registers), "quality": point.quality.name.lower(), "age_s": age_s}
