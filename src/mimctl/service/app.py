@@ -103,6 +103,7 @@ class Service:
             "since": self._started.isoformat(timespec="seconds"),
             "dry_run": self.dry_run,
             "schedule": {
+                "runs": dict(self.schedule.runs),
                 "misses": self.schedule.misses,
                 "errors": self.schedule.errors,
                 "clock_steps": self.schedule.clock_steps,
