@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
 
@@ -16,14 +18,15 @@ from mimctl.simulation.score import Metrics, ScenarioScore, Truth
 class MeasuredScore:
     """Gathers one phase of a run, for example "without control".
 
-    Angles are not measured: currents are taken at the angle of their power against nominal voltage angles. What a meter does not
-    tell in a cycle leaves that cycle out.
+    Angles are not measured: currents are taken at the angle of their power against nominal voltage angles. A cycle in which a
+    meter does not tell everything is left out; a node without a meter is unknown throughout.
     """
 
     def __init__(self, layout: SiteLayout) -> None:
         self._layout = layout
         self._score = ScenarioScore(TreeOperators(layout))
         self._unit = np.array(layout.site.rotation.unit_voltages)
+        self._metered = np.array([meter is not None for meter in layout.meter_of_node])
         self.cycles = 0
 
     def add(self, zones: Sequence[ZoneController], dt_s: float) -> None:
@@ -36,7 +39,11 @@ class MeasuredScore:
 
     def summary(self) -> dict[str, Metrics | dict[str, Metrics]] | None:
         """As in `simulate`; None when no cycle was complete."""
-        return self._score.summary() if self.cycles else None
+        if not self.cycles:
+            return None
+        summary = self._score.summary()
+        site = cast(Metrics, summary["site"])
+        return summary | {"site": {name: None if v is None or math.isnan(v) else v for name, v in site.items()}}
 
     def _truth(self, states: Sequence[SiteState]) -> Truth | None:
         shape = (len(self._layout.nodes), 3)
@@ -48,13 +55,15 @@ class MeasuredScore:
             volts[rows] = state.nodes.voltage_ln_v
             neutral[rows] = state.nodes.neutral_a
             mim_loss_w -= float(np.nansum(state.ports.inject_w))
-        current = np.conj(flow / (volts * self._unit))
-        if np.isnan(current).any():
+        volts = np.where(self._layout.phase_present, volts, self._layout.voltage_ln_v[:, None])
+        known = ~np.isnan(flow) & (volts > 0)
+        if not known[self._metered].all():
             return None
+        current = np.full(shape, np.nan, dtype=np.complex128)
+        current[known] = np.conj(flow[known] / (volts * self._unit)[known])
         neutral = np.where(np.isnan(neutral), np.abs(current.sum(axis=1)), neutral)
-        heads = flow[self._layout.heads].real.sum()
-        ends = self._own_loads_w(flow)
-        return Truth(flow, volts * self._unit, current, neutral, max(0.0, heads - ends), max(0.0, mim_loss_w))
+        lost_w = flow[self._layout.heads].real.sum() - self._own_loads_w(flow)
+        return Truth(flow, volts * self._unit, current, neutral, float(np.maximum(lost_w, 0.0)), max(0.0, mim_loss_w))
 
     def _own_loads_w(self, flow: ComplexArray) -> float:
         """What reaches the ends of the tree: the nodes without children [W]."""
