@@ -19,7 +19,15 @@ if TYPE_CHECKING:
 
 
 @click.command(epilog="Example: mimctl twin site_configs/demo.yaml, then mbpoll -a 1 -r 40001 -c 50 -p 15020 -1 127.0.0.1")
-@click.argument("site", type=click.Path(path_type=Path))
+@click.argument("site", type=click.Path(path_type=Path), required=False)
+@click.option(
+    "--replay",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    metavar="DUMP",
+    help="Instead of a site: serve a register dump, read-only. Again for more of them, or name them as further arguments.",
+)
+@click.argument("more", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--free-ports", is_flag=True, help="Any free ports of 127.0.0.1 instead of those of the site file.")
 @click.option("--seconds", type=click.FloatRange(min=0, min_open=True), help="Stop by itself after this time.")
 @click.option("--seed", type=int, help="Of loads and noise [default: the site's twin.seed].")
@@ -27,6 +35,35 @@ if TYPE_CHECKING:
 @click.option("--while-stdin", is_flag=True, help="Stop when standard input ends: for a process that wants the twin gone with it.")
 @json_option
 def command(
+    site: Path | None,
+    replay: tuple[Path, ...],
+    more: tuple[Path, ...],
+    free_ports: bool,
+    seconds: float | None,
+    seed: int | None,
+    loads: Path | None,
+    while_stdin: bool,
+    json_target: str | None,
+) -> None:
+    """Serve a site's virtual devices as real Modbus servers; or, with --replay, what real devices once said.
+
+    Links whose address is not of this machine's loopback are served on free ports of 127.0.0.1. With --json the addresses are
+    written as soon as every server listens.
+    """
+    if replay:
+        from mimctl.cli.twin_replay import replay_dumps
+
+        # a site argument is a dump here: --replay a.json b.json
+        paths = (*replay, *([site] if site is not None else []), *more)
+        if replay_dumps(paths, seconds, while_stdin=while_stdin, json_target=json_target):
+            raise KeyboardInterrupt
+        return
+    if site is None or more:
+        raise click.UsageError("one SITE is needed, or --replay DUMP…")
+    _serve_site(site, free_ports, seconds, seed, loads, while_stdin, json_target)
+
+
+def _serve_site(
     site: Path,
     free_ports: bool,
     seconds: float | None,
@@ -35,11 +72,6 @@ def command(
     while_stdin: bool,
     json_target: str | None,
 ) -> None:
-    """Serve a site's virtual devices as real Modbus servers.
-
-    Links whose address is not of this machine's loopback are served on free ports of 127.0.0.1. With --json the addresses are
-    written as soon as every server listens.
-    """
     import asyncio
 
     from mimctl.config.site import load_site
@@ -75,6 +107,15 @@ class _Wanted:
 
 async def _serve(wanted: _Wanted, seconds: float | None, while_stdin: bool, json_target: str | None) -> bool:
     """Serve until told to stop; True when it was Ctrl-C."""
+    async with wanted.server() as server:
+        if json_target is not None:
+            write_json(json_target, _as_json(server))
+        _show(server, to_stderr=json_target == "-")
+        return await until_told(seconds, while_stdin=while_stdin)
+
+
+async def until_told(seconds: float | None, *, while_stdin: bool) -> bool:
+    """Wait for a signal, the end of the time or of standard input; True when it was Ctrl-C."""
     import asyncio
     import signal
 
@@ -89,14 +130,10 @@ async def _serve(wanted: _Wanted, seconds: float | None, while_stdin: bool, json
     loop.add_signal_handler(signal.SIGINT, interrupt)
     if while_stdin:
         _stop_at_end_of_input(loop, stop)
-    async with wanted.server() as server:
-        if json_target is not None:
-            write_json(json_target, _as_json(server))
-        _show(server, to_stderr=json_target == "-")
-        try:
-            await asyncio.wait_for(stop.wait(), seconds)
-        except TimeoutError:
-            return False
+    try:
+        await asyncio.wait_for(stop.wait(), seconds)
+    except TimeoutError:
+        return False
     return interrupted.is_set()
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import struct
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, cast, runtime_checkable
 
 from pymodbus.constants import ExcCodes
 from pymodbus.pdu import DecodePDU, ExceptionResponse, ModbusPDU
 
 from mimctl.model.errors import DeviceRefusal
+from mimctl.wire.transport import READ_INPUT
 
 #: function codes that a bank can serve: registers only
 _SERVED = frozenset({3, 4, 6, 16, 22, 23, 43})
@@ -32,6 +33,15 @@ class RegisterBank(Protocol):
         ...
 
 
+@runtime_checkable
+class InputBank(RegisterBank, Protocol):
+    """A bank whose input registers (function 4) are not its holding registers."""
+
+    def read_input(self, address: int, count: int) -> bytes:
+        """Exactly `2 * count` bytes."""
+        ...
+
+
 class _Banks:
     """The datastore that pymodbus's request PDUs ask."""
 
@@ -43,7 +53,9 @@ class _Banks:
 
     async def async_getValues(self, device_id: int, func_code: int, address: int, count: int = 1) -> list[int] | ExcCodes:
         try:
-            return list(struct.unpack(f">{count}H", self._bank(device_id).read(address, count)))
+            bank = self._bank(device_id)
+            read = bank.read_input if func_code == READ_INPUT and isinstance(bank, InputBank) else bank.read
+            return list(struct.unpack(f">{count}H", read(address, count)))
         except DeviceRefusal as refusal:
             return ExcCodes(refusal.code)
 
