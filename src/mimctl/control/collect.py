@@ -15,7 +15,7 @@ import structlog
 
 from mimctl.control.image import ImageMap
 from mimctl.model.clock import Clock
-from mimctl.model.errors import BadReply, LinkDown, LinkError
+from mimctl.model.errors import BadReply, DeviceRefusal, LinkDown, LinkError, LinkTimeout
 from mimctl.model.layout import FloatArray, IntArray, SiteLayout, frozen
 from mimctl.model.protocols import Driver, DriverGroup
 from mimctl.model.reason import Reason
@@ -37,7 +37,11 @@ class _Health:
 
 @dataclass(eq=False)
 class LinkSweep:
-    """Reads the devices of one link, one after another. A device that does not answer is asked less and less often."""
+    """Reads the devices of one link, one after another, those first that answered last time.
+
+    A device that answers nonsense is asked less and less often. Silence is paced by the link, which knows of every request to a
+    unit and fails at once while the unit rests: a second pause here would only delay the return.
+    """
 
     group: DriverGroup
     devices: Sequence[Driver]
@@ -47,7 +51,7 @@ class LinkSweep:
     _log: Any = field(default_factory=lambda: structlog.get_logger("mimctl.collect"))
 
     async def run(self) -> None:
-        for driver in self.devices:
+        for driver in sorted(self.devices, key=lambda d: self.failed(d.device)):
             health = self.health.setdefault(driver.device, _Health())
             if self.clock.monotonic_s() < health.retry_at_s:
                 continue
@@ -68,9 +72,9 @@ class LinkSweep:
 
     def _failed(self, health: _Health, error: LinkError) -> None:
         health.error = error
-        if isinstance(error, LinkDown):
-            return  # the link itself tries less and less often; asking while it is down costs nothing
-        pause_s = min(_BACKOFF_MOST_S, _BACKOFF_FIRST_S * 2**health.failures) if health.failures else 0.0
+        if isinstance(error, LinkDown | LinkTimeout) or (isinstance(error, DeviceRefusal) and error.is_silence):
+            return  # the link itself tries less and less often; asking meanwhile costs nothing
+        pause_s = min(_BACKOFF_MOST_S, _BACKOFF_FIRST_S * 2.0 ** min(health.failures, 10)) if health.failures else 0.0
         health.failures += 1
         health.retry_at_s = self.clock.monotonic_s() + pause_s
 
@@ -88,7 +92,7 @@ class Collector:
         layout: of the part of the site this controller reads.
         groups: the links, opened by their owner.
         clock: monotonic and wall clock.
-        max_age_s: an older sample counts as unknown [s].
+        max_age_s: the values of an older sample count as unknown; its instant is still told [s].
     """
 
     def __init__(self, layout: SiteLayout, groups: Sequence[DriverGroup], clock: Clock, max_age_s: float) -> None:
@@ -104,6 +108,7 @@ class Collector:
         self._map = ImageMap(layout)
         self._image = np.full(self._map.size, np.nan)
         self._stored: dict[str, Sample] = {}
+        self._seen_at_s: dict[str, float] = {}
 
     async def collect(self, deadline_s: float) -> SiteState:
         """Sweep every link, wait for them until `deadline_s` (monotonic), and take what is there.
@@ -186,6 +191,7 @@ class Collector:
         return SiteState(self._layout, now_s, self._clock.utc(), nodes, ports, mims, batteries)
 
     def _take(self, device: str, sample: Sample, now_s: float) -> None:
+        self._seen_at_s[device] = sample.taken_at_s
         if sample.quality is Quality.BAD or now_s - sample.taken_at_s > self._max_age_s:
             if self._stored.pop(device, None) is not None:
                 self._map.forget(self._image, device)
@@ -194,9 +200,9 @@ class Collector:
             self._stored[device] = sample
 
     def _taken_at(self, devices: Sequence[str | None]) -> FloatArray:
-        """Instants of the samples in the image, NaN where there is none."""
-        stored = self._stored
-        return frozen(np.array([stored[d].taken_at_s if d in stored else np.nan for d in devices], dtype=np.float64))
+        """Instants of the last samples, also of those too old to be believed; NaN where there never was one."""
+        seen = self._seen_at_s
+        return frozen(np.array([np.nan if d is None else seen.get(d, np.nan) for d in devices], dtype=np.float64))
 
     def _qualities(self, devices: Sequence[str | None]) -> IntArray:
         stored = self._stored

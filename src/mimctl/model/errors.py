@@ -60,6 +60,11 @@ class DeviceRefusal(LinkError):
         self.code = code
         super().__init__(device, what)
 
+    @property
+    def is_silence(self) -> bool:
+        """It is the gateway that answers, for a device behind it that does not (10 = no path to it, 11 = no answer)."""
+        return self.code in (10, 11)
+
 
 class PowerFlowFailed(MimctlError):
     """The network equations have no solution at these loads, or the site is no network at all."""

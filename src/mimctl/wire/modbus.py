@@ -22,8 +22,6 @@ __all__ = ["EXCEPTION_NAMES", "LinkPolicy", "ModbusLink"]
 
 #: exceptions that mean "ask again": 5 acknowledge (still at work), 6 server device busy
 _BUSY = (5, 6)
-#: exceptions by which a gateway says that a unit behind it is silent
-_UNIT_SILENT = (10, 11)
 #: names of the exception codes of the Modbus application protocol, section 7
 EXCEPTION_NAMES = {
     1: "illegal function",
@@ -140,8 +138,7 @@ class ModbusLink:
                 return answer
             code = answer.exception_code
             if code not in _BUSY or loop.time() + pause_s > deadline:
-                name = EXCEPTION_NAMES.get(code, "unknown exception")
-                raise DeviceRefusal(self._name(request.dev_id), f"{name} (function {request.function_code})", code)
+                raise self._refusal(request, answer)
             self.counts.busy += 1
             await asyncio.sleep(pause_s)
             pause_s *= 2
@@ -166,7 +163,7 @@ class ModbusLink:
             lane.quiet_until_s = self._clock.monotonic_s() + self._gap_s
         self._silent = 0
         lane.answered()
-        if isinstance(answer, ExceptionResponse) and answer.exception_code in _UNIT_SILENT:
+        if isinstance(answer, ExceptionResponse) and self._refusal(request, answer).is_silence:
             self._breaker.silent(request.dev_id, self._clock.monotonic_s(), self._clock.monotonic_s() - began_s)
         else:
             self._breaker.answered(request.dev_id)
@@ -189,6 +186,10 @@ class ModbusLink:
         if self._silent >= self._policy.max_silent:
             self._silent = 0
             connection.drop(f"{self._policy.max_silent} requests on end without an answer")
+
+    def _refusal(self, request: ModbusPDU, answer: ExceptionResponse) -> DeviceRefusal:
+        name = EXCEPTION_NAMES.get(answer.exception_code, "unknown exception")
+        return DeviceRefusal(self._name(request.dev_id), f"{name} (function {request.function_code})", answer.exception_code)
 
     def _name(self, unit: int) -> str:
         return f"{self.link} unit {unit}"

@@ -54,4 +54,8 @@ class UnitBreaker:
         known.rests += 1
 
     def answered(self, unit: int) -> None:
-        self._silent.pop(unit, None)
+        """What kept the unit silent may be over for the others too: none rests any longer, though probes stay spread."""
+        known = self._silent.pop(unit, None)
+        if known is not None and known.rests:
+            for other in self._silent.values():
+                other.retry_at_s = float("-inf")

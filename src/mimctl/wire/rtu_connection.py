@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
 import termios
 
 from pymodbus.client import AsyncModbusSerialClient, AsyncModbusTcpClient
@@ -83,13 +84,15 @@ class RtuConnection(Connection):
                 line.device,
                 baudrate=line.baudrate,
                 bytesize=line.byte_size,
-                parity=_PARITY[line.parity],
+                parity=_PARITY[_parity_of(line)],
                 stopbits=line.stop_bits,
             )
         except termios.error as error:  # a port that does not know such settings
             raise OSError(*error.args) from error
-        except BlockingIOError as error:
-            raise OSError(errno.EBUSY, f"{line.device} is in use by another program") from error
+        except OSError as error:
+            if error.errno == errno.EAGAIN:  # somebody holds the lock on it
+                raise OSError(errno.EBUSY, f"{line.device} is in use by another program") from error
+            raise
         async with asyncio.timeout(timeout_s):
             await self._made.wait()
 
@@ -262,6 +265,11 @@ class RtuConnection(Connection):
     def _give_up(self) -> None:
         self._counts.wrong += 1
         self._fail(WrongAnswer(f"{len(self._received)} bytes, and no answer with a right check sum among them"))
+
+
+def _parity_of(line: SerialLine) -> Parity:
+    """A pseudo-terminal (a twin, socat) has no parity and refuses to be given one."""
+    return Parity.NONE if os.path.realpath(line.device).startswith("/dev/pts/") else line.parity
 
 
 def _what(wanted: Expected, frame: Frame) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from tests.builders import START, rack_site
 
 from mimctl.control.collect import Collector
 from mimctl.model.clock import SystemClock, VirtualClock
-from mimctl.model.errors import LinkDown, LinkError, LinkTimeout
+from mimctl.model.errors import BadReply, DeviceRefusal, LinkDown, LinkError, LinkTimeout
 from mimctl.model.layout import SiteLayout
 from mimctl.model.reason import Reason
 from mimctl.model.sample import Quality, Sample
@@ -34,7 +36,7 @@ class ScriptedDriver:
     values: np.ndarray
     fails: bool = False
     hangs: bool = False
-    error: type[LinkError] = LinkTimeout
+    error: Callable[[str, str], LinkError] = BadReply
     reads: int = 0
 
     async def read(self) -> Sample:
@@ -114,7 +116,7 @@ async def test_a_device_that_stops_answering_is_unknown_once_its_sample_is_too_o
     assert not collector.errors()
 
 
-async def test_a_dead_device_is_asked_less_and_less_often():
+async def test_a_device_that_answers_nonsense_is_asked_less_and_less_often():
     site, clock = rack_site(), VirtualClock(START)
     group = fleet(site, clock)
     dead = group.drivers["m-rack1"]
@@ -127,16 +129,39 @@ async def test_a_dead_device_is_asked_less_and_less_often():
     assert group.drivers["m-rack2"].reads == 60
 
 
-async def test_while_its_link_is_down_a_device_is_asked_in_every_cycle_so_that_it_is_back_with_it():
+@pytest.mark.parametrize("error", [LinkDown, LinkTimeout, lambda device, what: DeviceRefusal(device, what, 11)])
+async def test_a_device_that_its_link_paces_is_asked_in_every_cycle_so_that_it_is_back_with_it(error):
     site, clock = rack_site(), VirtualClock(START)
     group = fleet(site, clock)
     device = group.drivers["m-rack1"]
-    device.fails, device.error = True, LinkDown
+    device.fails, device.error = True, error
     collector = Collector(SiteLayout(site), [group], clock, 5.0)
     for second in range(20):
         clock.advance_to(float(second))
         await collector.collect(second + 1.0)
     assert device.reads == 20
+
+
+async def test_those_that_answer_are_read_before_those_that_do_not():
+    site, clock = rack_site(), VirtualClock(START)
+    group = fleet(site, clock)
+    order: list[str] = []
+    for name, driver in group.drivers.items():
+        driver.read = partial(_noting, order, name, driver.read)
+    first = next(iter(group.drivers))
+    group.drivers[first].fails, group.drivers[first].error = True, LinkTimeout
+    collector = Collector(SiteLayout(site), [group], clock, 5.0)
+    await collector.collect(1.0)
+    names, order[:] = list(order), []
+    clock.advance_to(1.0)
+    await collector.collect(2.0)
+    assert names[0] == first
+    assert order == [*names[1:], first]
+
+
+async def _noting(order, name, read):
+    order.append(name)
+    return await read()
 
 
 async def test_when_one_device_of_a_link_is_back_the_others_are_asked_at_once():

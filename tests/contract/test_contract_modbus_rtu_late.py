@@ -1,0 +1,167 @@
+"""An RTU link never takes a late answer for the answer to the next request, on a serial port (a pseudo-terminal) and over TCP.
+
+Answers carry no number here, so a late one looks like the answer to the next request. Register `a` holds the value `a`: an
+answer to another question is always found out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import struct
+from collections.abc import Iterator
+
+import pytest
+from modbus_device import until
+from pymodbus.client import AsyncModbusTcpClient
+from pymodbus.exceptions import ModbusIOException
+from pymodbus.framer import FramerType
+from rtu_device import HASTY_S, KINDS, Close, Request, Script, TcpRtuDevice, frame, good_read, linked
+
+from mimctl.model.errors import BadReply, LinkDown, LinkTimeout
+
+
+@pytest.fixture(autouse=True)
+def _nothing_raw(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """No traceback of the event loop and no line of pymodbus reaches anybody."""
+    with caplog.at_level(logging.DEBUG, logger="asyncio"):
+        yield
+    noisy = [r for r in caplog.records if r.levelno >= logging.WARNING or r.name.startswith("pymodbus")]
+    assert [r.getMessage() for r in noisy] == []
+
+
+async def test_stock_client_takes_the_answer_to_the_request_before() -> None:
+    """The trap itself, shown on pymodbus's own client: asked 2000 it gives the values of 1000, and so on for ever."""
+    device = TcpRtuDevice([lambda r: [1.5 * HASTY_S, r.good()]])
+    await device.start()
+    client = AsyncModbusTcpClient("127.0.0.1", port=device.port, framer=FramerType.RTU, timeout=HASTY_S, retries=0)
+    await client.connect()
+    with pytest.raises(ModbusIOException):
+        await client.read_holding_registers(1000, count=10)
+    wrong = await client.read_holding_registers(2000, count=10)
+    client.close()
+    await device.stop()
+    assert wrong.registers == list(range(1000, 1010))
+
+
+LATE = {"just late": 1.3, "after the quiet": 2.6, "much later": 4.5, "later than all patience": 9.0}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("case", LATE)
+async def test_late_answer_is_never_taken_for_the_next(case: str, kind: str) -> None:
+    """Asked 1000 and given up; asked 2000, the answer to 1000 comes, and so on for ever: not here."""
+    late: Script = lambda r: [LATE[case] * HASTY_S, r.good()]  # noqa: E731
+    async with linked(kind, late, timeout_s=HASTY_S) as (link, device):
+        with pytest.raises(LinkTimeout):
+            await link.read(1, 1000, 10)
+        rights = 0
+        for address in range(2000, 2030):
+            try:
+                await good_read(link, address)
+            except (LinkTimeout, BadReply):
+                continue
+            rights += 1
+            if rights == 4:
+                break
+        assert rights == 4
+        assert link.counts.late + link.counts.probes >= 1
+        assert device.accepted == 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_every_answer_late_gives_errors_and_no_wrong_value(kind: str) -> None:
+    late: Script = lambda r: [1.5 * HASTY_S, r.good()]  # noqa: E731
+    async with linked(kind, *[late] * 6, timeout_s=HASTY_S) as (link, _):
+        rights = 0
+        for address in range(1000, 1040):
+            try:
+                await good_read(link, address)
+            except (LinkTimeout, BadReply):
+                continue
+            rights += 1
+        assert rights >= 20
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_late_refusal_is_not_taken_for_one_of_the_next_request(kind: str) -> None:
+    """A walk over a model chain would take it for the end of the chain."""
+    async with linked(kind, lambda r: [3 * HASTY_S, r.exception(2)], timeout_s=HASTY_S) as (link, _):
+        with pytest.raises(LinkTimeout):
+            await link.read(1, 1000, 10)
+        for address in range(2000, 2010):
+            try:
+                await good_read(link, address)
+            except (LinkTimeout, BadReply):
+                continue
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_late_write_answer_does_not_confirm_the_next_write(kind: str) -> None:
+    """The second write must have been taken itself: same registers, other values."""
+    async with linked(kind, lambda r: [3 * HASTY_S, r.good()], timeout_s=HASTY_S) as (link, device):
+        with pytest.raises(LinkTimeout):
+            await link.write(1, 40, b"\0\1\0\2")
+        confirmed = False
+        while not confirmed:
+            before = len([r for r in device.seen if r.function == 16])
+            try:
+                await link.write(1, 40, b"\0\3\0\4")
+            except (LinkTimeout, BadReply):
+                continue
+            confirmed = True
+            assert len([r for r in device.seen if r.function == 16]) == before + 1
+        assert device.seen[-1].raw[7:11] == b"\0\3\0\4"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_late_answer_of_one_unit_does_not_touch_another(kind: str) -> None:
+    late: Script = lambda r: [1.5 * HASTY_S, r.good()]  # noqa: E731
+    async with linked(kind, late, timeout_s=HASTY_S) as (link, device):
+        with pytest.raises(LinkTimeout):
+            await link.read(1, 1000, 10)
+        await good_read(link, 2000, unit=2)
+        assert [r.unit for r in device.seen] == [1, 2], "another unit needs no proof"
+        assert link.counts.late == 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_half_of_a_late_answer_does_not_spoil_the_next(kind: str) -> None:
+    def half(request: Request) -> list:  # type: ignore[type-arg]
+        return [request.good()[:12], 3.5 * HASTY_S, request.good()[12:]]
+
+    async with linked(kind, half, timeout_s=HASTY_S) as (link, _):
+        with pytest.raises(LinkTimeout):
+            await link.read(1, 1000, 10)
+        for _ in range(10):
+            try:
+                await good_read(link)
+            except (LinkTimeout, BadReply):
+                continue
+            break
+        await good_read(link, 3000)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_cancelled_caller_leaves_the_link_usable(kind: str) -> None:
+    async with linked(kind, lambda r: [0.1, r.good()], timeout_s=0.3) as (link, device):
+        task = asyncio.create_task(link.read(1, 1000, 10))
+        await until(lambda: device.seen)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await good_read(link)
+        assert link.counts.late == 1
+
+
+async def test_gateway_that_answers_late_through_the_next_connection() -> None:
+    """A transparent gateway sends what comes from the bus to whoever is connected at that time."""
+    async with linked("tcp", lambda r: [Close], timeout_s=HASTY_S) as (link, device):
+        with pytest.raises(LinkDown):
+            await link.read(1, 1000, 10)
+        await until(lambda: link.connected)
+        assert isinstance(device, TcpRtuDevice)
+        stale = frame(1, b"\x03\x14" + struct.pack(">10H", *range(1000, 1010)))
+        device.scripts.append(lambda r: [stale, r.good()])
+        await good_read(link, 2000)
+        assert link.counts.late == 1
