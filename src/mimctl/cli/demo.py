@@ -112,7 +112,7 @@ class _Watch:
             while (since_s := clock.monotonic_s() - began_s) < self.seconds and not self.running.done():
                 phase = self._look(since_s)
                 self.status = self.service.status()
-                show(self.status, shown, f"{site.name} · {phase} · {self.seconds - since_s:.0f} s left")
+                show(self.status, shown, f"{site.name} · {phase} · {self.seconds - since_s:.0f} s left · Ctrl-C ends it")
                 if await self._stopped_within(_LOOK_EVERY_S):
                     return True
         if self.running.done():
@@ -153,7 +153,11 @@ def _screen(live: bool) -> Any:
         from mimctl.cli.live import live_view
 
         with Live(console=console(), auto_refresh=False, vertical_overflow="crop") as picture:
-            yield lambda status, only, headline: picture.update(live_view(status, only, headline), refresh=True)
+
+            def show(status: Any, only: Any, headline: str) -> None:
+                picture.update(live_view(status, only, headline, picture.console.size), refresh=True)
+
+            yield show
 
     return screen()
 

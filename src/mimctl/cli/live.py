@@ -10,9 +10,14 @@ if TYPE_CHECKING:
 
 _MISSING = "–"
 _EVENTS_SHOWN = 6
+#: columns of a terminal, and the spaces between the columns of a table that it has room for
+_GAPS = ((110, 3), (90, 2), (0, 1))
+#: lines above the first node: the start message, the headline, a gap and the titles of the columns
+_ABOVE_NODES = 4
+_FEWEST_NODES = 3
 
-NODE_COLUMNS = ("node", "L1 A", "L2 A", "L3 A", "I2/I1", "I0/I1", "neutral A", "loading %", "headroom A", "firm A")
-ZONE_COLUMNS = ("zone", "state", "cycle ms", "of ms", "cycles", "skipped", "objective")
+NODE_COLUMNS = ("node", "L1 A", "L2 A", "L3 A", "I2/I1 %", "I0/I1 %", "neutral A", "load %", "headroom A", "firm A")
+ZONE_COLUMNS = ("zone", "state", "MIMs", "cycle ms", "of ms", "cycles", "skipped", "objective")
 EVENT_COLUMNS = ("since", "severity", "where", "what")
 
 
@@ -30,13 +35,17 @@ def _node_row(name: str, node: Mapping[str, Any]) -> list[str]:
     return [
         name,
         *(number(a) for a in node["current_a"]),
-        number(node["i2_i1"], 3),
-        number(node["i0_i1"], 3),
+        number(_percent(node["i2_i1"])),
+        number(_percent(node["i0_i1"])),
         number(node["neutral_a"]),
         number(node["loading_pct"], 0),
         number(_least(node["headroom_assisted_a"])),
         number(_least(node["headroom_firm_a"])),
     ]
+
+
+def _percent(share: float | None) -> float | None:
+    return None if share is None else 100 * share
 
 
 def _least(values: Sequence[float | None]) -> float | None:
@@ -49,11 +58,12 @@ def zone_rows(status: Mapping[str, Any]) -> list[list[str]]:
         [
             name,
             zone["state"],
+            f"{sum(mim['in_force'] for mim in zone['mims'].values())}/{len(zone['mims'])}",
             number(zone.get("cycle_ms")),
             f"{1000 * zone['cycle_s']:.0f}",
             str(zone["cycles"]),
             str(zone["skipped"]),
-            number(zone.get("objective"), 4),
+            number(zone.get("objective"), 5),
         ]
         for name, zone in status["zones"].items()
     ]
@@ -66,24 +76,36 @@ def event_rows(status: Mapping[str, Any]) -> list[list[str]]:
     return [[event["since"][11:19], event["severity"], event["where"], event["text"]] for event in shown]
 
 
-def live_view(status: Mapping[str, Any], only: frozenset[str], headline: str) -> RenderableType:
-    """All three tables in one picture."""
+def live_view(status: Mapping[str, Any], only: frozenset[str], headline: str, size: tuple[int, int] = (80, 24)) -> RenderableType:
+    """All three tables in one picture that is never larger than the terminal.
+
+    Args:
+        size: columns and lines. Where the lines do not suffice, zones and events stay and the last nodes go.
+    """
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text
 
+    gap = next(spaces for columns, spaces in _GAPS if size[0] >= columns)
+
     def table(columns: Sequence[str], rows: list[list[str]], left: int = 1) -> Table:
-        made = Table(box=None, header_style="bold", pad_edge=False)
+        made = Table(box=None, header_style="bold", pad_edge=False, padding=(0, gap, 0, 0))
         for i, name in enumerate(columns):
-            made.add_column(name, justify="left" if i < left else "right", no_wrap=i < len(columns) - 1)
+            made.add_column(name, justify="left" if i < left else "right", no_wrap=True, overflow="ellipsis")
         for row in rows:
             made.add_row(*(Text(cell, style=_style(columns[i], cell)) for i, cell in enumerate(row)))
         return made
 
-    parts: list[RenderableType] = [Text(headline, style="bold cyan"), table(NODE_COLUMNS, node_rows(status, only)), Text("")]
-    parts.append(table(ZONE_COLUMNS, zone_rows(status), left=2))
-    if events := event_rows(status):
-        parts += [Text(""), table(EVENT_COLUMNS, events, left=4)]
+    zones, events, nodes = zone_rows(status), event_rows(status), node_rows(status, only)
+    below = len(zones) + 3 + (len(events) + 2 if events else 2)
+    room = max(_FEWEST_NODES, size[1] - below - _ABOVE_NODES)
+    parts: list[RenderableType] = [Text(headline, style="bold cyan", overflow="ellipsis", no_wrap=True), Text("")]
+    if len(nodes) <= room:
+        parts.append(table(NODE_COLUMNS, nodes))
+    else:
+        parts += [table(NODE_COLUMNS, nodes[: room - 1]), Text(f"… and {len(nodes) - room + 1} more", style="dim")]
+    parts += [Text(""), table(ZONE_COLUMNS, zones, left=2), Text("")]
+    parts.append(table(EVENT_COLUMNS, events, left=4) if events else Text("no events", style="dim"))
     return Group(*parts)
 
 
@@ -91,6 +113,8 @@ def _style(column: str, cell: str) -> str:
     """Colour only what asks for attention."""
     if cell == _MISSING or (column == "state" and cell not in {"balancing", "starting"}):
         return "yellow"
-    if column == "loading %":
-        return "red" if float(cell) >= 100 else "yellow" if float(cell) >= 90 else ""
-    return "red" if column == "severity" and cell == "error" else ""
+    if column == "load %":
+        return "bold red" if float(cell) >= 100 else "yellow" if float(cell) >= 90 else ""
+    if column == "severity":
+        return {"error": "red", "warning": "yellow"}.get(cell, "")
+    return "dim" if cell.startswith("cleared: ") else ""

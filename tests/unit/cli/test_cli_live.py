@@ -1,0 +1,83 @@
+"""The live picture: fits the terminal, says what asks for attention."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from mimctl.cli.live import NODE_COLUMNS, event_rows, live_view, node_rows, zone_rows
+
+
+def node(load: float = 40.0, **more: object) -> dict:
+    figures = {"i2_i1": 0.1234, "i0_i1": None, "neutral_a": 3.21, "loading_pct": load, "current_a": [10.0, 20.04, None]}
+    headroom = {"headroom_assisted_a": [5.0, 4.0, 6.0], "headroom_firm_a": [5.0, None, 6.0]}
+    return figures | headroom | more
+
+
+def event(text: str, severity: str = "error", cleared: str | None = None) -> dict:
+    return {
+        "code": "x",
+        "severity": severity,
+        "where": "meter-1",
+        "text": text,
+        "since": "2026-01-05T10:11:12+00:00",
+        "cleared": cleared,
+    }
+
+
+def status(nodes: int = 2, events: int = 0) -> dict:
+    zone = {"cycle_s": 1.0, "cycles": 7, "skipped": 0, "state": "balancing", "cycle_ms": 12.34, "objective": 0.00042}
+    zone |= {"nodes": {f"pdu-{i}": node() for i in range(nodes)}, "mims": {"a": {"in_force": True}, "b": {"in_force": False}}}
+    return {
+        "zones": {"hall": zone},
+        "events": [event(f"long text number {i}, which goes on and on until nobody reads it any more" * 2) for i in range(events)],
+        "recent": [],
+    }
+
+
+def picture(width: int, height: int, shown: dict) -> list[str]:
+    console = Console(file=io.StringIO(), width=width, height=height, force_terminal=False)
+    everything = frozenset(shown["zones"]["hall"]["nodes"])
+    console.print(live_view(shown, everything, "Hall · balancing", (width, height)))
+    return console.file.getvalue().splitlines()
+
+
+def test_a_row_says_what_is_known_and_marks_what_is_not() -> None:
+    (row,) = node_rows({"zones": {"z": {"nodes": {"pdu": node()}}}}, frozenset({"pdu"}))
+    assert row == ["pdu", "10.0", "20.0", "–", "12.3", "–", "3.2", "40", "4.0", "–"]
+
+
+def test_a_zone_says_how_many_mims_are_at_work() -> None:
+    assert zone_rows(status()) == [["hall", "balancing", "1/2", "12.3", "1000", "7", "0", "0.00042"]]
+
+
+def test_a_zone_that_has_not_begun_is_shown() -> None:
+    starting = {"cycle_s": 1.0, "cycles": 0, "skipped": 0, "state": "starting", "nodes": {}, "mims": {}}
+    assert zone_rows({"zones": {"hall": starting}}) == [["hall", "starting", "0/0", "–", "1000", "0", "0", "–"]]
+
+
+def test_open_events_come_first_then_the_last_that_passed() -> None:
+    shown = status() | {"events": [event("now")], "recent": [event("older", cleared="y"), event("newer", cleared="y")]}
+    assert [row[3] for row in event_rows(shown)] == ["now", "cleared: newer", "cleared: older"]
+
+
+@pytest.mark.parametrize(("width", "height"), [(80, 24), (140, 45), (100, 18)])
+@pytest.mark.parametrize(("nodes", "events"), [(2, 0), (40, 6)])
+def test_it_is_never_larger_than_the_terminal_and_keeps_zones_and_events(width: int, height: int, nodes: int, events: int) -> None:
+    lines = picture(width, height, status(nodes, events))
+    assert len(lines) <= height - 1
+    assert max(map(len, lines)) <= width
+    text = "\n".join(lines)
+    assert "balancing" in text
+    assert all(column in text for column in NODE_COLUMNS)
+    assert "long text number 5" in text if events else "no events" in text
+    if nodes == 40:
+        assert "more" in text
+
+
+def test_numbers_stand_under_their_titles() -> None:
+    titles, row, *_ = (line for line in picture(80, 24, status()) if line.startswith(("node", "pdu")))
+    for cell, column in (("12.3", "I2/I1 %"), ("3.2", "neutral A"), ("4.0", "headroom A")):
+        assert row.index(cell) + len(cell) == titles.index(column) + len(column)
