@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,8 +35,7 @@ def command(context: click.Context, sites: tuple[Path, ...], json_target: str | 
     for path in sites:
         contents, problems = _judge(path)
         found += problems
-        for problem in problems:
-            click.echo(_line(problem), err=json_target == STDOUT)
+        print_problems(problems, err=json_target == STDOUT)
         click.echo(_summary(path, contents, problems), err=json_target == STDOUT)
     if json_target is not None:
         write_json(json_target, {"problems": [_plain(problem) for problem in found]})
@@ -56,6 +56,12 @@ def _judge(path: Path) -> tuple[str | None, list[Problem]]:
         return None if any(p.severity == "error" for p in problems) else "a device profile", problems
     site, problems = check_document(document)
     return None if site is None else _contents(site), problems
+
+
+def print_problems(problems: Iterable[Problem], *, err: bool = False) -> None:
+    """One line each, coloured on a terminal."""
+    for problem in problems:
+        click.echo(_line(problem), err=err)
 
 
 def _line(problem: Problem) -> str:

@@ -1,119 +1,181 @@
-"""What can be wrong with a profile beyond its form: one function per thing."""
+"""What can be wrong with a profile beyond its form: one function per thing. Setpoints: `profile_checks_setpoints`."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
+from mimctl.config.profile_checks_identity import condition_problems, with_variant
+from mimctl.config.profile_checks_setpoints import SETPOINT_CHECKS
+from mimctl.config.profile_layout import Named, address_problems, all_points, complete, registers_of, wire_address, wire_function
 from mimctl.config.profile_schema import PointItem, ProfileFile
 from mimctl.config.validate import did_you_mean
 from mimctl.model.problem import Problem, error
 from mimctl.model.quantity import QUANTITIES, quantity_of
 
 _PLACES = re.compile(r"(L[123]|L1L2|L2L3|L3L1|N|total|port[1-9][0-9]*)\Z")
-_ADDRESSES = 65536
 
 
 def file_problems(file: ProfileFile) -> list[Problem]:
-    """Every problem of a file whose form is right; paths without file and line."""
-    checks = (_points, _names, _units, _differences, _ranges, _overlaps, _blocks, _vectors)
-    return [problem for check in checks for problem in check(file)]
+    """Every problem of a file whose form is right; paths without file and line, each path at most once per code."""
+    checks = (_points, _names, _units, _references, _instances, _ranges, _overlaps, _blocks, _vectors)
+    found: dict[tuple[str, str], Problem] = {}
+    for check in (*checks, condition_problems, _variants, *SETPOINT_CHECKS):
+        for problem in check(file):
+            found.setdefault((problem.code, problem.path), problem)
+    return list(found.values())
 
 
-def _stored(file: ProfileFile) -> Iterator[tuple[str, str, PointItem]]:
-    """(path, key, point) of everything that stands in registers."""
+def is_derived(item: PointItem) -> bool:
+    return item.difference is not None
+
+
+def _stored(file: ProfileFile) -> Iterator[Named]:
+    """Everything that stands in registers, what identifies the device first."""
     for name, item in file.identity.items():
-        yield f"identity.{name}", name, item
-    for key, item in file.points.items():
-        if item.difference is None:
-            yield f"points.{key}", key, item
-
-
-def _registers(item: PointItem) -> int:
-    return item.count or (item.type.registers if item.type is not None else 0)
+        yield Named(f"identity.{name}", name, PointItem(**item.model_dump(exclude_unset=True)))
+    yield from (named for named in all_points(file) if not is_derived(named.item))
 
 
 def _points(file: ProfileFile) -> Iterator[Problem]:
     """A point stands somewhere, or is made of others, and not both."""
-    for path, _, item in _stored(file):
+    if not file.points and not file.instances:
+        yield error("profile.point", "points", "a profile has points, or instances with points")
+    for path, item in ((n.path, n.item) for n in _stored(file)):
         if item.address is None or item.type is None:
             missing = "address" if item.address is None else "type"
             yield error("profile.point", path, f"the key '{missing}' is missing: a point needs address and type, or a difference")
             continue
-        if item.type.is_text and item.count is None:
-            yield error("profile.point", path, "the key 'count' is missing: the registers of the text")
-        if item.type.is_text and not path.startswith("identity."):
-            yield error("profile.point", f"{path}.type", "a text is no measurement: move the point to 'identity'")
-        if not item.type.is_text and item.count is not None:
-            yield error("profile.point", f"{path}.count", f"{item.type} has {item.type.registers} registers; drop the count")
+        yield from _type_problems(path, item)
         if item.scale == 0:
             yield error("profile.point", f"{path}.scale", "a scale of 0 makes every value 0")
-    for key, item in file.points.items():
-        given = item.model_fields_set - {"difference", "unit", "sign"}
-        if item.difference is not None and given:
+        if item.signed_by is not None and item.sign_bit is not None:
+            yield error("profile.point", f"{path}.sign_bit", "the sign comes from another point or from a bit, not from both")
+    for named in all_points(file):
+        given = named.item.model_fields_set - {"difference", "unit", "sign"}
+        if is_derived(named.item) and given:
             text = f"a difference has no {', '.join(sorted(given))} of its own"
-            yield error("profile.point", f"points.{key}.{min(given)}", text)
+            yield error("profile.point", f"{named.path}.{min(given)}", text)
+
+
+def _type_problems(path: str, item: PointItem) -> Iterator[Problem]:
+    if item.type is None:
+        return
+    if item.type.is_text and item.count is None:
+        yield error("profile.point", path, "the key 'count' is missing: the registers of the text")
+    if item.type.is_text and not path.startswith("identity."):
+        yield error("profile.point", f"{path}.type", "a text is no measurement: move the point to 'identity'")
+    if not item.type.is_text and item.count is not None:
+        yield error("profile.point", f"{path}.count", f"{item.type} has {item.type.registers} registers; drop the count")
 
 
 def _names(file: ProfileFile) -> Iterator[Problem]:
-    """A name is a quantity at a place, or a helper of some difference."""
-    helpers = {name for item in file.points.values() for name in item.difference or ()}
-    for key in file.points:
-        quantity, _, at = key.partition(".")
-        if key in helpers and quantity not in QUANTITIES:
-            continue
-        if quantity not in QUANTITIES:
-            hint = did_you_mean(quantity, QUANTITIES)
-            yield error("profile.quantity", f"points.{key}", f"there is no quantity '{quantity}'{hint}, and no difference uses it")
-        elif at and _PLACES.match(at) is None:
-            text = f"'{at}' is no place: L1, L2, L3, L1L2, L2L3, L3L1, N, total or port1, port2, …"
-            yield error("profile.place", f"points.{key}", text)
+    """A name is a quantity at a place, or a helper that another point uses."""
+    points: list[tuple[str, Mapping[str, PointItem]]] = [("points", file.points)]
+    points += [(f"instances.{name}.points", i.points) for name, i in file.instances.items()]
+    used = {name for _, group in points for item in group.values() for name in _used(item)}
+    for path, group in points:
+        for key in group:
+            quantity, _, at = key.partition(".")
+            if key in used and quantity not in QUANTITIES:
+                continue
+            if quantity not in QUANTITIES:
+                hint = did_you_mean(quantity, QUANTITIES)
+                yield error("profile.quantity", f"{path}.{key}", f"there is no quantity '{quantity}'{hint}, and no point uses it")
+            elif at and _PLACES.match(at) is None:
+                text = f"'{at}' is no place: L1, L2, L3, L1L2, L2L3, L3L1, N, total or port1, port2, …"
+                yield error("profile.place", f"{path}.{key}", text)
+
+
+def _used(item: PointItem) -> Iterator[str]:
+    """Names of the other points that a point needs."""
+    yield from item.difference or ()
+    if item.signed_by is not None:
+        yield item.signed_by
+    if item.sign_bit is not None:
+        yield item.sign_bit.point
 
 
 def _units(file: ProfileFile) -> Iterator[Problem]:
-    for key, item in file.points.items():
-        quantity = quantity_of(key)
-        if item.unit is not None and quantity is not None and item.unit != quantity.unit:
+    for named in all_points(file):
+        quantity = quantity_of(named.key)
+        if named.item.unit is not None and quantity is not None and named.item.unit != quantity.unit:
             text = f"{quantity.name} is in {quantity.unit or 'no unit'}: scale the point to it (kW: scale 1000, unit W)"
-            yield error("profile.unit", f"points.{key}.unit", text)
+            yield error("profile.unit", f"{named.path}.unit", text)
 
 
-def _differences(file: ProfileFile) -> Iterator[Problem]:
-    for key, item in file.points.items():
-        for index, name in enumerate(item.difference or ()):
-            other = file.points.get(name)
-            path = f"points.{key}.difference[{index}]"
+def _references(file: ProfileFile) -> Iterator[Problem]:
+    """What a point names is there, stands in registers itself, and tells what it is asked for."""
+    points = {named.key: named.item for named in all_points(file)}
+    for named in all_points(file):
+        places = [(name, f"{named.path}.difference[{i}]") for i, name in enumerate(named.item.difference or ())]
+        if named.item.signed_by is not None:
+            places.append((named.item.signed_by, f"{named.path}.signed_by"))
+        bit = named.item.sign_bit
+        if bit is not None:
+            places.append((bit.point, f"{named.path}.sign_bit.point"))
+        for name, path in places:
+            other = points.get(name)
             if other is None:
-                yield error("profile.difference", path, f"there is no point '{name}'{did_you_mean(name, file.points)}")
-            elif other.difference is not None:
-                yield error("profile.difference", path, f"'{name}' is a difference itself")
+                yield error("profile.reference", path, f"there is no point '{name}'{did_you_mean(name, points)}")
+            elif is_derived(other) or other.static:
+                what = "is a difference itself" if is_derived(other) else "is read once, and cannot follow the other"
+                yield error("profile.reference", path, f"'{name}' {what}")
+        other = None if bit is None else points.get(bit.point)
+        if bit is not None and other is not None and bit.bit >= 16 * registers_of(other):
+            yield error("profile.reference", f"{named.path}.sign_bit.bit", f"'{bit.point}' has {16 * registers_of(other)} bits")
+
+
+def _instances(file: ProfileFile) -> Iterator[Problem]:
+    """Every part has a place of its own."""
+    for name, instance in file.instances.items():
+        path = f"instances.{name}"
+        if name == "port":
+            yield error("profile.instance", path, "a port is a place, not a part: write active_power.port1")
+        if len(instance.bases) > instance.count:
+            yield error("profile.instance", f"{path}.bases", f"{len(instance.bases)} bases for {instance.count} parts")
+        if instance.count_register is not None:
+            yield from complete(instance.count_register, f"{path}.count_register")
+        for key, item in instance.points.items():
+            if (
+                instance.count > max(1, len(instance.bases))
+                and item.stride is None
+                and instance.stride is None
+                and not is_derived(item)
+            ):
+                text = "the key 'stride' is missing: the registers from one part to the next"
+                yield error("profile.instance", f"{path}.points.{key}", text)
 
 
 def _ranges(file: ProfileFile) -> Iterator[Problem]:
-    low = 1 if file.transport.addressing == "one_based" else 0
-    for path, _, item in _stored(file):
-        places = [(f"{path}.address", item.address, _registers(item))]
-        if item.scale_register is not None:
-            places.append((f"{path}.scale_register.address", item.scale_register.address, 1))
-        for where, address, count in places:
-            if address is not None and not low <= address <= _ADDRESSES + low - count:
-                last = _ADDRESSES + low - 1
-                yield error("profile.address", where, f"register {address}, {count} in all, is outside {low}…{last}")
+    places: list[tuple[str, int | None, int, int | None]] = [
+        (f"{n.path}.address", n.item.address, registers_of(n.item), n.item.function) for n in _stored(file)
+    ]
+    for named in _stored(file):
+        scale = named.item.scale_register
+        if scale is not None:
+            places.append((f"{named.path}.scale_register.address", scale.address, 1, wire_function(file, named.item)))
+    for path, address, count, function in places:
+        if address is not None:
+            yield from address_problems(file, path, address, count, function)
 
 
 def _overlaps(file: ProfileFile) -> Iterator[Problem]:
     """Two values cannot share a register."""
-    found = [
-        (item.function or file.defaults.function, item.address, item.address + _registers(item), path)
-        for path, _, item in _stored(file)
-        if item.address is not None
-    ]
+    found = []
+    for named in _stored(file):
+        if named.item.address is not None:
+            start = named.item.address
+            found.append((wire_function(file, named.item), start, start + registers_of(named.item), named.path))
     found.sort()
-    for index, (function, start, end, path) in enumerate(found):
-        before = next((f for f in found[:index] if f[0] == function and f[2] > start), None)
-        if before is not None:
-            text = f"registers {start}…{end - 1} overlap those of {before[3]} ({before[1]}…{before[2] - 1})"
+    reach: tuple[int, int, int, str] | None = None
+    for entry in found:
+        function, start, end, path = entry
+        if reach is not None and reach[0] == function and reach[2] > start:
+            text = f"registers {start}…{end - 1} overlap those of {reach[3]} ({reach[1]}…{reach[2] - 1})"
             yield error("profile.overlap", f"{path}.address", text)
+        if reach is None or reach[0] != function or reach[2] < end:
+            reach = entry
 
 
 def _blocks(file: ProfileFile) -> Iterator[Problem]:
@@ -122,32 +184,64 @@ def _blocks(file: ProfileFile) -> Iterator[Problem]:
         if block.count > file.transport.max_registers:
             text = f"{block.count} registers in one read; the device gives {file.transport.max_registers}"
             yield error("profile.block", f"blocks[{index}].count", text)
+        yield from address_problems(file, f"blocks[{index}].address", block.address, block.count, block.function)
     if not file.blocks:
         return
-    for key, item in file.points.items():
+    for named in all_points(file):
+        item = named.item
         if item.address is None:
             continue
-        function = item.function or file.defaults.function
+        function = wire_function(file, item)
         scale = item.scale_register.address if item.scale_register is not None else item.address
         inside = any(
-            (b.function or file.defaults.function) == function
+            (b.function or wire_address(file, b.address)[1] or file.defaults.function) == function
             and b.address <= min(item.address, scale)
-            and max(item.address + _registers(item), scale + 1) <= b.address + b.count
+            and max(item.address + registers_of(item), scale + 1) <= b.address + b.count
             for b in file.blocks
         )
         if not inside:
-            text = "no block holds the point whole (with its scale register)"
-            yield error("profile.block", f"points.{key}.address", text)
+            yield error("profile.block", f"{named.path}.address", "no block holds the point whole (with its scale register)")
+
+
+def _variants(file: ProfileFile) -> Iterator[Problem]:
+    """A variant changes the points of the file itself, and is a good file with them."""
+    names: set[str] = set()
+    for index, variant in enumerate(file.variants):
+        path = f"variants[{index}]"
+        if variant.name in names:
+            yield error("profile.variant", f"{path}.name", f"there are two variants '{variant.name}'")
+        names.add(variant.name)
+        for key, item in variant.points.items():
+            if item is None and key not in file.points:
+                text = f"there is no point '{key}'{did_you_mean(key, file.points)} to leave out"
+                yield error("profile.variant", f"{path}.points.{key}", text)
+        for problem in file_problems(with_variant(file, index)):
+            own = problem.path.removeprefix("points.")
+            if any(own == k or own.startswith(f"{k}.") for k in variant.points):
+                yield error(problem.code, f"{path}.{problem.path}", problem.message)
 
 
 def _vectors(file: ProfileFile) -> Iterator[Problem]:
+    names = [v.name for v in file.variants]
     for index, vector in enumerate(file.tests):
-        for part, image in enumerate(vector.image):
-            digits = "".join(image.hex.split())
-            if len(digits) % 4:
-                text = f"{len(digits)} digits are no whole registers (four digits each)"
-                yield error("profile.vector", f"tests[{index}].image[{part}].hex", text)
-        for key in vector.expect:
-            if key not in file.points:
-                text = f"there is no point '{key}'{did_you_mean(key, file.points)}"
-                yield error("profile.vector", f"tests[{index}].expect.{key}", text)
+        path = f"tests[{index}]"
+        if vector.variant is not None and vector.variant not in names:
+            text = f"there is no variant '{vector.variant}'{did_you_mean(vector.variant, names)}"
+            yield error("profile.vector", f"{path}.variant", text)
+            continue
+        shown = file if vector.variant is None else with_variant(file, names.index(vector.variant))
+        yield from _vector(shown, path, vector.image, vector.expect)
+
+
+def _vector(file: ProfileFile, path: str, image: Iterable[object], expect: Iterable[str]) -> Iterator[Problem]:
+    for part, stretch in enumerate(image):
+        digits = "".join(str(getattr(stretch, "hex", "")).split())
+        if len(digits) % 4:
+            yield error(
+                "profile.vector", f"{path}.image[{part}].hex", f"{len(digits)} digits are no whole registers (four digits each)"
+            )
+    known = [named.key for named in all_points(file)]
+    known += [f"setpoint_{key}" for key, item in file.setpoints.items() if item.readable and item.direction is None]
+    for key in expect:
+        if key not in known:
+            yield error("profile.vector", f"{path}.expect.{key}", f"there is no point '{key}'{did_you_mean(key, known)}")

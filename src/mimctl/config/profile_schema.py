@@ -9,14 +9,25 @@ from typing import Annotated, Literal
 
 from pydantic import Field, Strict, StringConstraints
 
+from mimctl.config.profile_schema_points import (
+    Address,
+    BlockItem,
+    ConditionItem,
+    DefaultsItem,
+    Function,
+    IdentityRuleItem,
+    InstanceItem,
+    PointItem,
+    RegisterItem,
+    Text,
+    TransportItem,
+)
+from mimctl.config.profile_schema_setpoints import FailsafeItem, SetpointItem, SwitchItem, WritePolicyItem
 from mimctl.config.units import Record
-from mimctl.model.profile import ByteOrder, DeviceClass, PointType, WordOrder
+from mimctl.model.profile import DeviceClass
 
-Text = Annotated[str, StringConstraints(min_length=1)]
-#: as vendors print it; `transport.addressing` says how to read it
-Address = Annotated[int, Field(ge=0, le=465536)]
-Function = Literal[3, 4]
 Hex = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F\s]+$")]
+IdentityName = Literal["manufacturer", "model", "version", "serial", "options"]
 
 
 class ProvenanceItem(Record):
@@ -29,67 +40,30 @@ class ProvenanceItem(Record):
     )
 
 
-class TransportItem(Record):
-    """How the device is asked."""
-
-    protocol: Literal["modbus"] = Field("modbus", description="Protocol.")
-    addressing: Literal["zero_based", "one_based"] = Field(
-        "zero_based",
-        description="Whether addresses in this file are those on the wire, or counted from 1 as vendors print them.",
-    )
-    max_registers: int = Field(125, ge=2, le=125, description="Most registers that the device gives in one read.")
-
-
-class DefaultsItem(Record):
-    """What holds for every point that does not say otherwise."""
-
-    function: Function = Field(3, description="Function code that reads the registers: 3 holding, 4 input.")
-    byte_order: Annotated[ByteOrder, Strict(False)] = Field(ByteOrder.BIG, description="Order of the two bytes of a register.")
-    word_order: Annotated[WordOrder, Strict(False)] = Field(
-        WordOrder.MSW, description="Which register of a wide value comes first, the most (msw) or least (lsw) significant."
-    )
-
-
-class BlockItem(Record):
-    """Registers to read with one request."""
-
-    address: Address = Field(description="First register.")
-    count: int = Field(ge=1, le=125, description="Number of registers.")
-    function: Function | None = Field(None, description="Function code. Default: that of `defaults`.")
-
-
-class ScaleRegisterItem(Record):
-    """A register that holds the power of ten of a value."""
-
-    address: Address = Field(description="Register with the signed exponent.")
-
-
-class PointItem(Record):
-    """One point. Value in the unit of its quantity = raw × scale × 10^(scale register) × sign."""
-
-    address: Address | None = Field(None, description="First register.")
-    type: Annotated[PointType, Strict(False)] | None = Field(None, description="How the value is stored.")
-    count: int | None = Field(None, ge=1, le=125, description="Registers of a text.")
-    function: Function | None = Field(None, description="Function code. Default: that of `defaults`.")
-    scale: float = Field(1.0, description="Units of the quantity per count.")
-    scale_register: ScaleRegisterItem | None = Field(None, description="Register with the power of ten, read in the same frame.")
-    unit: Text | None = Field(None, description="Unit after scaling; must be the unit of the quantity.")
-    nan: list[int | float] = Field(default_factory=list, description="Raw values that mean 'no value'.")
-    byte_order: Annotated[ByteOrder, Strict(False)] | None = Field(None, description="Default: that of `defaults`.")
-    word_order: Annotated[WordOrder, Strict(False)] | None = Field(None, description="Default: that of `defaults`.")
-    sign: Literal[1, -1] = Field(1, description="−1 where this point alone runs against the conventions.")
-    difference: Annotated[list[Text], Field(min_length=2, max_length=2)] | None = Field(
-        None, description="Names of two other points: the value is the first less the second."
-    )
-
-
 class ConventionsItem(Record):
-    """What a positive raw value means. Said once; mimctl turns it into its own signs."""
+    """What a positive raw value means, in measurements and setpoints alike. Said once; mimctl turns it into its own signs."""
 
-    active_power: Literal["load_positive", "generation_positive"] = Field(description="Direction of positive active power.")
-    reactive_power: Literal["inductive_load_positive", "capacitive_load_positive"] = Field(
-        "inductive_load_positive", description="Kind of load that has positive reactive power."
+    active_power: Literal["load_positive", "generation_positive"] = Field(
+        description="Direction of positive active power: what the grid delivers (load, import, charging), or the opposite."
     )
+    reactive_power: Literal["inductive_load_positive", "capacitive_load_positive"] = Field(
+        "inductive_load_positive",
+        description="What has positive reactive power: an inductive load, or a capacitive one (an inverter that supplies vars).",
+    )
+
+
+class VariantItem(Record):
+    """The same device with other firmware or options. What is not named stays as it is."""
+
+    name: Text = Field(description="Name of the variant.")
+    when: ConditionItem = Field(description="How the device tells that it is this one; the first variant that fits is taken.")
+    points: dict[Text, PointItem | None] = Field(
+        default_factory=dict, description="Points that are different or new; null for one that this variant lacks."
+    )
+    conventions: ConventionsItem | None = Field(None, description="Default: those of the file.")
+    blocks: list[BlockItem] | None = Field(None, description="Default: those of the file.")
+    max_gap: int | None = Field(None, ge=0, le=120, description="Default: that of the file.")
+    max_registers: int | None = Field(None, ge=2, le=125, description="Default: that of the file.")
 
 
 class ImageItem(Record):
@@ -103,6 +77,7 @@ class VectorItem(Record):
     """Registers, and the values that they must give: checked by the tests and before a profile is trusted."""
 
     name: Text = Field(description="What the registers show.")
+    variant: Text | None = Field(None, description="The variant that is meant. Default: the file without variants.")
     image: list[ImageItem] = Field(min_length=1, description="The registers.")
     expect: dict[str, float | None] = Field(min_length=1, description="Point key → value; null where there must be none.")
 
@@ -116,24 +91,64 @@ class ProfileFile(Record):
     )
     vendor: Text = Field(description="Maker.")
     models: list[Text] = Field(min_length=1, description="Model names that the profile is for.")
-    class_: Literal["meter"] = Field(alias="class", description="What the device is.")
+    class_: Annotated[DeviceClass, Strict(False)] = Field(
+        alias="class", description="What the device is. Inverters, storage and MIMs count injection positive, all others load."
+    )
+    use: str = Field("", description="What it is used for, in a few words.")
     provenance: ProvenanceItem = Field(description="Where the facts come from.")
     transport: TransportItem = Field(default_factory=TransportItem, description="How the device is asked.")
+    identify: list[IdentityRuleItem] = Field(
+        default_factory=list, description="What the device must hold to be this one; checked when it is found."
+    )
     defaults: DefaultsItem = Field(default_factory=DefaultsItem, description="What holds for every point.")
     blocks: list[BlockItem] = Field(
-        default_factory=list, description="Reads to make. Default: planned from the points, without registers in between."
+        default_factory=list,
+        description="Reads to make. Default: planned from the points, never splitting one nor parting it from its scale register.",
     )
     max_gap: int = Field(0, ge=0, le=120, description="Registers between two points that may be read along with them.")
     conventions: ConventionsItem = Field(description="What a positive raw value means.")
-    identity: dict[Literal["manufacturer", "model", "version", "serial"], PointItem] = Field(
-        default_factory=dict, description="Points that say what the device is; read once."
+    identity: dict[IdentityName, RegisterItem] = Field(
+        default_factory=dict, description="Registers that say what the device is; read once."
     )
     points: dict[Text, PointItem] = Field(
-        min_length=1, description="`quantity.place` → point; any other name is a helper that a difference uses."
+        default_factory=dict, description="`quantity.place` → point; any other name is a helper that another point uses."
     )
+    instances: dict[Annotated[str, StringConstraints(pattern=r"^[a-z][a-z_]*$")], InstanceItem] = Field(
+        default_factory=dict,
+        description="Parts that repeat: circuits, groups, outlets. `current` of the 7th `circuit` is the point `current.circuit7`.",
+    )
+    setpoints: dict[Text, SetpointItem] = Field(
+        default_factory=dict,
+        description="`active_power.port1`, `reactive_power.port1`, …: what can be commanded. What is absent cannot.",
+    )
+    switches: list[SwitchItem] = Field(default_factory=list, description="Modes and enables that a command needs.")
+    write_policy: WritePolicyItem = Field(default_factory=WritePolicyItem, description="How the device may be written.")
+    failsafe: FailsafeItem | None = Field(
+        None, description="What the device does when nobody commands it. Required with setpoints."
+    )
+    variants: list[VariantItem] = Field(default_factory=list, description="Other firmware or options.")
     gaps: list[Text] = Field(default_factory=list, description="What is not known about the device.")
     tests: list[VectorItem] = Field(default_factory=list, description="Golden vectors.")
 
     @property
     def device_class(self) -> DeviceClass:
-        return DeviceClass(self.class_)
+        return self.class_
+
+
+__all__ = [
+    "Address",
+    "BlockItem",
+    "ConditionItem",
+    "ConventionsItem",
+    "FailsafeItem",
+    "Function",
+    "IdentityRuleItem",
+    "InstanceItem",
+    "PointItem",
+    "ProfileFile",
+    "RegisterItem",
+    "SetpointItem",
+    "SwitchItem",
+    "VariantItem",
+    "VectorItem",
+]

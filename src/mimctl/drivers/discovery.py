@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from mimctl.drivers.identify import identified_map
 from mimctl.model.errors import BadReply, DeviceRefusal
 from mimctl.model.profile import DeviceClass, DeviceProfile, PointSpec, RegisterMap
 from mimctl.wire.reads import plan_reads
@@ -73,12 +74,17 @@ class SunSpecSource:
 
 @dataclass(frozen=True, slots=True)
 class ProfileSource:
-    """A profile file: the map is known before the device answers."""
+    """A profile file: the map is known before the device answers, but for its variant and how many of its parts are there.
+
+    Args:
+        instances: the parts of the device that this meter is made of; none = the device as a whole.
+    """
 
     profile: DeviceProfile
+    instances: tuple[str, ...] = ()
 
     async def discover(self, transport: Transport, unit: int, device: str) -> tuple[RegisterMap, tuple[tuple[str, str], ...]]:
-        return self.profile.register_map, ()
+        return await identified_map(transport, unit, device, self.profile, self.instances)
 
 
 async def discover(transport: Transport, unit: int, device: str, source: MapSource, max_registers: int) -> Discovered:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from mimctl.model.problem import Problem, error
-from mimctl.model.profile import DeviceProfile, GoldenVector, ReadBlock
+from mimctl.model.profile import DeviceProfile, GoldenVector, ReadBlock, RegisterMap
 from mimctl.wire.registers import CompiledMap
 
 #: floats in a profile are decimal, registers are binary
@@ -15,8 +15,10 @@ _RELATIVE = 1e-6
 
 def check_vectors(profile: DeviceProfile) -> list[Problem]:
     """One problem for each expected value that the profile does not give; paths are those of the profile file."""
-    compiled = CompiledMap(profile.register_map)
-    return [p for n, vector in enumerate(profile.vectors) for p in _check(compiled, vector, f"tests[{n}]")]
+    maps: dict[str | None, RegisterMap] = {None: profile.register_map}
+    maps.update((v.name, v.register_map) for v in profile.variants)
+    compiled = {name: CompiledMap(register_map) for name, register_map in maps.items()}
+    return [p for n, vector in enumerate(profile.vectors) for p in _check(compiled[vector.variant], vector, f"tests[{n}]")]
 
 
 def _check(compiled: CompiledMap, vector: GoldenVector, path: str) -> list[Problem]:

@@ -111,7 +111,7 @@ def test_golden_vectors_are_bytes_at_wire_addresses(write):
         ("type: uint16", "type: string, count: 2", {("profile.point", "points.voltage.L1.type", 9)}),
         ("type: uint16", "type: uint16, count: 2", {("profile.point", "points.voltage.L1.count", 9)}),
         ("scale: 0.1", "scale: 0", {("profile.point", "points.voltage.L1.scale", 9)}),
-        ("class: meter", "class: meter\nfailsafe: {}", {("key.unknown", "failsafe", 6)}),
+        ("class: meter", "class: meter\nzigbee: {}", {("key.unknown", "zigbee", 6)}),
         ("schema: 1", "schema: 2", {("value.choice", "schema", 1)}),
         ("id: acme/m1", "id: acme/m2", {("profile.id", "id", 2)}),
         ("points:", "blocks: [{address: 0, count: 12}]\npoints:", {("profile.block", "points.active_power.L1.address", 11)}),
@@ -123,7 +123,7 @@ def test_golden_vectors_are_bytes_at_wire_addresses(write):
         (
             "  voltage.L1: {",
             "  active_power.L2: {difference: [taken, active_power.L1]}\n  voltage.L1: {",
-            {("profile.difference", "points.active_power.L2.difference[0]", 9)},
+            {("profile.reference", "points.active_power.L2.difference[0]", 9)},
         ),
         (
             "points:",

@@ -1,0 +1,215 @@
+"""`mimctl profile`: judge, show and list device profiles."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mimctl.cli.check import print_problems
+from mimctl.cli.render import STDOUT, fail, json_option, print_table, write_json
+
+if TYPE_CHECKING:
+    from mimctl.model.problem import Problem
+    from mimctl.model.profile import DeviceProfile, RegisterMap
+    from mimctl.model.setpoints import CommandPoint, MimMap
+
+
+@click.group("profile", epilog="Example:  mimctl profile show victron/gx")
+def command() -> None:
+    """Judge, show and list device profiles.
+
+    A profile is device_profiles/VENDOR/MODEL.yaml: what stands in the registers of a device that does not tell it itself.
+    """
+
+
+@command.command("lint", epilog="Example:  mimctl profile lint device_profiles/acme/m1.yaml")
+@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@json_option
+@click.pass_context
+def lint(context: click.Context, files: tuple[Path, ...], json_target: str | None) -> None:
+    """Find every problem of profile files, and run their golden vectors.
+
+    Each problem is one line: file:line:column path: message [code]. The exit code is 1 if there is an error.
+    """
+    found: list[Problem] = []
+    for path in files:
+        problems, summary = judge(path)
+        found += problems
+        print_problems(problems, err=json_target == STDOUT)
+        click.echo(f"{path}: {summary}", err=json_target == STDOUT)
+    if json_target is not None:
+        write_json(json_target, {"problems": found})
+    if any(problem.severity == "error" for problem in found):
+        context.exit(1)
+
+
+@command.command("show", epilog="Example:  mimctl profile show janitza/umg96rm --json -")
+@click.argument("profile", metavar="ID")
+@json_option
+def show(profile: str, json_target: str | None) -> None:
+    """Show what a profile reads and commands, where its facts come from, and what is not known.
+
+    ID is vendor/model, or the path of a profile file.
+    """
+    loaded = _load(profile)
+    if json_target is not None:
+        write_json(json_target, described(loaded))
+        if json_target == STDOUT:
+            return
+    _print(loaded)
+
+
+@command.command("list", epilog="Example:  mimctl profile list")
+@json_option
+def list_(json_target: str | None) -> None:
+    """List the profiles that mimctl finds here and among its own."""
+    from mimctl.config.profile import known_profiles
+
+    found = [_load(name) for name in known_profiles(Path.cwd())]
+    if json_target is not None:
+        write_json(json_target, {"profiles": [_brief(p) for p in found]})
+    if json_target == STDOUT:
+        return
+    rows = [(p.id, p.register_map.device_class, ", ".join(p.models), p.provenance.confidence, p.provenance.verified) for p in found]
+    print_table(("profile", "class", "models", "confidence", "verified"), rows)
+
+
+def judge(path: Path) -> tuple[list[Problem], str]:
+    """Every problem of a profile file, golden vectors included, and one line about it."""
+    from mimctl.config.profile import check_profile, load_profile, place_in
+    from mimctl.wire.golden import check_vectors
+
+    problems = check_profile(path)
+    if any(p.severity == "error" for p in problems):
+        return problems, f"{len(problems)} problem{'s' * (len(problems) != 1)}"
+    profile = load_profile(path)
+    problems += place_in(path, check_vectors(profile))
+    values = sum(len(v.expect) for v in profile.vectors)
+    good = f"fine ({len(profile.register_map.points)} points; {len(profile.vectors)} golden vectors with {values} values)"
+    return problems, good if not problems else f"{len(problems)} golden values are wrong"
+
+
+def _load(name: str) -> DeviceProfile:
+    from mimctl.config.profile import find_profile, known_profiles, load_profile
+    from mimctl.config.validate import did_you_mean
+
+    path: Path | None = Path(name)
+    if not name.endswith((".yaml", ".yml")):
+        path = find_profile(name, beside=Path.cwd())
+    if path is None:
+        fail(f"there is no profile '{name}'{did_you_mean(name, known_profiles(Path.cwd()))}; mimctl profile list shows all")
+    return load_profile(path)
+
+
+def described(profile: DeviceProfile) -> dict[str, Any]:
+    """A profile as plain data: what `show` prints."""
+    register_map = profile.register_map
+    return {
+        **_brief(profile),
+        "source": profile.provenance.source,
+        "transport": profile.hints,
+        "max_registers": register_map.max_registers,
+        "identity": {name: f"{p.address} {p.type}" for name, p in register_map.identity},
+        "points": _points(register_map),
+        "setpoints": None if register_map.mim is None else _setpoints(register_map.mim),
+        "variants": [v.name for v in profile.variants],
+        "gaps": profile.gaps,
+        "golden_vectors": [v.name for v in profile.vectors],
+    }
+
+
+def _brief(profile: DeviceProfile) -> dict[str, Any]:
+    return {
+        "id": profile.id,
+        "vendor": profile.vendor,
+        "models": profile.models,
+        "class": profile.register_map.device_class,
+        "use": profile.use,
+        "confidence": profile.provenance.confidence,
+        "verified": profile.provenance.verified,
+    }
+
+
+def _points(register_map: RegisterMap) -> list[dict[str, Any]]:
+    signs = {s.key: f"sign of {s.by}" + (f" bit {s.bit}" if s.bit is not None else "") for s in register_map.signed}
+    rows: list[dict[str, Any]] = [
+        {
+            "key": p.key,
+            "function": p.function,
+            "address": p.address,
+            "type": p.type.value,
+            "scale": p.scale * p.sign,
+            "scale_register": p.scale_address,
+            "unit": p.unit,
+            "note": signs.get(p.key, "read once" if p.static else ""),
+        }
+        for p in register_map.points
+    ]
+    for d in register_map.differences:
+        unit = next((p.unit for p in register_map.points if p.key == d.plus), "")
+        rows.append({"key": d.key, "note": f"{d.plus} − {d.minus}", "unit": unit})
+    return rows
+
+
+def _setpoints(mim_map: MimMap) -> dict[str, Any]:
+    return {
+        "ports": mim_map.ports,
+        "active_power": [p is not None for p in mim_map.setpoint_w],
+        "reactive_power": [p is not None for p in mim_map.setpoint_var],
+        "order": [_command(c) for c in mim_map.commands],
+        "keepalive": mim_map.keepalive,
+        "failsafe": mim_map.failsafe,
+        "failsafe_s": mim_map.failsafe_s,
+        "silent_action": mim_map.silent_action,
+        "policy": mim_map.policy,
+    }
+
+
+def _command(command_point: CommandPoint) -> dict[str, Any]:
+    point = command_point.point
+    return {
+        "key": point.key,
+        "role": command_point.role,
+        "address": point.address,
+        "type": point.type.value,
+        "scale": point.scale * point.sign,
+        "minimum": point.minimum,
+        "maximum": point.maximum,
+        "codes": command_point.codes or None,
+        "persistent": command_point.persistent,
+    }
+
+
+def _print(profile: DeviceProfile) -> None:
+    told = profile.provenance
+    click.echo(f"{profile.id}: {profile.vendor} {', '.join(profile.models)} ({profile.register_map.device_class})")
+    if profile.use:
+        click.echo(profile.use)
+    click.echo(f"source: {told.source}\nconfidence: {told.confidence}, verified: {told.verified}\n")
+    columns = ("key", "function", "address", "type", "scale", "scale_register", "unit", "note")
+    rows = [[_cell(row.get(c)) for c in columns] for row in _points(profile.register_map)]
+    print_table(columns, rows, right=("function", "address", "scale", "scale_register"))
+    mim_map = profile.register_map.mim
+    if mim_map is not None:
+        waits = "" if mim_map.failsafe_s is None else f" after {mim_map.failsafe_s:g} s"
+        then = "" if mim_map.silent_action is None else f", then {mim_map.silent_action}"
+        click.echo(f"\nsetpoints of {mim_map.ports} port{'s' * (mim_map.ports > 1)}, failsafe: {mim_map.failsafe}{waits}{then}")
+        columns = ("key", "role", "address", "type", "scale", "minimum", "maximum", "codes")
+        rows = [[_cell(_command(c).get(name)) for name in columns] for c in mim_map.commands]
+        print_table(columns, rows, right=("address", "scale", "minimum", "maximum"))
+    for variant in profile.variants:
+        click.echo(f"\nvariant: {variant.name}")
+    if profile.gaps:
+        click.echo("\nnot known:")
+        for gap in profile.gaps:
+            click.echo(f"- {gap}")
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:g}"
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)

@@ -1,0 +1,142 @@
+"""Whether a device is what its profile says, which variant of it, and how many of its parts are there."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from mimctl.model.errors import BadReply, DeviceRefusal
+from mimctl.model.instances import instance_names, keep_instances, select_instances
+from mimctl.model.points import PointSpec, ReadBlock
+from mimctl.model.profile import Condition, DeviceClass, DeviceProfile, RegisterMap
+from mimctl.wire.registers import CompiledMap, text_of
+from mimctl.wire.transport import Transport
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """How far a device fits a profile.
+
+    Args:
+        refuted: what speaks against it, one line each; empty = nothing does.
+        confirmed: strong signs that were found.
+        hints: weak signs that were found.
+    """
+
+    refuted: tuple[str, ...]
+    confirmed: int
+    hints: int
+
+
+async def match_profile(transport: Transport, unit: int, profile: DeviceProfile) -> Match:
+    """Check a device against the identification rules of a profile. Reads only.
+
+    Raises:
+        LinkError: it does not answer.
+    """
+    refuted: list[str] = []
+    confirmed = hints = 0
+    for rule in profile.identify:
+        found = await _found(transport, unit, rule.condition.point)
+        holds = _holds(rule.condition, found)
+        confirmed += holds and not rule.weak
+        hints += holds and rule.weak
+        if not holds and not rule.weak:
+            point = rule.condition.point
+            shown = "is refused" if found is None else f"holds {found!r}"
+            refuted.append(f"register {point.address} {shown}, {_wanted(rule.condition)} was expected")
+    return Match(tuple(refuted), confirmed, hints)
+
+
+async def identified_map(
+    transport: Transport, unit: int, device: str, profile: DeviceProfile, instances: Sequence[str] = ()
+) -> tuple[RegisterMap, tuple[tuple[str, str], ...]]:
+    """The register map of this very device, and warnings for people.
+
+    Raises:
+        BadReply: the device is another one, or has not the parts that are asked for.
+    """
+    match = await match_profile(transport, unit, profile)
+    if match.refuted:
+        raise BadReply(device, f"unit {unit} is no {profile.id}: {match.refuted[0]}")
+    warnings: list[tuple[str, str]] = []
+    register_map = profile.register_map
+    for variant in profile.variants:
+        if _holds(variant.when, await _found(transport, unit, variant.when.point)):
+            register_map = variant.register_map
+            warnings.append(("profile.variant", f"the device is the variant '{variant.name}' of {profile.id}"))
+            break
+    counts = {c.instance: int(await _count(transport, unit, device, c.point)) for c in profile.counts}
+    register_map = keep_instances(register_map, counts)
+    try:
+        return (select_instances(register_map, instances) if instances else register_map), tuple(warnings)
+    except KeyError as missing:
+        known = instance_names(register_map)
+        there = f"{known[0]} to {known[-1]}" if known else "none"
+        raise BadReply(device, f"unit {unit} has no part {missing} (there are: {there})") from None
+
+
+async def _count(transport: Transport, unit: int, device: str, point: PointSpec) -> float:
+    found = await _found(transport, unit, point)
+    if not isinstance(found, float):
+        raise BadReply(device, f"register {point.address} does not say how many parts the device has")
+    return found
+
+
+async def _found(transport: Transport, unit: int, point: PointSpec) -> float | str | None:
+    """What a register holds; None where the device refuses it or shows nothing."""
+    try:
+        data = await transport.read(unit, point.address, point.registers, function=point.function)
+    except DeviceRefusal as refusal:
+        if refusal.code not in (1, 2, 3):
+            raise
+        return None
+    if point.type.is_text:
+        return text_of(point, data)
+    block = ReadBlock(point.address, point.registers, point.function)
+    value = float(CompiledMap(RegisterMap(DeviceClass.OTHER, (point,), blocks=(block,))).decode([data])[0])
+    return None if math.isnan(value) else value
+
+
+def _holds(condition: Condition, found: float | str | None) -> bool:
+    if found is None:
+        return False
+    tests = [
+        not condition.equals or any(_same(found, value) for value in condition.equals),
+        not condition.matches or any(fnmatchcase(_text(found).lower(), pattern.lower()) for pattern in condition.matches),
+        condition.at_least is None or _compare(found, condition.at_least) >= 0,
+        condition.below is None or _compare(found, condition.below) < 0,
+    ]
+    return all(tests)
+
+
+def _same(found: float | str, value: int | str) -> bool:
+    return found == value if isinstance(found, str) == isinstance(value, str) else _text(found) == str(value)
+
+
+def _text(found: float | str) -> str:
+    return found if isinstance(found, str) else f"{found:.15g}"
+
+
+def _compare(found: float | str, bound: str) -> int:
+    """−1, 0 or 1: a number against a number, a text as a version (`V1.12b` is 1, 12)."""
+    if isinstance(found, str):
+        mine, other = ([int(part) for part in re.findall(r"[0-9]+", text)] for text in (found, bound))
+        return (mine > other) - (mine < other)
+    return (found > float(bound)) - (found < float(bound))
+
+
+def _wanted(condition: Condition) -> str:
+    parts = []
+    if condition.equals:
+        parts.append(" or ".join(repr(v) for v in condition.equals))
+    if condition.matches:
+        parts.append(" or ".join(repr(v) for v in condition.matches))
+    if condition.at_least is not None:
+        parts.append(f"at least {condition.at_least}")
+    if condition.below is not None:
+        parts.append(f"less than {condition.below}")
+    return ", ".join(parts)
