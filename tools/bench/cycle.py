@@ -64,6 +64,8 @@ class MemoryDriver:
     keys: tuple[str, ...]
     values: FloatArray
 
+    def held(self) -> None: ...
+
     async def read(self) -> Sample:
         return Sample(self.device, self.clock.monotonic_s(), self.keys, self.values)
 

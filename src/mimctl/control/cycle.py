@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from mimctl.analysis.report import Analyst
 from mimctl.balance.problem import Balancer
 from mimctl.control.collect import Collector
@@ -30,6 +32,7 @@ from mimctl.safety.judge import Accepted, Judge
 #: share of the period given to reading, and the instant in it by which writing must be done
 _READ_UNTIL = 0.5
 _WRITE_UNTIL = 0.95
+_RELEASE_AGAIN_S = 0.2
 
 
 @dataclass(eq=False)
@@ -77,16 +80,17 @@ class Cycle:
         watch.lap("forecast")
 
         self.dispatcher.expire(state.now_s)
+        self.dispatcher.adopt(state)
         setpoint_va = self.dispatcher.setpoint_va
         written_at_s = self.dispatcher.written_at_s
-        obeying = self.supervisor.check(state, setpoint_va, written_at_s, self.dispatcher.in_force)
+        obeying = self.supervisor.check(state, np.nan_to_num(setpoint_va), written_at_s, self.dispatcher.in_force)
         reported = state.mims.quality > Quality.BAD
         bounds = self.bounds_maker.bounds(
-            state.utc, obeying & (not self.paused), reported, setpoint_va, self.period_s, self.upstream
+            state.utc, setpoint_va, self.period_s, obeying=obeying, reported=reported, paused=self.paused, upstream=self.upstream
         )
         watch.lap("bounds")
 
-        anchor_va = setpoint_va if self.anchor_va is None else self.anchor_va
+        anchor_va = np.nan_to_num(setpoint_va) if self.anchor_va is None else self.anchor_va
         plan = self.balancer.solve(forecast, bounds, anchor_va, setpoint_va)
         self._note_solve(plan)
         watch.lap("balance")
@@ -97,8 +101,8 @@ class Cycle:
 
         silent = self.failed_solves > self.hold_cycles
         deadline_s = started_s + _WRITE_UNTIL * self.period_s
-        outcomes = () if silent else await self.dispatcher.send(safe_plan, deadline_s)
-        self.tracker.outputs.commanded(self.clock.monotonic_s(), self.dispatcher.setpoint_va)
+        outcomes = await self.dispatcher.send(safe_plan, deadline_s, releases_only=silent)
+        self.tracker.outputs.commanded(self.clock.monotonic_s(), np.nan_to_num(self.dispatcher.setpoint_va))
         watch.lap("dispatch")
 
         record = DecisionRecord(self.number, self.zone, state, report, forecast, bounds, plan, safe_plan, outcomes, watch.laps())
@@ -106,11 +110,21 @@ class Cycle:
         self.last = record
         return record
 
-    async def release(self, deadline_s: float) -> None:
-        """Orderly stop: every device that was touched goes to its safe state."""
-        safe_plan = self.judge.release_all(self.clock.monotonic_s())
-        await self.dispatcher.send(safe_plan, deadline_s)
+    async def release(self, deadline_s: float) -> tuple[str, ...]:
+        """Orderly stop: every device that was touched goes to its safe state; tried again until the deadline.
+
+        Returns:
+            The MIMs that could not be told: their own validity timers end what they hold.
+        """
         self.anchor_va = None
+        while True:
+            safe_plan = self.judge.release_all(self.clock.monotonic_s())
+            outcomes = await self.dispatcher.send(safe_plan, deadline_s)
+            left = tuple(outcome.mim for outcome in outcomes if outcome.error is not None)
+            again_s = self.clock.monotonic_s() + _RELEASE_AGAIN_S
+            if not left or again_s >= deadline_s:
+                return left
+            await self.clock.sleep_until(again_s)
 
     def _note_solve(self, plan: Plan) -> None:
         """The next plan moves on from this one whether it is sent or not: anchoring on what was sent would stall the loop."""

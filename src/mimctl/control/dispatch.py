@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import structlog
 
 from mimctl.model.clock import Clock
 from mimctl.model.decision import WriteOutcome
@@ -20,6 +21,9 @@ from mimctl.model.layout import BoolArray, ComplexArray, FloatArray, SiteLayout
 from mimctl.model.plan import SafePlan
 from mimctl.model.protocols import DriverGroup, MimCommand, MimDriver
 from mimctl.model.reason import Reason
+from mimctl.model.sample import Quality
+from mimctl.model.site import ExpiryAction
+from mimctl.model.state import SiteState
 
 _SETPOINT = Reason("dispatch.setpoint", "new setpoint from the judged plan")
 _REFRESH = Reason("dispatch.refresh", "setpoint stands; validity renewed")
@@ -46,6 +50,7 @@ class Dispatcher:
         self._layout = layout
         self._clock = clock
         self._dry_run = dry_run
+        self._log = structlog.get_logger("mimctl.dispatch")
         self._drivers: dict[int, MimDriver] = {}
         self._lanes: list[list[int]] = []
         for group in groups:
@@ -61,11 +66,12 @@ class Dispatcher:
         self._in_force: BoolArray = np.zeros(count, dtype=np.bool_)
         #: a setpoint was on its way and nobody knows whether it arrived, since `_tried_at_s`
         self._uncertain: BoolArray = np.zeros(count, dtype=np.bool_)
+        self._met: BoolArray = np.zeros(count, dtype=np.bool_)
         self._tried_at_s: FloatArray = np.full(count, -np.inf)
 
     @property
     def setpoint_va(self) -> ComplexArray:
-        """(K,) what the devices were last told; zero where they were never told or are released [VA]."""
+        """(K,) what the devices hold: zero where they are released or never were told, NaN where it is not known [VA]."""
         return self._setpoint_va.copy()
 
     @property
@@ -83,25 +89,29 @@ class Dispatcher:
         """(M,) the device holds a setpoint of ours."""
         return self._in_force.copy()
 
-    async def send(self, plan: SafePlan, deadline_s: float) -> tuple[WriteOutcome, ...]:
+    async def send(self, plan: SafePlan, deadline_s: float, *, releases_only: bool = False) -> tuple[WriteOutcome, ...]:
         """Write one plan: links side by side, the MIMs of a link one after another.
 
         What is not written by `deadline_s` (monotonic) is abandoned and reported; the device then has its old setpoint or its
         expiry action, and the next plan starts from what is known to be written. No write begins after the deadline: a process
         that was stopped for an hour must not go on with the plan it had.
+
+        Args:
+            releases_only: leave setpoints and heartbeats out; to make a device safe is always right.
         """
-        due = self._due(plan)
+        due = {m: w for m, w in self._due(plan).items() if w.kind == "release" or not releases_only}
         if self._dry_run or not due:
-            return tuple(WriteOutcome(self._layout.mims[w.mim].id, w.kind, w.reason, "dry run: not written") for w in due.values())
+            return tuple(WriteOutcome(self._layout.mims[w.mim].id, w.kind, w.reason, skipped=True) for w in due.values())
         outcomes: list[WriteOutcome] = []
-        lanes = [[due[m] for m in lane if m in due] for lane in self._lanes]
+        # those that answered last come first: dead devices must not use up the time of the living
+        lanes = [sorted((due[m] for m in lane if m in due), key=lambda w: -self._written_at_s[w.mim]) for lane in self._lanes]
         tasks = [asyncio.create_task(self._run_lane(lane, plan, deadline_s, outcomes)) for lane in lanes if lane]
-        _, late = await asyncio.wait(tasks, timeout=max(0.0, deadline_s - self._clock.monotonic_s()))
-        for task in late:
-            task.cancel()
-        for result in await asyncio.gather(*tasks, return_exceptions=True):
-            if isinstance(result, Exception):
-                raise result
+        try:
+            await asyncio.wait(tasks, timeout=max(0.0, deadline_s - self._clock.monotonic_s()))
+        finally:  # also when this call itself is cancelled: nobody may go on writing behind a release
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
         done = {outcome.mim for outcome in outcomes}
         names = ((w, self._layout.mims[w.mim].id) for w in due.values())
         outcomes += [WriteOutcome(name, w.kind, w.reason, "not written in time") for w, name in names if name not in done]
@@ -128,6 +138,10 @@ class Dispatcher:
                 await self._write(write, plan)
             except LinkError as failure:
                 error = failure.what
+                self._uncertain[write.mim], self._tried_at_s[write.mim] = True, self._clock.monotonic_s()
+            except Exception as failure:  # noqa: BLE001 - a driver that trips must not keep the others from being written, and is told
+                error = f"its driver failed: {failure!r}"
+                self._log.error("driver failed", device=self._layout.mims[write.mim].id, exc_info=failure)
             else:
                 self._note(write, plan)
             outcomes.append(WriteOutcome(self._layout.mims[write.mim].id, write.kind, write.reason, error))
@@ -157,10 +171,31 @@ class Dispatcher:
         self._changed_at_s[write.mim] = now_s
         self._setpoint_va[ports] = 0 if released else plan.inject_w[ports] + 1j * plan.inject_var[ports]
 
+    def adopt(self, state: SiteState) -> None:
+        """Take over what each device holds from a controller before us, once, when it first answers: a restart is no bump."""
+        for m in np.flatnonzero(~self._met & (state.mims.quality > Quality.BAD)):
+            self._met[m] = True
+            driver, remaining_s = self._drivers.get(int(m)), float(state.mims.watchdog_remaining_s[m])
+            held = None if driver is None else driver.held()
+            if held is None or not remaining_s > 0:
+                continue
+            self._setpoint_va[self._layout.ports_of_mim[m]] = np.array(held.inject_w) + 1j * np.array(held.inject_var)
+            self._in_force[m] = True
+            self._written_at_s[m] = state.now_s - max(0.0, self._validity_s[m] - remaining_s)
+            self._changed_at_s[m] = -np.inf
+
     def expire(self, now_s: float) -> None:
-        """A device not reached for its whole validity has gone to its expiry action: nothing of ours is in force there."""
-        for m in np.flatnonzero(self._in_force & (now_s - self._written_at_s > self._validity_s)):
-            self._in_force[m] = False
-            self._setpoint_va[self._layout.ports_of_mim[m]] = 0
-            self._changed_at_s[m] = now_s
+        """A device not reached for its whole validity has gone to its expiry action.
+
+        Then zero is in force, or, where the action is another one, nobody knows what; with `hold` it simply stands.
+        """
+        lapsed = self._in_force & (now_s - self._written_at_s > self._validity_s)
+        for m in np.flatnonzero(lapsed):
+            action, ports = self._layout.mims[m].expiry_action, self._layout.ports_of_mim[m]
+            if action is ExpiryAction.REVERT:
+                self._setpoint_va[ports] = np.nan
+            elif action is not ExpiryAction.HOLD:
+                self._in_force[m] = False
+                self._setpoint_va[ports] = 0
+                self._changed_at_s[m] = now_s
         self._uncertain &= now_s - self._tried_at_s <= self._validity_s

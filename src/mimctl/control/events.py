@@ -34,9 +34,11 @@ class EventLog:
         return part
 
     def raise_(self, code: str, severity: Severity, where: str, text: str) -> None:
-        """The condition holds; said once however often it is raised."""
+        """The condition holds; said once however often it is raised, and kept with the latest text."""
         key = (self._scope, code, where)
-        if key not in self._open:
+        if key in self._open:
+            self._open[key] = replace(self._open[key], text=text)
+        else:
             self._open[key] = Event(code, severity, where, text, since=self._clock.utc())
             self._log.log(_LOG_LEVELS[severity], text, code=code, where=where)
 

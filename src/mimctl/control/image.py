@@ -79,6 +79,7 @@ class ImageMap:
         """Put a sample into the image; points that the image has no place for are passed over."""
         placement = self._placements.get(sample.device)
         if placement is None or placement.keys is not sample.keys:
+            self.forget(image, sample.device)
             placement = self._place(sample)
             self._placements[sample.device] = placement
         image[placement.destination] = sample.values[placement.source] * placement.sign
@@ -134,7 +135,10 @@ class ImageMap:
         return find
 
     def settle(self, image: FloatArray) -> None:
-        """Fill in what follows from the rest: absent phases carry nothing, missing vars follow from V, I and P."""
+        """Fill in what follows from the rest: absent phases carry nothing; vars per phase follow from V, I, P and the total's sign.
+
+        Without any sign the vars stay unknown: a guess would be worth less than nothing to a balancer.
+        """
         import_w, import_var = self.block(image, "import_w"), self.block(image, "import_var")
         absent = ~self.layout.phase_present
         for name in ("import_w", "import_var", "current_a"):
@@ -143,5 +147,5 @@ class ImageMap:
         if missing.any():
             apparent_va = self.block(image, "voltage_ln_v") * self.block(image, "current_a")
             magnitude = np.sqrt(np.maximum(apparent_va**2 - import_w**2, 0.0))
-            direction = np.where(self.block(image, "total_var") < 0, -1.0, 1.0)[:, None]
+            direction = np.sign(self.block(image, "total_var"))[:, None]
             import_var[missing] = (magnitude * direction)[missing]

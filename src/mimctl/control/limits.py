@@ -36,10 +36,12 @@ class BoundsMaker:
     def bounds(
         self,
         utc: datetime,
-        obeying: BoolArray,
-        reported: BoolArray,
         setpoint_va: ComplexArray,
         period_s: float,
+        *,
+        obeying: BoolArray,
+        reported: BoolArray,
+        paused: bool = False,
         upstream: tuple[UpstreamPrice | None, ...] = (),
     ) -> Bounds:
         """What may be done this cycle.
@@ -50,22 +52,23 @@ class BoundsMaker:
             reported: (M,) the MIM has told its state lately.
             setpoint_va: (K,) setpoints in force, for losses [VA].
             period_s: time until the next plan, for ramps [s].
+            paused: somebody wants the zone to watch only.
         """
         rule = rule_in_force(self._layout, self._zone, utc)
-        wanted = obeying if rule is not None else np.zeros_like(obeying)
+        wanted = obeying if rule is not None and not paused else np.zeros_like(obeying)
         return Bounds(
             mim_enabled=frozen(wanted & reported),
             mim_release=frozen(~wanted),
             port_s_max_va=self._layout.port_rating_va,
             mim_neutral_max_a=self._layout.mim_neutral_rating_a,
-            mim_dc_w=frozen(-self._losses.watts(setpoint_va)),
+            mim_dc_w=frozen(-self._losses.watts(np.nan_to_num(setpoint_va))),
             step_max_va=frozen(self._ramp_w_per_s * period_s),
             node_limit_a=self._node_limit,
             node_neutral_limit_a=self._neutral,
             head_min_import_w=self._heads,
             weights=self._weight(rule),
             deadband_a=0.0 if rule is None else rule.deadband_a,
-            restrictions=self._restrictions(obeying, reported, rule),
+            restrictions=self._restrictions(obeying, reported, rule, paused=paused),
             upstream=upstream,
         )
 
@@ -80,7 +83,11 @@ class BoundsMaker:
             self._weights[rule] = frozen(weights)
         return self._weights[rule]
 
-    def _restrictions(self, obeying: BoolArray, reported: BoolArray, rule: BalanceRule | None) -> tuple[Restriction, ...]:
+    def _restrictions(
+        self, obeying: BoolArray, reported: BoolArray, rule: BalanceRule | None, *, paused: bool
+    ) -> tuple[Restriction, ...]:
+        if paused:
+            return (Restriction(self._zone, Reason("zone.paused", f"zone {self._zone} is paused: it watches only")),)
         if rule is None:
             reason = Reason("rule.none_in_force", f"no balance rule of zone {self._zone} is in force now")
             return (Restriction(self._zone, reason),)

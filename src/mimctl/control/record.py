@@ -12,7 +12,7 @@ from mimctl.model.problem import Severity
 
 
 class Stopwatch:
-    """Durations of consecutive stages, in processor-clock seconds of this machine: also under a virtual clock."""
+    """Durations of consecutive stages, in seconds of this machine, waiting for devices included: also under a virtual clock."""
 
     def __init__(self) -> None:
         self._last = time.perf_counter()

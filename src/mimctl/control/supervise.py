@@ -15,6 +15,7 @@ from mimctl.control.events import EventLog
 from mimctl.model.layout import BoolArray, ComplexArray, FloatArray, SiteLayout
 from mimctl.model.problem import Severity
 from mimctl.model.sample import Quality
+from mimctl.model.site import Mim
 from mimctl.model.state import SiteState
 
 #: command_status values that mean the setpoint in force is not ours (64901 CmdSta: rejected, reverted)
@@ -30,6 +31,12 @@ _PROBATION_S = 60.0
 _PROBATION_MOST_S = 3600.0
 
 
+def _settle_s(mim: Mim) -> float:
+    """How long the largest move of a MIM may take: its response, and its whole range at its ramp."""
+    swing_w = 2 * max((port.rating_va for port in mim.ports), default=0.0)
+    return _SETTLE_RESPONSES * mim.response_s + swing_w / mim.ramp_w_per_s
+
+
 class Supervisor:
     """Watches M MIMs of one layout over the cycles."""
 
@@ -40,7 +47,7 @@ class Supervisor:
         self._strikes = np.zeros(count, dtype=np.int64)
         self._lapses = np.zeros(count, dtype=np.int64)
         self._excluded_until_s: FloatArray = np.full(count, -np.inf)
-        self._settle_s = np.array([_SETTLE_RESPONSES * mim.response_s for mim in layout.mims])
+        self._settle_s = np.array([_settle_s(mim) for mim in layout.mims])
         self._judged_at_s: FloatArray = np.full(count, -np.inf)
         self._held_since_s: FloatArray = np.full(count, np.inf)
         #: (from, until, setpoints of all ports): what was in force lately, newest last

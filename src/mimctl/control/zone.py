@@ -26,7 +26,7 @@ from mimctl.model.decision import DecisionRecord
 from mimctl.model.layout import SiteLayout
 from mimctl.model.protocols import DriverGroup
 from mimctl.model.site import Site, Zone
-from mimctl.safety.judge import Judge
+from mimctl.safety.judge import Judge, SafetySettings
 
 _RELEASE_WITHIN_S = 3.0
 
@@ -48,10 +48,10 @@ class ZoneController:
         self.cycle.upstream = tuple(p if p is not None and p.expires_at_s > now_s else None for p in self.prices)
         return await self.cycle.step()
 
-    async def stop(self) -> None:
-        """Release every touched device and stop reading."""
-        await self.cycle.release(self.clock.monotonic_s() + _RELEASE_WITHIN_S)
+    async def stop(self) -> tuple[str, ...]:
+        """Stop reading and release every touched device; the MIMs that could not be told are returned."""
         await self.cycle.collector.close()
+        return await self.cycle.release(self.clock.monotonic_s() + _RELEASE_WITHIN_S)
 
 
 def build_zone(
@@ -88,7 +88,7 @@ def build_zone(
         bounds_maker=BoundsMaker(layout, zone.id),
         supervisor=Supervisor(layout, events),
         balancer=Balancer(operators),
-        judge=Judge(operators),
+        judge=Judge(operators, SafetySettings(max_data_age_s=max_age_s)),
         dispatcher=Dispatcher(layout, own, clock, dry_run=dry_run),
         period_s=period_s,
         hold_cycles=part.control.hold_cycles,

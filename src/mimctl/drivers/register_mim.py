@@ -14,7 +14,7 @@ from mimctl.drivers.write_budget import BudgetStore, MemoryBudget
 from mimctl.drivers.write_policy import PolicyKeeper
 from mimctl.model.clock import Clock
 from mimctl.model.errors import BadReply, Unencodable
-from mimctl.model.protocols import MimCommand
+from mimctl.model.protocols import HeldSetpoint, MimCommand
 from mimctl.model.reason import Reason
 from mimctl.model.sample import Sample
 from mimctl.model.setpoints import MimMap, Role
@@ -61,6 +61,7 @@ class RegisterMim(RegisterDevice):
         self._state: CommandState | None = None
         self._acknowledged: int | None = None
         self._wanted: Wanted | None = None
+        self._lost = False
         self._writes = 0
         self._foreign: ForeignWrite | None = None
         self._policy = PolicyKeeper(mim.id, clock, MemoryBudget() if budget is None else budget)
@@ -81,6 +82,18 @@ class RegisterMim(RegisterDevice):
         """The last setpoint of somebody else; None since our last command."""
         return self._foreign
 
+    def held(self) -> HeldSetpoint | None:
+        """What the device was found to hold when last asked; None where it is disabled or that is not known."""
+        state = self._state
+        if state is None or not state.enabled:
+            return None
+        inject_w = [0.0 if p is None else v for p, v in zip(state.map.setpoint_w, state.inject_w, strict=True)]
+        inject_var = [0.0 if p is None else v for p, v in zip(state.map.setpoint_var, state.inject_var, strict=True)]
+        known_w, known_var = [v for v in inject_w if v is not None], [v for v in inject_var if v is not None]
+        if len(known_w) != len(inject_w) or len(known_var) != len(inject_var):
+            return None
+        return HeldSetpoint(tuple(known_w), tuple(known_var))
+
     async def read(self) -> Sample:
         writes = self._writes
         try:
@@ -98,6 +111,7 @@ class RegisterMim(RegisterDevice):
                 state = None
             if state is None or (self._acknowledged is not None and self._acknowledged != state.sequence):
                 # first time, or another command is in force than the last one sent: the device restarted, or someone else writes
+                self._lost = self._wanted is not None
                 await self._adopt()
         return sample
 
@@ -106,16 +120,18 @@ class RegisterMim(RegisterDevice):
         self._check_ports(wanted)
         async with self._busy:
             registers, state = await self._known()
-            if self._policy.is_small(registers.map, state, wanted):
+            if not self._lost and self._policy.is_small(registers.map, state, wanted):
                 await self._keep_alive(registers, state)
                 return
             frames = registers.frames(state, wanted)
             self._policy.allow(registers.map, frames)
             await self._send(registers, state, frames)
-            self._wanted, self._foreign = wanted, None
+            self._wanted, self._foreign, self._lost = wanted, None, False
 
     async def refresh(self) -> None:
         async with self._busy:
+            if self._lost:
+                raise BadReply(self._device, "another command is in force than ours: it restarted, or somebody else writes to it")
             registers, state = await self._known()
             await self._keep_alive(registers, state)
 
@@ -128,7 +144,7 @@ class RegisterMim(RegisterDevice):
             # to make a device safe is never too soon and never too often
             self._policy.note(frames)
             await self._send(registers, state, frames)
-            self._wanted = None
+            self._wanted, self._lost = None, False
         self._log.info("mim.released", reason=str(reason))
 
     def _check_ports(self, wanted: Wanted) -> None:

@@ -14,16 +14,19 @@ from mimctl.model.state import SiteState
 
 @dataclass(frozen=True, slots=True)
 class WriteOutcome:
-    """One attempt to write to one MIM. `error` is None when the device took it.
+    """One attempt to write to one MIM.
 
     Args:
         kind: `setpoint`, `refresh` or `release`.
+        error: None when the device took it.
+        skipped: a dry run: nothing was attempted.
     """
 
     mim: str
     kind: str
     reason: Reason
     error: str | None = None
+    skipped: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -40,9 +40,21 @@ class MimCommand:
     reason: Reason
 
 
+@dataclass(frozen=True, slots=True)
+class HeldSetpoint:
+    """What an enabled device holds in its command registers, one value per port; injection positive [W], [var]."""
+
+    inject_w: tuple[float, ...]
+    inject_var: tuple[float, ...]
+
+
 @runtime_checkable
 class MimDriver(Driver, Protocol):
-    """A device with setpoints. Only `control.dispatch` calls these three."""
+    """A device with setpoints. Only `control.dispatch` calls these."""
+
+    def held(self) -> HeldSetpoint | None:
+        """What the device was found to hold when last asked; None where it is disabled or that is not known."""
+        ...
 
     async def apply(self, command: MimCommand) -> None:
         """Write the setpoints in one atomic step, with a new sequence number and a fresh heartbeat."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from mimctl.model.errors import LinkDown, LinkTimeout
 from mimctl.model.layout import FloatArray
-from mimctl.model.protocols import Driver, MimCommand
+from mimctl.model.protocols import Driver, HeldSetpoint, MimCommand
 from mimctl.model.reason import Reason
 from mimctl.model.sample import Sample
 from mimctl.twin.firmware import SEQUENCE_MODULO, MimFleet
@@ -122,6 +122,12 @@ class PlantMim:
     async def read(self) -> Sample:
         self._ask()
         return self._group.mim_sample(self._m, self._device)
+
+    def held(self) -> HeldSetpoint | None:
+        if not self._fleet.enabled[self._m]:
+            return None
+        setpoint = self._fleet.setpoint_va[self._fleet.layout.ports_of_mim[self._m]]
+        return HeldSetpoint(tuple(setpoint.real.tolist()), tuple(setpoint.imag.tolist()))
 
     async def apply(self, command: MimCommand) -> None:
         self._ask()

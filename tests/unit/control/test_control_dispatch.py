@@ -14,7 +14,7 @@ from mimctl.model.clock import SystemClock, VirtualClock
 from mimctl.model.errors import LinkTimeout
 from mimctl.model.layout import SiteLayout
 from mimctl.model.plan import Judgement, SafePlan, Verdict
-from mimctl.model.protocols import MimCommand
+from mimctl.model.protocols import HeldSetpoint, MimCommand
 from mimctl.model.reason import Reason
 from mimctl.model.sample import Sample
 
@@ -26,8 +26,13 @@ class RecordingMim:
     fails: bool = False
     hangs: bool = False
 
+    holds: HeldSetpoint | None = None
+
     async def read(self) -> Sample:
         raise NotImplementedError
+
+    def held(self) -> HeldSetpoint | None:
+        return self.holds
 
     async def _take(self, what: object) -> None:
         if self.hangs:
@@ -99,7 +104,8 @@ async def test_only_devices_that_hold_a_setpoint_are_refreshed_or_released():
 async def test_dry_run_writes_nothing_and_says_so():
     dispatch, mims, _ = dispatcher(dry_run=True)
     outcomes = await dispatch.send(plan(send=[0, 1]), 1.0)
-    assert [o.error for o in outcomes] == ["dry run: not written"] * 2
+    assert all(o.skipped and o.error is None for o in outcomes)
+    assert len(outcomes) == 2
     assert not any(m.written for m in mims)
     assert not dispatch.in_force.any()
 
