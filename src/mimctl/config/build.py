@@ -51,8 +51,8 @@ def _link(item: LinkItem, folder: Path) -> m.Link:
     return m.Link(
         id=item.id,
         type=item.type,
-        host=item.host,
-        port=item.port,
+        host=item.host or "",
+        port=item.port if item.host else 0,
         timeout_s=item.timeout_s,
         connect_delay_s=item.connect_delay_s,
         request_gap_s=item.request_gap_s,
@@ -61,7 +61,19 @@ def _link(item: LinkItem, folder: Path) -> m.Link:
         tid_zero=item.tid_zero,
         tls=files,
         isolated=item.isolated,
+        serial=_serial(item, folder),
+        max_connections=item.max_connections,
+        write_function=item.write_function,
+        local_echo=item.local_echo,
     )
+
+
+def _serial(item: LinkItem, folder: Path) -> m.SerialLine | None:
+    if item.device is None:
+        return None
+    # not resolved: a name such as /dev/serial/by-id/… is a link that goes to another port after each plugging
+    device = str(folder / item.device)
+    return m.SerialLine(device, item.baudrate, item.parity, item.stop_bits, item.byte_size)
 
 
 def _beside(folder: Path, name: str) -> Path:

@@ -16,7 +16,12 @@ from mimctl.config.validate import loc_in_data, meant_key
 #: what stands in for a broken value, so that the rest of its entry can still be checked
 _STAND_INS: dict[str, dict[str, Any]] = {"nodes": {"rating_a": float("inf"), "kind": "branch"}}
 #: optional keys without which an entry would mean something else
-_VITAL = {"nodes": {"parent", "phases", "neutral", "transformer"}, "mims": {"node", "rating", "rating_va"}, "rules": {"zones"}}
+_VITAL = {
+    "nodes": {"parent", "phases", "neutral", "transformer"},
+    "mims": {"node", "rating", "rating_va"},
+    "rules": {"zones"},
+    "links": {"type", "host", "device"},
+}
 _NO_HEAD = {"id": "unknown", "voltage_ln_v": float("inf")}
 
 

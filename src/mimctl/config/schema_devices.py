@@ -19,7 +19,7 @@ from mimctl.config.units import (
     Record,
 )
 from mimctl.model.connection import Connection
-from mimctl.model.site import SUNSPEC, ExpiryAction, LinkType
+from mimctl.model.site import SUNSPEC, ExpiryAction, LinkType, Parity
 
 ConnectionWord = Annotated[Connection, Strict(False)]
 UnitId = Annotated[int, Field(ge=0, le=255)]
@@ -35,18 +35,33 @@ class TlsItem(Record):
 
 
 class LinkItem(Record):
-    """One connection that devices share: a device itself, or a gateway with several unit ids."""
+    """One connection that devices share: a device itself, a gateway with several unit ids, or a serial bus."""
 
     id: Id = Field(description="Name of the link.")
-    type: Annotated[LinkType, Strict(False)] = Field(LinkType.MODBUS_TCP, description="Transport.")
-    host: Reference = Field(description="Host name or address.")
+    type: Annotated[LinkType, Strict(False)] = Field(
+        LinkType.MODBUS_TCP,
+        description="Transport: Modbus/TCP, the same over TLS, RTU on a serial port, RTU frames over TCP.",
+    )
+    host: Reference | None = Field(None, description="Host name or address. Every type but modbus_rtu needs it.")
     port: int = Field(502, ge=1, le=65535, description="TCP port; 802 is registered for Modbus/TCP Security.")
-    timeout_s: Annotated[float, Field(gt=0, le=60), DURATION] = Field(0.5, description="Longest wait for one answer.")
+    device: Reference | None = Field(None, description="Serial port, for the type modbus_rtu: a path such as /dev/ttyUSB0.")
+    baudrate: int = Field(19200, ge=50, le=4_000_000, description="Bits per second of the serial port.")
+    parity: Annotated[Parity, Strict(False)] = Field(Parity.EVEN, description="Parity of the serial port.")
+    stop_bits: Literal[1, 2] = Field(1, description="Stop bits of the serial port; without parity most devices want 2.")
+    byte_size: Literal[8] = Field(8, description="Data bits of the serial port; RTU frames take 8.")
+    local_echo: bool = Field(False, description="Whatever is sent comes back first, as on some RS-485 adapters (RTU only).")
+    timeout_s: Annotated[float, Field(gt=0, le=60), DURATION] = Field(
+        0.5, description="Longest wait for one answer; the time that its bytes take on a serial line comes on top."
+    )
     connect_delay_s: Annotated[float, Field(ge=0, le=60), DURATION] = Field(
         0.0, description="Quiet time after connecting that some gateways need."
     )
     request_gap_s: Annotated[float, Field(ge=0, le=10), DURATION] = Field(0.0, description="Quiet time between two requests.")
+    max_connections: int = Field(
+        1, ge=1, le=16, description="Connections at a time that the other side allows and that are used; many gateways allow one."
+    )
     max_registers: int = Field(125, ge=2, le=125, description="Most registers in one read.")
+    write_function: Literal[6, 16] = Field(16, description="Function that writes a single register; several always go by 16.")
     any_unit: bool = Field(False, description="Accept answers that carry another unit id than the one asked.")
     tid_zero: bool = Field(False, description="Accept answers that carry transaction id 0.")
     tls: TlsItem | None = Field(None, description="Certificates, for the type modbus_tls.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from mimctl.config.checks import control, devices, profiles, ratings, references, tree, twin
+from mimctl.config.checks import control, devices, links, profiles, ratings, references, tree, twin
 from mimctl.config.draft import Draft
 from mimctl.model.problem import Problem
 
@@ -12,6 +12,7 @@ CHECKS: tuple[Callable[[Draft], Iterator[Problem]], ...] = (
     *references.CHECKS,
     *tree.CHECKS,
     *ratings.CHECKS,
+    *links.CHECKS,
     *devices.CHECKS,
     *control.CHECKS,
     *twin.CHECKS,

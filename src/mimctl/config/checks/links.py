@@ -1,0 +1,136 @@
+"""Links: what belongs to which kind, and what two of them cannot share."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from collections.abc import Callable, Iterator
+from itertools import chain
+
+from mimctl.config.draft import Draft
+from mimctl.config.schema_devices import LinkItem
+from mimctl.model.problem import Problem, error, warning
+from mimctl.model.site import LinkType
+
+#: whoever is in their network can write too
+_OPEN = (LinkType.MODBUS_TCP, LinkType.MODBUS_RTU_TCP)
+#: keys that say something about a serial port only, and those that say something about the network only
+_SERIAL_KEYS = ("device", "baudrate", "parity", "stop_bits", "byte_size")
+_NETWORK_KEYS = ("host", "port")
+#: addresses of devices on a serial line; 0 is for everybody, 248 to 255 are reserved
+_FIRST_UNIT, _LAST_UNIT = 1, 247
+
+
+def check_ends(draft: Draft) -> Iterator[Problem]:
+    """`link.end`: nothing that says where the link goes, or keys of another kind of link."""
+    for path, link in draft.links():
+        serial = link.type is LinkType.MODBUS_RTU
+        if serial and link.device is None:
+            yield error("link.end", path, "modbus_rtu needs its serial port: 'device: /dev/ttyUSB0'")
+        if not serial and link.host is None:
+            yield error("link.end", path, f"{link.type.value} needs the address of the device: 'host: 192.0.2.10'")
+        for key in _NETWORK_KEYS if serial else _SERIAL_KEYS:
+            if key in link.model_fields_set and getattr(link, key) is not None:
+                there = "a serial link has no network address" if serial else "only the type modbus_rtu has a serial port"
+                yield error("link.end", f"{path}.{key}", f"'{key}' does not belong to the type {link.type.value}: {there}")
+
+
+def check_rtu_keys(draft: Draft) -> Iterator[Problem]:
+    """`link.rtu`: what needs transaction ids on a link without them, and echoes where there are none."""
+    for path, link in draft.links():
+        if link.type.is_rtu and link.max_connections > 1:
+            text = "answers on RTU links carry no transaction id, so only one connection can be told from others: leave it at 1"
+            yield error("link.rtu", f"{path}.max_connections", text)
+        if link.type.is_rtu and link.tid_zero:
+            yield error("link.rtu", f"{path}.tid_zero", "answers on RTU links carry no transaction id: leave it out")
+        if not link.type.is_rtu and link.local_echo:
+            yield error("link.rtu", f"{path}.local_echo", "only the RTU types can have an echo: leave it out")
+
+
+def check_serial_units(draft: Draft) -> Iterator[Problem]:
+    """`device.unit_serial`: a unit id that no device on a serial line can have."""
+    serial = {link.id for _, link in draft.links() if link.type is LinkType.MODBUS_RTU}
+    for path, device in chain(draft.meters(), draft.mims()):
+        if device.link in serial and not _FIRST_UNIT <= device.unit <= _LAST_UNIT:
+            text = f"units on a serial line are {_FIRST_UNIT} to {_LAST_UNIT}, not {device.unit}"
+            yield error("device.unit_serial", f"{path}.unit", text)
+
+
+def check_serial_ports(draft: Draft) -> Iterator[Problem]:
+    """`link.device_twice`: two links on one serial port."""
+    first: dict[str, str] = {}
+    for path, link in draft.links():
+        if link.device is None:
+            continue
+        port = os.path.realpath(draft.folder / link.device)
+        if port in first:
+            text = f"{link.device} is already the link '{first[port]}'; put the devices of both on one link"
+            yield error("link.device_twice", f"{path}.device", text)
+        first.setdefault(port, link.id)
+
+
+def check_endpoints(draft: Draft) -> Iterator[Problem]:
+    """`link.endpoint_twice`: two links to one host and port; many gateways take one connection only."""
+    first: dict[tuple[str, int], str] = {}
+    for path, link in draft.links():
+        if link.host is None:
+            continue
+        at = (link.host.lower(), link.port)
+        if at in first:
+            text = f"{link.host}:{link.port} is already the link '{first[at]}'; put the devices of both on one link"
+            yield error("link.endpoint_twice", f"{path}.port", text)
+        first.setdefault(at, link.id)
+
+
+def check_tls(draft: Draft) -> Iterator[Problem]:
+    """`link.tls`: certificates without TLS, or TLS without certificates."""
+    for path, link in draft.links():
+        if link.type is LinkType.MODBUS_TLS and link.tls is None:
+            text = "modbus_tls needs certificates: 'tls: {ca: ca.pem, certificate: mimctl.pem, key: mimctl.key}'"
+            yield error("link.tls", path, text)
+        if link.type is not LinkType.MODBUS_TLS and link.tls is not None:
+            yield error("link.tls", f"{path}.tls", "certificates are used by 'type: modbus_tls' only")
+
+
+def check_tls_files(draft: Draft) -> Iterator[Problem]:
+    """`link.tls_file`: a certificate file that is not there (yet)."""
+    for path, link in draft.links():
+        for key in ("ca", "certificate", "key"):
+            name = getattr(link.tls, key, None)
+            if name is not None and not (draft.folder / name).is_file():
+                yield warning("link.tls_file", f"{path}.tls.{key}", f"there is no file '{draft.folder / name}'")
+
+
+def check_plain_writes(draft: Draft) -> Iterator[Problem]:
+    """`link.plain_writes`: MIMs that anybody in the network could command."""
+    writable = {mim.link for _, mim in draft.mims()}
+    for path, link in draft.links():
+        if link.id in writable and link.type in _OPEN and not link.isolated and not on_loopback(link):
+            text = (
+                "MIMs are written over a plain link: use 'type: modbus_tls', or say 'isolated: true' where nobody else "
+                "can reach its network"
+            )
+            yield warning("link.plain_writes", path, text)
+
+
+def on_loopback(link: LinkItem) -> bool:
+    """Whether the link stays inside this machine."""
+    host = (link.host or "").lower()
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+CHECKS: tuple[Callable[[Draft], Iterator[Problem]], ...] = (
+    check_ends,
+    check_rtu_keys,
+    check_serial_units,
+    check_endpoints,
+    check_serial_ports,
+    check_tls,
+    check_tls_files,
+    check_plain_writes,
+)

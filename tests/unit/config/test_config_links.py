@@ -1,0 +1,114 @@
+"""Links of every kind: what a site file may say about each, and what becomes of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mimctl.config.site import check_site, load_site
+from mimctl.model.site import Link, LinkType, Parity, SerialLine
+from site_factory import site_dict, write_site
+
+BUS = {"id": "bus", "type": "modbus_rtu", "device": "/dev/ttyUSB7", "baudrate": 9600, "parity": "none", "stop_bits": 2}
+
+
+def problems(folder: Path, *links: dict[str, Any], unit: int = 31) -> list[tuple[str, str, str]]:
+    """Of the factory's site with more links, its first meter behind the first of them."""
+    data = site_dict(racks=4, feeds=2)
+    first = len(data["links"])
+    data["links"] += list(links)
+    data["meters"][0].update(link=links[0]["id"], unit=unit)
+    _, found = check_site(write_site(folder, data))
+    return [(p.severity.value, p.code, p.path.replace(f"links[{first}]", "L0").replace(f"links[{first + 1}]", "L1")) for p in found]
+
+
+def built(folder: Path, link: dict[str, Any]) -> Link:
+    data = site_dict(racks=4, feeds=2)
+    data["links"].append(link)
+    return load_site(write_site(folder, data)).links[-1]
+
+
+def test_serial_link(tmp_path: Path) -> None:
+    assert problems(tmp_path, BUS) == []
+    link = built(tmp_path, {**BUS, "local_echo": True, "timeout": "300 ms"})
+    assert link.type is LinkType.MODBUS_RTU
+    assert link.serial == SerialLine("/dev/ttyUSB7", 9600, Parity.NONE, 2)
+    assert (link.host, link.port, link.local_echo, link.timeout_s) == ("", 0, True, 0.3)
+
+
+def test_serial_line_speaks_as_the_specification_recommends_unless_told_otherwise(tmp_path: Path) -> None:
+    """19200 bit/s, even parity, one stop bit: MODBUS over Serial Line V1.02, 2.5.1."""
+    link = built(tmp_path, {"id": "bus", "type": "modbus_rtu", "device": "/dev/ttyS1"})
+    assert link.serial == SerialLine("/dev/ttyS1", 19200, Parity.EVEN, 1, 8)
+
+
+def test_relative_port_is_beside_the_file_and_a_name_that_is_a_link_stays_one(tmp_path: Path) -> None:
+    (tmp_path / "by-id").symlink_to("/dev/null")
+    link = built(tmp_path, {"id": "bus", "type": "modbus_rtu", "device": "by-id"})
+    assert link.serial == SerialLine(str(tmp_path / "by-id"))
+
+
+def test_rtu_over_tcp(tmp_path: Path) -> None:
+    gateway = {"id": "g", "type": "modbus_rtu_tcp", "host": "127.0.0.1", "port": 4001, "write_function": 6}
+    assert problems(tmp_path, gateway) == []
+    link = built(tmp_path, gateway)
+    assert (link.type, link.host, link.port, link.serial, link.write_function) == (
+        LinkType.MODBUS_RTU_TCP, "127.0.0.1", 4001, None, 6,
+    )  # fmt: skip
+
+
+def test_gateway_of_several_connections(tmp_path: Path) -> None:
+    assert built(tmp_path, {"id": "g", "host": "127.0.0.1", "max_connections": 4}).max_connections == 4
+
+
+TCP = {"id": "t", "host": "127.0.0.1"}
+OVER_TCP = {"id": "g", "type": "modbus_rtu_tcp", "host": "127.0.0.1"}
+
+WRONG: dict[str, tuple[list[dict[str, Any]], list[tuple[str, str, str]]]] = {
+    "no host": ([{"id": "t"}], [("error", "link.end", "L0")]),
+    "no host, RTU over TCP": ([{"id": "t", "type": "modbus_rtu_tcp"}], [("error", "link.end", "L0")]),
+    "no device": ([{"id": "b", "type": "modbus_rtu"}], [("error", "link.end", "L0")]),
+    "host on a serial link": ([{**BUS, "host": "127.0.0.1"}], [("error", "link.end", "L0.host")]),
+    "port on a serial link": ([{**BUS, "port": 502}], [("error", "link.end", "L0.port")]),
+    "baudrate on a network link": ([{**TCP, "baudrate": 9600}], [("error", "link.end", "L0.baudrate")]),
+    "device over TCP": ([{**OVER_TCP, "device": "/dev/ttyS0"}], [("error", "link.end", "L0.device")]),
+    "seven bits": ([{**BUS, "byte_size": 7}], [("error", "value.choice", "L0.byte_size")]),
+    "three stop bits": ([{**BUS, "stop_bits": 3}], [("error", "value.choice", "L0.stop_bits")]),
+    "mark parity": ([{**BUS, "parity": "mark"}], [("error", "value.choice", "L0.parity")]),
+    "function 5": ([{**TCP, "write_function": 5}], [("error", "value.choice", "L0.write_function")]),
+    "one port twice": ([BUS, {**BUS, "id": "b2"}], [("error", "link.device_twice", "L1.device")]),
+    "one port by two names": (
+        [BUS, {**BUS, "id": "b2", "device": "/dev/../dev/ttyUSB7"}],
+        [("error", "link.device_twice", "L1.device")],
+    ),
+    "certificates on a serial link": (
+        [{**BUS, "tls": {"ca": "site.yaml", "certificate": "site.yaml", "key": "site.yaml"}}],
+        [("error", "link.tls", "L0.tls")],
+    ),
+    "connections on RTU": ([{**OVER_TCP, "max_connections": 2}], [("error", "link.rtu", "L0.max_connections")]),
+    "transaction ids on RTU": ([{**BUS, "tid_zero": True}], [("error", "link.rtu", "L0.tid_zero")]),
+    "echo on Modbus/TCP": ([{**TCP, "local_echo": True}], [("error", "link.rtu", "L0.local_echo")]),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_what_does_not_fit_is_said_once(tmp_path: Path, case: str) -> None:
+    links, expected = WRONG[case]
+    assert problems(tmp_path, *links) == expected
+
+
+@pytest.mark.parametrize(("unit", "right"), [(0, False), (1, True), (247, True), (248, False), (255, False)])
+def test_units_on_a_serial_line(tmp_path: Path, unit: int, right: bool) -> None:
+    expected = [] if right else [("error", "device.unit_serial", "meters[0].unit")]
+    assert problems(tmp_path, BUS, unit=unit) == expected
+
+
+def test_plain_writes_are_warned_of_on_a_network_but_not_on_a_serial_line(tmp_path: Path) -> None:
+    for link, expected in ((BUS, []), ({**OVER_TCP, "host": "10.1.1.1"}, ["link.plain_writes"])):
+        data = site_dict(racks=4, feeds=2)
+        data["links"].append(link)
+        data["mims"][0].update(link=link["id"], unit=200)
+        _, found = check_site(write_site(tmp_path, data))
+        assert [p.code for p in found] == expected
