@@ -10,10 +10,12 @@ from typing import Protocol
 from mimctl.drivers.identify import identified_map
 from mimctl.model.errors import BadReply, DeviceRefusal
 from mimctl.model.profile import DeviceClass, DeviceProfile, PointSpec, RegisterMap
+from mimctl.model.setpoints import Failsafe
 from mimctl.wire.reads import plan_reads
 from mimctl.wire.registers import CompiledMap, text_of
-from mimctl.wire.sunspec import BASES, walk
-from mimctl.wire.sunspec_map import device_of, register_map_of
+from mimctl.wire.sunspec import BASES, ModelBlock, walk
+from mimctl.wire.sunspec_map import device_of, model_map, register_map_of
+from mimctl.wire.sunspec_setpoints import CONTROL_MODELS, as_mim, inverter_commands
 from mimctl.wire.transport import Transport
 
 #: the texts of one device stand close together
@@ -61,15 +63,45 @@ class SunSpecSource:
         bases: Sequence[int] = BASES if self.base is None else (self.base,)
         chain = await walk(transport, unit, bases, max_registers=self.max_registers)
         models = device_of(chain, self.wanted)
+        if models is None and self.wanted is DeviceClass.MIM:
+            models = device_of(chain, DeviceClass.INVERTER)
         if models is None:
             there = ", ".join(str(m.id) for m in chain.models)
             raise BadReply(device, f"unit {unit} is no {self.wanted}: its SunSpec models are {there}")
         found = register_map_of(models, device)
         warnings = list(chain.warnings)
+        if self.wanted is DeviceClass.MIM and found.device_class is DeviceClass.INVERTER:
+            commands = inverter_commands(models, await _controls(transport, unit, models, self.max_registers))
+            if commands is None:
+                raise BadReply(
+                    device, f"unit {unit} is an inverter without controls that mimctl knows (704, or 121 with 123 or 124)"
+                )
+            if commands.failsafe is Failsafe.NONE:
+                warnings.append(
+                    ("sunspec.no_failsafe", "it has neither a reversion timer nor a heartbeat: it would keep a setpoint")
+                )
+            found = as_mim(found, commands)
         if len(chain.devices) > 1:
             text = f"the chain holds {len(chain.devices)} devices; the first {self.wanted} in it is taken"
             warnings.append(("sunspec.several_devices", text))
         return found, tuple(warnings)
+
+
+async def _controls(
+    transport: Transport, unit: int, models: Sequence[ModelBlock], max_registers: int
+) -> dict[int, dict[str, float]]:
+    """What the control models of an inverter hold: what it can be told, and its ratings. A model that it refuses is not there."""
+    found: dict[int, dict[str, float]] = {}
+    for block in models:
+        if block.id not in CONTROL_MODELS:
+            continue
+        compiled = CompiledMap(model_map(block), max_registers)
+        try:
+            data = [await transport.read(unit, r.address, r.count, function=r.function) for r in compiled.reads]
+        except DeviceRefusal:
+            continue
+        found[block.id] = dict(zip(compiled.keys, compiled.decode(data).tolist(), strict=True))
+    return found
 
 
 @dataclass(frozen=True, slots=True)

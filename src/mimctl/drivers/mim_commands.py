@@ -77,9 +77,7 @@ class CommandRegisters:
             Unencodable: something that the device's registers cannot hold or its map does not allow.
         """
         self._check_capability(wanted)
-        encoded = [
-            (c, self._encode(c, state, value)) for c in self.map.commands if (value := self._value(c, state, wanted)) is not None
-        ]
+        encoded = self._encoded(self.map.commands, state, wanted)
         block = self.map.command
         if block is None:
             due = [(c, data) for c, data in encoded if not (_is_kept(c) and state.raw(c.point) == data)]

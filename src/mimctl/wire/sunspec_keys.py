@@ -106,6 +106,8 @@ _BY_ID: dict[int, Mapping[str, str]] = {
     213: _METER,
     214: _METER,
     701: _der_measurement(),
+    121: {"WMax": "rating_active_power", "VAMax": "rating_apparent_power"},
+    124: {"ChaState": "soc"},
     702: {"WMaxRtg": "rating_active_power", "VAMaxRtg": "rating_apparent_power"},
     713: {"SoC": "soc"},
     802: {"SoC": "soc", "Hb": "heartbeat"},
