@@ -139,7 +139,7 @@ def fell_silent(mims: list[Looker], since_s: float) -> None:
     """Every MIM holds what it had while its validity lasts, and is at rest within one second after it."""
     busy = [mim for mim in mims if not mim.at_rest()]
     assert busy, "held at first"
-    time.sleep(since_s + VALIDITY_S + 1 - time.monotonic())
+    time.sleep(max(0.0, since_s + VALIDITY_S + 1 - time.monotonic()))
     for mim in mims:
         assert mim.at_rest(), (mim.output_w(), mim.setpoints())
         measured = mim.measurement()
