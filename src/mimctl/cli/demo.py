@@ -100,7 +100,7 @@ class _Watch:
     scores: dict[str, MeasuredScore]
     seconds: float
     stop: asyncio.Event
-    running: asyncio.Task[None]
+    running: asyncio.Task[tuple[str, ...]]
     status: dict[str, Any] = field(default_factory=dict)
     _seen: dict[str, int] = field(default_factory=dict)
 

@@ -27,6 +27,7 @@ def command(site: Path, dry_run: bool, log_level: str, json_logs: bool | None) -
 
     from mimctl.config.site import load_site
     from mimctl.model.clock import SystemClock
+    from mimctl.model.errors import UserError
     from mimctl.service.app import Service
     from mimctl.service.links import open_groups
     from mimctl.service.logs import set_up
@@ -37,10 +38,13 @@ def command(site: Path, dry_run: bool, log_level: str, json_logs: bool | None) -
     directory = state_directory(loaded.id)
     set_up(log_level, human=None if json_logs is None else not json_logs)
 
-    async def serve() -> None:
+    async def serve() -> tuple[str, ...]:
         clock = SystemClock()
         with stop_on_signals() as stop:
-            await Service(loaded, open_groups(loaded, clock), clock, door_directory=directory, dry_run=dry_run).run(stop)
+            service = Service(loaded, open_groups(loaded, clock), clock, door_directory=directory, dry_run=dry_run)
+            return await service.run(stop)
 
     with site_lock(directory, loaded.id):
-        asyncio.run(serve())
+        left = asyncio.run(serve())
+    if left:
+        raise UserError(f"stopped, but {len(left)} MIMs could not be released: {', '.join(left)}; their validity timers end it")

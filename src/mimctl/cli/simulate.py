@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mimctl.cli.before_after import print_before_after
-from mimctl.cli.render import console, json_option, progress, write_json
+from mimctl.cli.render import console, fail, json_option, progress, write_json
 
 if TYPE_CHECKING:
     from mimctl.model.site import Site
@@ -59,6 +59,8 @@ def command(
     if json_target is not None:
         write_json(json_target, result)
     _summarise(loaded, result, to_stderr=json_target == "-")
+    if result["fault"] is not None:
+        fail(f"the result is not to be trusted: {result['fault']}")
 
 
 def _tell_loads(chosen: ChosenLoads) -> None:

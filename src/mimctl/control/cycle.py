@@ -99,16 +99,20 @@ class Cycle:
         safe_plan = self.judge.judge(state, forecast, bounds, plan, accepted, now_s=self.clock.monotonic_s())
         watch.lap("judge")
 
-        silent = self.failed_solves > self.hold_cycles
         deadline_s = started_s + _WRITE_UNTIL * self.period_s
-        outcomes = await self.dispatcher.send(safe_plan, deadline_s, releases_only=silent)
+        outcomes = await self.dispatcher.send(safe_plan, deadline_s, releases_only=self.silent)
         self.tracker.outputs.commanded(self.clock.monotonic_s(), np.nan_to_num(self.dispatcher.setpoint_va))
         watch.lap("dispatch")
 
         record = DecisionRecord(self.number, self.zone, state, report, forecast, bounds, plan, safe_plan, outcomes, watch.laps())
-        report_events(self.events, record, self.collector, silent=silent)
+        report_events(self.events, record, self.collector, silent=self.silent)
         self.last = record
         return record
+
+    @property
+    def silent(self) -> bool:
+        """Too many solves have failed in a row: no setpoint and no heartbeat goes out."""
+        return self.failed_solves > self.hold_cycles
 
     async def release(self, deadline_s: float) -> tuple[str, ...]:
         """Orderly stop: every device that was touched goes to its safe state; tried again until the deadline.

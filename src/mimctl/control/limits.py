@@ -27,8 +27,6 @@ class BoundsMaker:
         self._layout = layout
         self._zone = zone
         self._losses = ConversionLosses(layout)
-        self._neutral = frozen(np.where(np.isnan(layout.neutral_rating_a), np.inf, layout.neutral_rating_a))
-        self._heads = frozen(_head_min_import_w(layout))
         self._node_limit = frozen(np.repeat(layout.limit_a[:, None], 3, axis=1))
         self._ramp_w_per_s = np.array([layout.mims[m].ramp_w_per_s for m in layout.port_mim], dtype=np.float64)
         self._weights: dict[BalanceRule, FloatArray] = {}
@@ -64,8 +62,8 @@ class BoundsMaker:
             mim_dc_w=frozen(-self._losses.watts(np.nan_to_num(setpoint_va))),
             step_max_va=frozen(self._ramp_w_per_s * period_s),
             node_limit_a=self._node_limit,
-            node_neutral_limit_a=self._neutral,
-            head_min_import_w=self._heads,
+            node_neutral_limit_a=self._layout.neutral_limit_a,
+            head_min_import_w=self._layout.head_min_import_w,
             weights=self._weight(rule),
             deadband_a=0.0 if rule is None else rule.deadband_a,
             restrictions=self._restrictions(obeying, reported, rule, paused=paused),
@@ -95,9 +93,3 @@ class BoundsMaker:
         silent = Reason("mim.silent", "the MIM has not told its state lately")
         found = [Restriction(self._layout.mims[m].id, strays) for m in np.flatnonzero(~obeying)]
         return (*found, *(Restriction(self._layout.mims[m].id, silent) for m in np.flatnonzero(obeying & ~reported)))
-
-
-def _head_min_import_w(layout: SiteLayout) -> FloatArray:
-    feeds = {feed.node: feed for feed in layout.site.feeds}
-    ids = [layout.nodes[h].id for h in layout.heads]
-    return np.array([-feeds[i].reverse_power_limit_w if i in feeds else -np.inf for i in ids], dtype=np.float64)

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
+import structlog
 
-from mimctl.analysis.report import Analyst
 from mimctl.control.collect import Collector
 from mimctl.control.events import EventLog
 from mimctl.control.partition import sub_groups
 from mimctl.control.site_level import SiteLevel, outside_zones
 from mimctl.control.zone import ZoneController, build_zone
-from mimctl.grid.tree import TreeOperators
 from mimctl.model.clock import Clock
 from mimctl.model.layout import ComplexArray, SiteLayout
 from mimctl.model.protocols import DriverGroup
-from mimctl.model.report import SiteReport
 from mimctl.model.site import Site
 from mimctl.model.state import SiteState
 
@@ -38,11 +37,10 @@ class SiteController:
     level: SiteLevel
     clock: Clock
     upper: Collector | None
-    analyst: Analyst = field(init=False)
     upper_state: SiteState | None = None
 
     def __post_init__(self) -> None:
-        self.analyst = Analyst(TreeOperators(self.layout))
+        self._log = structlog.get_logger("mimctl.site")
 
     async def solve_site(self) -> None:
         """Read what stands above the zones and hand every zone its prices."""
@@ -58,25 +56,31 @@ class SiteController:
             zone.prices = prices[zone.zone.id]
 
     def _flow(self) -> ComplexArray:
-        """(N, 3) net import of every node as last measured, NaN where unknown."""
+        """(N, 3) net import of every node as last measured, NaN where unknown or too old to act on."""
+        now_s, most_s = self.clock.monotonic_s(), self.site.control.max_data_age_s
         flow = np.full((len(self.layout.nodes), 3), np.nan, dtype=np.complex128)
         states = [zone.cycle.last.state for zone in self.zones if zone.cycle.last is not None]
         for state in [*states, *([self.upper_state] if self.upper_state is not None else [])]:
-            measured = state.nodes.import_w + 1j * state.nodes.import_var
+            fresh = (now_s - state.nodes.taken_at_s <= most_s)[:, None]
+            measured = np.where(fresh, state.nodes.import_w + 1j * state.nodes.import_var, np.nan)
             for i, node in enumerate(state.layout.nodes):
                 if not np.isnan(measured[i]).any():
                     flow[self.layout.node_index[node.id]] = measured[i]
         return flow
 
-    def reports(self) -> Mapping[str, SiteReport]:
-        """The last report of each zone that has run."""
-        return {zone.zone.id: zone.cycle.last.report for zone in self.zones if zone.cycle.last is not None}
-
-    async def stop(self) -> None:
-        for zone in self.zones:
-            await zone.stop()
+    async def stop(self) -> tuple[str, ...]:
+        """Release all zones side by side, none held up by another; the MIMs that could not be told are returned."""
         if self.upper is not None:
             await self.upper.close()
+        results = await asyncio.gather(*(zone.stop() for zone in self.zones), return_exceptions=True)
+        left: list[str] = []
+        for zone, result in zip(self.zones, results, strict=True):
+            if isinstance(result, BaseException):
+                self._log.error("releasing a zone failed", zone=zone.zone.id, exc_info=result)
+                left += [mim.id for mim in zone.layout.mims]
+            else:
+                left += result
+        return tuple(left)
 
 
 def build_site_controller(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
 import structlog
 
 from mimctl.analysis.report import Analyst
@@ -29,24 +31,55 @@ from mimctl.model.site import Site, Zone
 from mimctl.safety.judge import Judge, SafetySettings
 
 _RELEASE_WITHIN_S = 3.0
+_KEPT_LATENCIES = 1000
+#: a head whose flow on some phase has moved by this share of its rating has left the snapshot of its price
+_LEFT_SNAPSHOT = 0.1
 
 
 @dataclass(eq=False)
 class ZoneController:
-    """One zone: its cycle and its deadline loop. Survives the loss of the site level: prices expire, the zone goes on."""
+    """One zone: its cycle and its deadline loop. Survives the loss of the site level: prices expire, the zone goes on.
+
+    Args:
+        prices: of the grid above each head, in the order of `layout.heads`.
+        latencies_s: from the oldest measurement a plan rests on to the last setpoint written, of the last plans [s].
+    """
 
     zone: Zone
     layout: SiteLayout
     cycle: Cycle
-    loop: DeadlineLoop
     clock: Clock
-    prices: tuple[UpstreamPrice | None, ...] = field(default=())
+    prices: tuple[UpstreamPrice | None, ...] = ()
+    latencies_s: deque[float] = field(default_factory=lambda: deque(maxlen=_KEPT_LATENCIES))
+    loop: DeadlineLoop = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._log = structlog.get_logger("mimctl.zone")
+        self.loop = DeadlineLoop(self.clock, self.cycle.period_s, self.step, self._cycle_failed)
 
     async def step(self) -> DecisionRecord:
         """One cycle with the prices that are still good."""
-        now_s = self.clock.monotonic_s()
-        self.cycle.upstream = tuple(p if p is not None and p.expires_at_s > now_s else None for p in self.prices)
-        return await self.cycle.step()
+        self.cycle.upstream = tuple(self._still_good(i, price) for i, price in enumerate(self.prices))
+        record = await self.cycle.step()
+        if any(outcome.kind == "setpoint" and outcome.error is None for outcome in record.outcomes):
+            written_s = float(self.cycle.dispatcher.written_at_s.max())
+            self.latencies_s.append(written_s - float(np.nanmin(record.state.nodes.taken_at_s)))
+        return record
+
+    def _still_good(self, head: int, price: UpstreamPrice | None) -> UpstreamPrice | None:
+        """A price ends with its time, or when the load of its head has left the picture it was made from."""
+        if price is None or price.expires_at_s <= self.clock.monotonic_s():
+            return None
+        if self.cycle.last is None:
+            return price
+        node = int(self.layout.heads[head])
+        nodes = self.cycle.last.state.nodes
+        moved_va = np.abs(nodes.import_w[node] + 1j * nodes.import_var[node] - (price.at[0::2] + 1j * price.at[1::2]))
+        room_va = _LEFT_SNAPSHOT * self.layout.rating_a[node] * self.layout.voltage_ln_v[node]
+        return price if bool((moved_va <= room_va).all()) else None
+
+    def _cycle_failed(self, error: Exception) -> None:
+        self._log.error("cycle failed; no heartbeats were sent", zone=self.zone.id, error=repr(error), exc_info=error)
 
     async def stop(self) -> tuple[str, ...]:
         """Stop reading and release every touched device; the MIMs that could not be told are returned."""
@@ -94,11 +127,4 @@ def build_zone(
         hold_cycles=part.control.hold_cycles,
         detailed_report=detailed_report,
     )
-    log = structlog.get_logger("mimctl.zone")
-
-    def cycle_failed(error: Exception) -> None:
-        log.error("cycle failed; no heartbeats were sent", zone=zone.id, error=repr(error), exc_info=error)
-
-    controller = ZoneController(zone, layout, cycle, DeadlineLoop(clock, period_s, cycle.step, cycle_failed), clock)
-    controller.loop.body = controller.step
-    return controller
+    return ZoneController(zone, layout, cycle, clock)

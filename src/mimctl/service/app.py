@@ -53,24 +53,36 @@ class Service:
         self._started = self.clock.utc()
         self._log = structlog.get_logger("mimctl.service")
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Run until `stop` is set; then release every touched device and close every link, whatever happened."""
+    async def run(self, stop: asyncio.Event) -> tuple[str, ...]:
+        """Run until `stop` is set; then release every touched device and close every link, whatever happened.
+
+        Returns:
+            The MIMs that could not be released: their own validity timers end what they hold.
+        """
+        left: list[str] = []
         async with contextlib.AsyncExitStack() as stack:
             for group in self.groups:
                 await group.open()
                 stack.push_async_callback(group.close)
-            stack.push_async_callback(self.controller.stop)
             if self.door_directory is not None:
                 desk = DeviceDesk(self.groups, self.clock)
                 door = Door(socket_path(self.door_directory), {"status": lambda _: self.status(), "device": desk.answer})
                 await door.open()
                 stack.push_async_callback(door.close)
+            # after the door in this list, so before it at the end: nobody who talks at the door delays a release
+            stack.push_async_callback(self._release, left)
             self.schedule.start()
             stack.callback(self.schedule.stop)
             self._log.info("running", site=self.site.id, zones=len(self.controller.zones), dry_run=self.dry_run)
             await self._run_loops(stop)
             self._log.info("stopping: releasing devices", site=self.site.id)
         self._log.info("stopped", site=self.site.id)
+        return tuple(left)
+
+    async def _release(self, left: list[str]) -> None:
+        left += await self.controller.stop()
+        for mim in left:
+            self._log.error("could not be released; its own validity timer ends its setpoint", mim=mim)
 
     async def _run_loops(self, stop: asyncio.Event) -> None:
         """A zone loop only ends by being cancelled; if one dies all the same, the service ends rather than half-live."""

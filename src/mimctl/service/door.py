@@ -16,8 +16,9 @@ from typing import Any
 
 from mimctl.model.errors import LinkDown, LinkTimeout, MimctlError, Unreachable
 
-_LONGEST_LINE = 1 << 20
+_LONGEST_LINE = 1 << 26
 _IDLE_S = 10.0
+_CLOSE_WITHIN_S = 1.0
 
 #: gives its answer at once, or awaits it with a bound of its own
 Handler = Callable[[Mapping[str, Any]], Any]
@@ -40,7 +41,8 @@ class Door:
     async def close(self) -> None:
         if self._server is not None:
             self._server.close()
-            await self._server.wait_closed()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._server.wait_closed(), _CLOSE_WITHIN_S)
         self._path.unlink(missing_ok=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -91,7 +93,7 @@ async def _ask(path: Path, request: Mapping[str, Any], timeout_s: float) -> Any:
             writer.write(json.dumps(request).encode() + b"\n")
             line = await reader.readline()
             writer.close()
-    except (OSError, TimeoutError) as error:
+    except (OSError, TimeoutError, ValueError) as error:
         why = str(error) or "no answer in time"
         raise Unreachable(f"no running service at {path} ({why}); start it with: mimctl run SITE") from error
     answer = json.loads(line or b"{}")

@@ -11,6 +11,7 @@ import numpy as np
 from mimctl.control.events import EventLog
 from mimctl.control.site_controller import SiteController
 from mimctl.control.zone import ZoneController
+from mimctl.model.decision import DecisionRecord
 from mimctl.model.event import Event
 from mimctl.model.layout import FloatArray
 from mimctl.model.report import SiteReport
@@ -25,6 +26,10 @@ _NODE_FIGURES = {
     "vuf2_pct": "vuf2_pct",
     "unbalance_nema_pct": "unbalance_nema_pct",
 }
+
+
+#: a zone whose last complete cycle is older than so many periods is failing
+_OVERDUE_PERIODS = 3.0
 
 
 def _number(value: float) -> float | None:
@@ -63,13 +68,12 @@ def zone_status(zone: ZoneController) -> dict[str, Any]:
     if record is None:
         return status | {"state": "starting", "nodes": {}, "mims": {}}
     durations = dict(record.durations_s)
-    good = record.state.mims.quality > Quality.BAD
-    state = "paused" if zone.cycle.paused else "balancing" if record.bounds.mim_enabled.any() else "watching"
     return status | {
-        "state": "degraded" if state == "balancing" and (not good.all() or record.state.bad_nodes()) else state,
+        "state": _zone_state(zone, record),
+        "record_age_s": round(zone.clock.monotonic_s() - record.state.now_s, 3),
         "cycle_ms": round(1000 * sum(durations.values()), 2),
         "stages_ms": {name: round(1000 * seconds, 3) for name, seconds in durations.items()},
-        "latency_s": _number(_latency_s(zone)),
+        "latency_s": _latency(zone),
         "objective": _number(record.report.objective),
         "plan": {"status": record.plan.status.value, "iterations": record.plan.iterations},
         "bad_nodes": record.state.bad_nodes(),
@@ -78,13 +82,27 @@ def zone_status(zone: ZoneController) -> dict[str, Any]:
     }
 
 
-def _latency_s(zone: ZoneController) -> float:
-    """From the oldest measurement that a plan rests on to the setpoint written [s]."""
-    record = zone.cycle.last
-    if record is None or not np.isfinite(zone.cycle.dispatcher.written_at_s).any():
-        return math.nan
-    taken = record.state.nodes.taken_at_s
-    return float(zone.cycle.dispatcher.written_at_s.max() - np.nanmin(taken)) if np.isfinite(taken).any() else math.nan
+def _zone_state(zone: ZoneController, record: DecisionRecord) -> str:
+    """One word: `failing` and `silent` mean that no heartbeat goes out."""
+    overdue_s = _OVERDUE_PERIODS * zone.loop.period_s
+    if zone.clock.monotonic_s() - record.state.now_s > overdue_s:
+        return "failing"
+    if zone.cycle.silent:
+        return "silent"
+    if zone.cycle.paused:
+        return "paused"
+    if not record.bounds.mim_enabled.any():
+        return "watching"
+    whole = (record.state.mims.quality > Quality.BAD).all() and not record.state.bad_nodes()
+    return "balancing" if whole else "degraded"
+
+
+def _latency(zone: ZoneController) -> dict[str, float | None]:
+    """From the oldest measurement that a plan rests on to its last setpoint written [s]."""
+    if not zone.latencies_s:
+        return {"p50": None, "p99": None}
+    p50, p99 = np.percentile(np.array(zone.latencies_s), [50, 99])
+    return {"p50": _number(float(p50)), "p99": _number(float(p99))}
 
 
 def _mims(zone: ZoneController, quality: Any, inject_w: FloatArray) -> dict[str, Any]:

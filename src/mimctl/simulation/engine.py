@@ -1,8 +1,11 @@
 """`simulate`: the very cycle that runs in the service, on a virtual clock, beside its rivals.
 
 Time runs in steps of S. At the start of a step the loads take their new value and every device is sampled; the controller
-acts on the samples of the step *before* (measurements one cycle old), and its devices respond. Every scenario is scored
-once per step at its middle, all at the same loads.
+acts on the samples of the step *before* (measurements one cycle old), and its devices respond. Every scenario is scored as the
+mean over each step, all at the same loads: at three Gauss-Legendre points, since the devices' response is a sum of exponentials
+whose middle value would flatter (at a step of 1 s by up to a tenth of a response).
+
+Reference: M. Abramowitz, I. A. Stegun, "Handbook of mathematical functions", table 25.4.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ from mimctl.grid.losses import ConversionLosses
 from mimctl.grid.tree import TreeOperators
 from mimctl.model.clock import VirtualClock
 from mimctl.model.decision import DecisionRecord
-from mimctl.model.layout import SiteLayout
+from mimctl.model.layout import ComplexArray, SiteLayout
 from mimctl.model.plan import Verdict
 from mimctl.model.site import Site
 from mimctl.simulation.compare import Comparison
@@ -38,6 +41,9 @@ from mimctl.twin.terminals import port_terminals
 #: a device must outlive this many missed steps, whatever its site file says: virtual steps can be long
 _VALIDITY_STEPS = 3.5
 _PROGRESS_EVERY = 50
+#: instants within a step, as shares of it, and the time that each stands for
+_POINTS = (0.5 - 0.15**0.5, 0.5, 0.5 + 0.15**0.5)
+_WEIGHTS = (5 / 18, 8 / 18, 5 / 18)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,53 +117,64 @@ class _Simulation:
         self._layout = layout = SiteLayout(site)
         self._operators = TreeOperators(layout)
         self._clock = VirtualClock(request.start)
-        self._plant = Plant(layout, request.loads, fleet=MimFleet(layout))
+        self._fleet = MimFleet(layout)
+        self._plant = Plant(layout, request.loads, fleet=self._fleet)
+        self._idle = np.zeros(len(layout.ports), dtype=np.complex128)
+        self._off = np.zeros(len(layout.mims))
         self._group = PlantDriverGroup(self._plant, delay_cycles=1, seed=request.seed)
         events = EventLog(self._clock)
         self._controller = build_site_controller(
             site, [self._group], self._clock, events, cycle_s=request.step_s, detailed_report=False
         )
         self._losses = ConversionLosses(layout)
+        self._site_due_s = 0.0
         self._rule = RuleRival(self._operators)
         self._optimum = OptimumRival(self._operators) if request.optimum else None
         names = ["baseline", "controlled", "rule"] + (["optimum"] if request.optimum else [])
         self._comparison = Comparison(layout, request.step_s)
-        self._board = ScoreBoard(self._operators, request.loads, port_terminals(layout), names, self._steps, self._comparison.add)
+        self._board = ScoreBoard(
+            self._operators, request.loads, port_terminals(layout), names, self._steps * len(_POINTS), self._comparison.add
+        )
         self._counts = _Counts()
 
     async def run(self) -> dict[str, Any]:
         started = time.perf_counter()
-        step_s, idle = self._request.step_s, np.zeros(len(self._layout.ports), dtype=np.complex128)
-        off = np.zeros(len(self._layout.mims))
-        before = self._request.loads.node_load(0.0)
+        measured = self._request.loads.node_load(0.0)
         for step in range(self._steps):
-            now_s = step * step_s
+            now_s = step * self._request.step_s
             load_va = self._request.loads.at(now_s)
             await self._control(now_s)
             self._rule.fleet.advance_to(now_s)
-            self._rule.command(before)
-            before = self._request.loads.terminals.nominal_power(load_va)
-            middle_s = now_s + step_s / 2
-            fleet = self._plant.fleet
-            assert fleet is not None
-            self._plant.advance_to(middle_s)
-            self._rule.fleet.advance_to(middle_s)
-            self._board.add("baseline", load_va, idle, off, step_s)
-            self._board.add("controlled", load_va, fleet.inject_va, fleet.mim_loss_w, step_s)
-            self._board.add("rule", load_va, self._rule.fleet.inject_va, self._rule.fleet.mim_loss_w, step_s)
-            if self._optimum is not None:
-                best = self._optimum.injection(before, fleet.discharge_w)
-                self._board.add("optimum", load_va, best, self._losses.watts(best), step_s)
+            self._rule.command(measured)
+            measured = self._request.loads.terminals.nominal_power(load_va)
+            self._score(now_s, load_va, measured)
             if step % _PROGRESS_EVERY == 0:
                 self._progress(now_s)
         self._board.flush()
         return self._result(time.perf_counter() - started)
+
+    def _score(self, now_s: float, load_va: ComplexArray, node_load_va: ComplexArray) -> None:
+        """One step of every scenario; loads, and with them baseline and optimum, stand still in it."""
+        step_s, board = self._request.step_s, self._board
+        best = None if self._optimum is None else self._optimum.injection(node_load_va, self._fleet.discharge_w)
+        for point, weight in zip(_POINTS, _WEIGHTS, strict=True):
+            dt_s = weight * step_s
+            self._plant.advance_to(now_s + point * step_s)
+            self._rule.fleet.advance_to(now_s + point * step_s)
+            board.add("baseline", load_va, self._idle, self._off, dt_s)
+            board.add("controlled", load_va, self._fleet.inject_va, self._fleet.mim_loss_w, dt_s)
+            board.add("rule", load_va, self._rule.fleet.inject_va, self._rule.fleet.mim_loss_w, dt_s)
+            if best is not None:
+                board.add("optimum", load_va, best, self._losses.watts(best), dt_s)
 
     async def _control(self, now_s: float) -> None:
         """Sample every device, then let each zone act on the samples of the step before."""
         self._plant.advance_to(now_s)
         self._clock.advance_to(now_s)
         self._group.capture(now_s)
+        if now_s >= self._site_due_s:
+            self._site_due_s = now_s + self._request.site.control.site_period_s
+            await self._controller.solve_site()
         records = [await zone.step() for zone in self._controller.zones]
         self._counts.note(records)
         for zone in self._controller.zones:
@@ -169,11 +186,12 @@ class _Simulation:
         comparison = self._comparison.summary()
         cycle_ms = np.array(counts.cycle_ms)
         fault = self._comparison.fault()
-        if fault is not None:
-            raise RuntimeError(f"the optimum is none: {fault}")
+        if fault is not None:  # a share above one means that the yardstick is none
+            comparison |= {"achieved_share": None, "rule_share": None}
         return {
             **scenarios,
             **comparison,
+            "fault": fault,
             "limit_violations": comparison["limit_violations"] + counts.over_rating,
             "writes": counts.writes,
             "failed_writes": counts.failed_writes,

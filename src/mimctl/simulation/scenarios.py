@@ -19,11 +19,12 @@ _BLOCK = 64
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Instant:
-    """One instant of one scenario, waiting to be solved."""
+    """One instant of one scenario, waiting to be solved. `row`: its question to the network."""
 
     scenario: str
-    phase_va: ComplexArray
-    pair_va: ComplexArray | None
+    row: int
+    load_va: ComplexArray
+    port_va: ComplexArray
     mim_loss_w: FloatArray
     dt_s: float
 
@@ -48,6 +49,8 @@ class ScoreBoard:
     def __post_init__(self) -> None:
         self._network = PowerNetwork(self.operators.layout)
         self._waiting: list[_Instant] = []
+        self._questions: list[tuple[ComplexArray, ComplexArray | None]] = []
+        self._last: dict[str, _Instant] = {}
         self.scores = {name: ScenarioScore(self.operators, self.steps_hint) for name in self.names}
 
     def add(self, scenario: str, load_va: ComplexArray, port_va: ComplexArray, mim_loss_w: FloatArray, dt_s: float) -> None:
@@ -59,9 +62,17 @@ class ScoreBoard:
             mim_loss_w: (M,) conversion losses [W].
             dt_s: time the instant stands for [s].
         """
-        phase = self.loads.terminals.phase_power(load_va) - self.ports.phase_power(port_va)
-        pairs = _difference(self.loads.terminals.pair_power(load_va), self.ports.pair_power(port_va))
-        self._waiting.append(_Instant(scenario, phase, pairs, mim_loss_w, dt_s))
+        last = self._last.get(scenario)
+        if last is not None and last.load_va is load_va and last.port_va is port_va:
+            row = last.row  # nothing has moved in this scenario since: one solve serves both
+        else:
+            row = len(self._questions)
+            phase = self.loads.terminals.phase_power(load_va) - self.ports.phase_power(port_va)
+            pairs = _difference(self.loads.terminals.pair_power(load_va), self.ports.pair_power(port_va))
+            self._questions.append((phase, pairs))
+        instant = _Instant(scenario, row, load_va, port_va, mim_loss_w, dt_s)
+        self._last[scenario] = instant
+        self._waiting.append(instant)
         if len(self._waiting) == _BLOCK * len(self.names):
             self.flush()
 
@@ -69,17 +80,18 @@ class ScoreBoard:
         """Solve and score what waits."""
         if not self._waiting:
             return
-        phase = np.stack([instant.phase_va for instant in self._waiting])
+        phase = np.stack([question[0] for question in self._questions])
         pairs = None
-        if any(instant.pair_va is not None for instant in self._waiting):
-            nothing = np.zeros_like(self._waiting[0].phase_va)
-            pairs = np.stack([nothing if i.pair_va is None else i.pair_va for i in self._waiting])
+        if any(question[1] is not None for question in self._questions):
+            nothing = np.zeros_like(phase[0])
+            pairs = np.stack([nothing if question[1] is None else question[1] for question in self._questions])
         found = self._network.solve_batch(phase, pairs)
         neutral = np.abs(found.current_a.sum(axis=-1))
         loss = found.loss_w
         truths: dict[str, Truth] = {}
         objectives: dict[str, float] = {}
-        for i, instant in enumerate(self._waiting):
+        for instant in self._waiting:
+            i = instant.row
             truth = Truth(
                 found.flow_va[i],
                 found.voltage_v[i],
@@ -96,6 +108,8 @@ class ScoreBoard:
                 self.on_instant(truths, objectives, instant.dt_s)
                 truths, objectives = {}, {}
         self._waiting.clear()
+        self._questions.clear()
+        self._last.clear()
 
 
 def _difference(a: ComplexArray | None, b: ComplexArray | None) -> ComplexArray | None:
