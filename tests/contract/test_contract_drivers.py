@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import math
+import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,10 +24,11 @@ from mimctl.model.protocols import Driver, MimCommand, MimDriver
 from mimctl.model.quantity import quantity_of
 from mimctl.model.reason import Reason
 from mimctl.model.sample import Quality
-from mimctl.model.site import Link, LinkType
+from mimctl.model.site import Link, LinkType, SerialLine
 from mimctl.wire.memory import MemoryBank, MemoryTransport
 from mimctl.wire.modbus import LinkPolicy, ModbusLink
 from mimctl.wire.modbus_server import ModbusServer
+from mimctl.wire.rtu_server import RtuPtyServer, RtuTcpServer
 from mimctl.wire.sunspec_image import ModelContent, build_chain
 from mimctl.wire.sunspec_map import register_map_of
 from mimctl.wire.transport import Transport
@@ -151,10 +155,30 @@ async def on_memory(device: Device) -> AsyncIterator[Bench]:
 
 
 async def on_loopback(device: Device) -> AsyncIterator[Bench]:
-    server = ModbusServer("127.0.0.1", 0, {UNIT: device.gate})
-    host, port = await server.start()
+    async for bench in _served(device, LinkType.MODBUS_TCP, lambda port: ModbusServer("127.0.0.1", port, {UNIT: device.gate})):
+        yield bench
+
+
+async def on_rtu_over_tcp(device: Device) -> AsyncIterator[Bench]:
+    async for bench in _served(device, LinkType.MODBUS_RTU_TCP, lambda port: RtuTcpServer("127.0.0.1", port, {UNIT: device.gate})):
+        yield bench
+
+
+async def on_serial_port(device: Device) -> AsyncIterator[Bench]:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "bus"
+        async for bench in _served(device, LinkType.MODBUS_RTU, lambda _: RtuPtyServer({UNIT: device.gate}, path)):
+            yield bench
+
+
+async def _served(device: Device, kind: LinkType, make: Callable[[int], Any]) -> AsyncIterator[Bench]:
+    server = make(0)
+    at = await server.start()
     running = [server]
-    link = Link("gw", LinkType.MODBUS_TCP, host, port, timeout_s=2.0)
+    host, port = ("", 0) if isinstance(at, str) else at
+    line = SerialLine(at, 115200) if isinstance(at, str) else None
+    patience_s = 0.6 if kind.is_rtu else 2.0  # after a broken request an RTU link keeps quiet for as long
+    link = Link("gw", kind, host, port, timeout_s=patience_s, serial=line)
     transport = ModbusLink(link, SystemClock(), policy=LinkPolicy(reconnect_first_s=0.02, reconnect_max_s=0.1))
     await transport.open()
 
@@ -162,7 +186,7 @@ async def on_loopback(device: Device) -> AsyncIterator[Bench]:
         await running.pop().stop()
 
     async def mend() -> None:
-        running.append(ModbusServer(host, port, {UNIT: device.gate}))
+        running.append(make(port))
         await running[-1].start()
 
     try:
@@ -173,7 +197,7 @@ async def on_loopback(device: Device) -> AsyncIterator[Bench]:
             await last.stop()
 
 
-LINKS = {"in memory": on_memory, "Modbus/TCP": on_loopback}
+LINKS = {"in memory": on_memory, "Modbus/TCP": on_loopback, "RTU over TCP": on_rtu_over_tcp, "RTU, serial": on_serial_port}
 
 
 async def bench_for(device: Device, link: str) -> AsyncIterator[Bench]:

@@ -47,8 +47,8 @@ def command(
 ) -> None:
     """Serve a site's virtual devices as real Modbus servers; or, with --replay, what real devices once said.
 
-    Links whose address is not of this machine's loopback are served on free ports of 127.0.0.1. With --json the addresses are
-    written as soon as every server listens.
+    Links whose address is not of this machine's loopback are served on free ports of 127.0.0.1, serial links on pseudo-terminals,
+    whose paths are shown. With --json the addresses are written as soon as every server listens.
     """
     if replay:
         from mimctl.cli.twin_replay import replay_dumps
@@ -157,9 +157,8 @@ def _stop_at_end_of_input(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) 
 def _show(server: TwinServer, *, to_stderr: bool) -> None:
     rows = []
     for device in server.devices:
-        host, port = server.addresses[device.address.link]
-        secure = " TLS" if device.address.link in server.client_files else ""
-        rows.append((device.address.link, f"{host}:{port}{secure}", device.address.unit, device.id, device.kind))
+        link = device.address.link
+        rows.append((link, server.where(link), device.address.unit, device.id, device.kind))
     columns = ("link", "address", "unit", "device", "kind")
     print_table(columns, rows, right=("unit",), stderr=to_stderr)
     for link, files in server.client_files.items():
@@ -170,6 +169,8 @@ def _as_json(server: TwinServer) -> dict[str, Any]:
     links: dict[str, Any] = {}
     for link, (host, port) in server.addresses.items():
         links[link] = {"host": host, "port": port, "tls": server.client_files.get(link)}
+    for link, path in server.serial_ports.items():
+        links[link] = {"device": path}
     devices = [
         {"id": d.id, "link": d.address.link, "unit": d.address.unit, "profile": d.address.profile, "kind": d.kind}
         for d in server.devices

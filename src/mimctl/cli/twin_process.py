@@ -77,9 +77,11 @@ def _pointed_at(site: Site, served: Mapping[str, Mapping[str, Any]]) -> Site:
 
 
 def _served_at(link: Link, where: Mapping[str, Any]) -> Link:
-    """The link at the twin's address, with the certificates that the twin accepts where it made its own."""
+    """The link at the twin's address or port, with the certificates that the twin accepts where it made its own."""
     from mimctl.model.site import TlsFiles
 
+    if link.serial is not None:
+        return replace(link, serial=replace(link.serial, device=where["device"]))
     files, tls = where["tls"], link.tls
     if files is not None:
         tls = TlsFiles(Path(files["ca"]), Path(files["certificate"]), Path(files["key"]), files["server_name"])

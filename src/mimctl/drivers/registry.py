@@ -79,7 +79,7 @@ def register_map_registry(make_transport: TransportFactory, profiles: Mapping[st
         return register_group(devices, make_transport(devices.link), profiles, clock)
 
     registry = Registry()
-    for kind in (LinkType.MODBUS_TCP, LinkType.MODBUS_TLS):
+    for kind in (LinkType.MODBUS_TCP, LinkType.MODBUS_TLS, LinkType.MODBUS_RTU, LinkType.MODBUS_RTU_TCP):
         registry.register(kind, factory)
     return registry
 

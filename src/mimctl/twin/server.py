@@ -1,10 +1,11 @@
-"""The twin on the network: one Modbus server for each link of the site."""
+"""The twin on the network and on serial ports: one Modbus server for each link of the site."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import ipaddress
+import os
 import ssl
 import tempfile
 from collections.abc import Mapping
@@ -19,6 +20,7 @@ from mimctl.twin.devices import VirtualDevice, virtual_devices
 from mimctl.twin.picture import World
 from mimctl.twin.plant import Plant
 from mimctl.wire.modbus_server import ModbusServer
+from mimctl.wire.rtu_server import RtuPtyServer, RtuTcpServer, Server
 from mimctl.wire.tls import ThrowawayPki, make_throwaway_pki, server_context
 
 LOOPBACK = "127.0.0.1"
@@ -31,6 +33,9 @@ class TwinServer:
 
     A TLS link is served with `server.pem` and `server.key` beside the CA that the site file names, if they are there;
     otherwise with a throw-away PKI made for this run.
+
+    A serial link is served on a pseudo-terminal. Where its device is a path that does not exist yet in a directory of one's own,
+    the pseudo-terminal is found there too, so that the site file can be used as it is.
 
     Args:
         plant: lives by `clock` from the moment the server is made.
@@ -58,8 +63,9 @@ class TwinServer:
         self.devices: list[VirtualDevice] = virtual_devices(
             layout, self.world, profiles or {}, site.twin.seed if seed is None else seed
         )
-        self._servers: dict[str, ModbusServer] = {}
+        self._servers: dict[str, Server] = {}
         self._addresses: dict[str, tuple[str, int]] = {}
+        self._ports: dict[str, str] = {}
         self._client_files: dict[str, TlsFiles] = {}
         self._directory: tempfile.TemporaryDirectory[str] | None = None
         self._own_pki: ThrowawayPki | None = None
@@ -67,8 +73,22 @@ class TwinServer:
 
     @property
     def addresses(self) -> dict[str, tuple[str, int]]:
-        """Where each link that has a device is served, by link id."""
+        """Host and port of each network link that has a device, by link id."""
         return dict(self._addresses)
+
+    @property
+    def serial_ports(self) -> dict[str, str]:
+        """Path of the pseudo-terminal of each serial link that has a device, by link id."""
+        return dict(self._ports)
+
+    def where(self, link: str) -> str:
+        """Where a link that has a device is served, for people."""
+        if link in self._ports:
+            return self._ports[link]
+        host, port = self._addresses[link]
+        kinds = {each.id: each.type for each in self._site.links}
+        kind = {LinkType.MODBUS_TLS: " TLS", LinkType.MODBUS_RTU_TCP: " RTU"}.get(kinds[link], "")
+        return f"{host}:{port}{kind}"
 
     @property
     def client_files(self) -> dict[str, TlsFiles]:
@@ -102,7 +122,7 @@ class TwinServer:
             pump.cancel()
             await asyncio.gather(pump, return_exceptions=True)
         await asyncio.gather(*(server.stop() for server in self._servers.values()))
-        self._servers, self._addresses = {}, {}
+        self._servers, self._addresses, self._ports = {}, {}, {}
         directory, self._directory, self._own_pki = self._directory, None, None
         if directory is not None:
             directory.cleanup()
@@ -118,10 +138,24 @@ class TwinServer:
         units = {d.address.unit: d.bank for d in self.devices if d.address.link == link.id}
         if not units:
             return
-        host, port = (link.host, link.port) if not self._free_ports and is_loopback(link.host) else (LOOPBACK, 0)
-        server = ModbusServer(host, port, units, self._tls_of(link))
+        if link.type is LinkType.MODBUS_RTU:
+            port = RtuPtyServer(units, self._alias(link))
+            self._ports[link.id] = await port.start()
+            self._servers[link.id] = port
+            return
+        at = (link.host, link.port) if not self._free_ports and is_loopback(link.host) else (LOOPBACK, 0)
+        over_tcp = link.type is LinkType.MODBUS_RTU_TCP
+        server = RtuTcpServer(*at, units) if over_tcp else ModbusServer(*at, units, self._tls_of(link))
         self._addresses[link.id] = await server.start()
         self._servers[link.id] = server
+
+    def _alias(self, link: Link) -> Path | None:
+        """The path that the site file names, if the pseudo-terminal may have it."""
+        if self._free_ports or link.serial is None:
+            return None
+        wanted = Path(link.serial.device)
+        free = not wanted.exists() and wanted.parent.is_dir() and os.access(wanted.parent, os.W_OK)
+        return wanted if free and not wanted.is_relative_to("/dev") else None
 
     def _tls_of(self, link: Link) -> ssl.SSLContext | None:
         if link.type is not LinkType.MODBUS_TLS:
@@ -141,6 +175,8 @@ class TwinServer:
         return self._own_pki
 
     def _moved(self, link: Link) -> Link:
+        if link.id in self._ports and link.serial is not None:
+            return replace(link, serial=replace(link.serial, device=self._ports[link.id]))
         if link.id not in self._addresses:
             return link
         host, port = self._addresses[link.id]
