@@ -82,12 +82,11 @@ class OptimumSolver:
     def _template(self) -> Values:
         """Everything but load and storage: ratings, true limits, reported weights."""
         frame, layout = self._program.frame, self._operators.layout
-        neutral = rated_neutral_a(self._operators)
+        neutral = layout.mim_neutral_rating_a
         radius = layout.port_rating_va.copy()
         lone = frame.groups.lone
         radius[lone] = np.minimum(radius[lone], neutral[layout.port_mim[lone]] * layout.voltage_ln_v[layout.port_node[lone]])
         ports = len(layout.ports)
-        neutral_va = layout.voltage_ln_v * layout.neutral_rating_a
         return Values(
             flow=np.zeros((len(layout.nodes), 3), dtype=np.complex128),
             weights=layout.omega,
@@ -102,28 +101,9 @@ class OptimumSolver:
             centre=np.zeros(ports, dtype=np.complex128),
             steps_matter=False,
             limit_va=np.repeat(frame.limit_va[:, None], 3, axis=1),
-            neutral_limit_va=np.where(np.isnan(neutral_va), np.inf, neutral_va),
-            neutrals_matter=not bool(np.isnan(neutral_va).all()),
-            head_min_w=head_minimum_w(self._operators),
+            neutral_limit_va=layout.voltage_ln_v * layout.neutral_limit_a,
+            neutrals_matter=bool(np.isfinite(layout.neutral_limit_a).any()),
+            head_min_w=layout.head_min_import_w,
             price_scale=max(1.0, float(layout.omega.sum())),
             upstream=(),
         )
-
-
-def rated_neutral_a(operators: TreeOperators) -> FloatArray:
-    """(M,) each MIM's neutral rating; its largest single-phase port current where none is given [A]."""
-    layout = operators.layout
-    amps = np.where([c.uses_neutral for c in layout.connections()], layout.port_rating_va / layout.port_voltage_v, 0.0)
-    largest = np.zeros(len(layout.mims))
-    np.maximum.at(largest, layout.port_mim, amps)
-    return np.array(
-        [big if mim.neutral_rating_a is None else mim.neutral_rating_a for mim, big in zip(layout.mims, largest, strict=True)],
-        dtype=np.float64,
-    )
-
-
-def head_minimum_w(operators: TreeOperators) -> FloatArray:
-    """(H,) least import per phase of each head, from its feed's reverse power limit [W]."""
-    layout = operators.layout
-    limits = {feed.node: feed.reverse_power_limit_w for feed in layout.site.feeds}
-    return np.array([-limits.get(layout.nodes[head].id, 0.0) for head in layout.heads], dtype=np.float64)

@@ -132,7 +132,7 @@ class MimItem(DeviceItem):
         None, description="Rating of every port that names none (of one port, not the sum)."
     )
     neutral_rating_a: Annotated[float, Positive, CURRENT] | None = Field(
-        None, description="What its neutral conductor may carry. Default: its largest port current."
+        None, description="What its neutral conductor may carry. Default: the current of its largest single-phase port."
     )
     ramp_w_per_s: Annotated[float, Positive, POWER_RATE] | None = Field(
         None, description="How fast each port may be moved. Default: without limit."

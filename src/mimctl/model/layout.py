@@ -161,6 +161,18 @@ class SiteLayout:
         )
 
     @cached_property
+    def neutral_limit_a(self) -> FloatArray:
+        """(N,) what each neutral may carry for ever [A]; inf where there is no neutral or no rating."""
+        return frozen(np.where(np.isnan(self.neutral_rating_a), np.inf, self.neutral_rating_a))
+
+    @cached_property
+    def head_min_import_w(self) -> FloatArray:
+        """(H,) least import per phase of each head by its feed's reverse power limit [W]; −inf at a head that is no feed."""
+        feeds = {feed.node: feed.reverse_power_limit_w for feed in self.site.feeds}
+        ids = [self.nodes[h].id for h in self.heads]
+        return frozen(np.array([-feeds[i] if i in feeds else -np.inf for i in ids], dtype=np.float64))
+
+    @cached_property
     def phase_present(self) -> BoolArray:
         """(N, 3)"""
         return frozen(
@@ -175,6 +187,20 @@ class SiteLayout:
     @cached_property
     def battery_mim(self) -> IntArray:
         return frozen(np.array([self.mim_index[b.mim] for b in self.batteries], dtype=np.int64))
+
+    @cached_property
+    def battery_limits_w(self) -> tuple[FloatArray, FloatArray]:
+        """(B,) greatest charge and discharge [W], both positive."""
+        charge = np.array([b.max_charge_w for b in self.batteries], dtype=np.float64)
+        discharge = np.array([b.max_discharge_w for b in self.batteries], dtype=np.float64)
+        return frozen(charge), frozen(discharge)
+
+    @cached_property
+    def battery_band_pct(self) -> tuple[FloatArray, FloatArray]:
+        """(B,) reserve and greatest state of charge [%]."""
+        reserve = np.array([b.reserve_pct for b in self.batteries], dtype=np.float64)
+        most = np.array([b.max_soc_pct for b in self.batteries], dtype=np.float64)
+        return frozen(reserve), frozen(most)
 
     def injection_at_nodes(self, port_power: ComplexArray) -> ComplexArray:
         """Sum complex port injections (K,) [VA] into per-phase injections at their nodes (N, 3) [VA]."""

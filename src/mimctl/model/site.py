@@ -289,7 +289,7 @@ class Mim:
 
     Args:
         ports: in the order of the device's own register map.
-        neutral_rating_a: what its neutral conductor may carry [A]; None = its largest port current.
+        neutral_rating_a: what its neutral conductor may carry [A]; None = the current of its largest single-phase port.
         ramp_w_per_s: how fast each port may be moved [W/s].
         validity_s: how long a setpoint stands without refresh before the expiry action [s].
         response_s: time to reach 95 % of a step [s].

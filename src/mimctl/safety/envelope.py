@@ -72,7 +72,7 @@ def envelope(case: Case) -> Envelope:
     """The limits of this cycle. A bound that is not a number counts as nothing permitted."""
     ratings, bounds, unit = case.ratings, case.bounds, case.settings.resolution
     port_va = narrower(ratings.layout.port_rating_va, bounds.port_s_max_va)
-    neutral_a = narrower(ratings.mim_neutral_a, bounds.mim_neutral_max_a)
+    neutral_a = narrower(ratings.layout.mim_neutral_rating_a, bounds.mim_neutral_max_a)
     low, high = _storage_w(ratings, case.state)
     since_s = np.maximum(np.minimum(case.now_s - case.accepted.written_at_s, ratings.validity_s), ratings.cycle_s)
     step_va = narrower(ratings.ramp_va_per_s * since_s[ratings.layout.port_mim], bounds.step_max_va)
@@ -86,8 +86,8 @@ def _storage_w(ratings: Ratings, state: SiteState) -> tuple[FloatArray, FloatArr
     low, high = -ratings.loss_max_w - tolerance, tolerance
     if not ratings.layout.batteries:
         return low, high
-    soc, (reserve, most) = state.batteries.soc_pct, ratings.battery_band_pct
-    charge_w, discharge_w = ratings.battery_limits_w
+    soc, (reserve, most) = state.batteries.soc_pct, ratings.layout.battery_band_pct
+    charge_w, discharge_w = ratings.layout.battery_limits_w
     mims, mim = len(high), ratings.layout.battery_mim
     known = (state.batteries.quality > Quality.BAD) & (soc >= 0) & (soc <= 100)
     high = high + np.bincount(mim, np.where(known & (soc >= reserve), discharge_w, 0.0), mims)
@@ -124,7 +124,7 @@ def _rounded(limits: Envelope, wanted_va: ComplexArray) -> ComplexArray:
     Without it a MIM whose neutral binds could not slide along its limit: every next setpoint would stick out by a rounding.
     """
     ratings, rounded = limits.ratings, whole(wanted_va, limits.unit)
-    neutral_a = np.abs(ratings.sums(rounded * ratings.neutral_per_va))
+    neutral_a = np.abs(ratings.sums(rounded * ratings.layout.port_neutral_per_va))
     by_rounding = (neutral_a > limits.neutral_a) & (neutral_a <= limits.neutral_a * _SOLVER_ACCURACY + 2 * limits.neutral_slack_a)
     by_rounding &= limits.neutral_a > 2 * limits.neutral_slack_a
     if not by_rounding.any():
@@ -138,7 +138,7 @@ def outside(limits: Envelope, power_va: ComplexArray) -> BoolArray:
     """(M,) setpoints (K,) outside the MIM's own limits, whatever the step to get there."""
     ratings = limits.ratings
     port = np.abs(power_va) > limits.port_va * (1 + 1e-9)
-    neutral = np.abs(ratings.sums(power_va * ratings.neutral_per_va)) > limits.neutral_a * (1 + 1e-9)
+    neutral = np.abs(ratings.sums(power_va * ratings.layout.port_neutral_per_va)) > limits.neutral_a * (1 + 1e-9)
     sum_w = ratings.sums(power_va.real)
     rounding_w = limits.unit * ratings.port_count
     result: BoolArray = ratings.any_of(port) | neutral
@@ -170,7 +170,8 @@ def _intervals(
         return ratings.largest(lower), ratings.smallest(upper)
 
     slack_a = np.minimum(limits.neutral_slack_a, 0.5 * limits.neutral_a)
-    neutral = ratings.sums(start_va * ratings.neutral_per_va), ratings.sums(move_va * ratings.neutral_per_va)
+    per_va = ratings.layout.port_neutral_per_va
+    neutral = ratings.sums(start_va * per_va), ratings.sums(move_va * per_va)
     sums = ratings.sums(start_va.real), ratings.sums(move_va.real)
     above, below = band_interval(*sums, limits.sum_max_w), band_interval(-sums[0], -sums[1], -limits.sum_min_w)
     neutral_a = np.maximum(limits.neutral_a - slack_a, np.minimum(np.abs(neutral[0]), limits.neutral_a))

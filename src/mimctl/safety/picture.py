@@ -69,7 +69,7 @@ def picture(case: Case, commanded: BoolArray) -> Picture:
     doubt_a = doubt_va / ratings.layout.voltage_ln_v[:, None]
     allowance_a = doubt_a + case.settings.meter_tolerance * ratings.layout.limit_a[:, None] * measurable
     heads = ratings.layout.heads
-    least = np.fmax(ratings.head_min_import_w, bounds.head_min_import_w)[:, None]
+    least = np.fmax(ratings.layout.head_min_import_w, bounds.head_min_import_w)[:, None]
     allowance_w = allowance_a[heads] * ratings.layout.voltage_ln_v[heads, None]
     imports = np.array([np.broadcast_to(least, allowance_w.shape), least - allowance_w])
     now_va = (ratings.port_flow @ np.where(commanded, output_va, 0.0)).reshape(shape)
@@ -113,7 +113,7 @@ def _current_limits(ratings: Ratings, state: SiteState, evidence: Evidence, boun
     triplen_a2 = np.fmax(np.where(usable, nodes.neutral_a**2 - np.abs(fundamental_a.sum(axis=1)) ** 2, 0.0), 0.0)
     voltage = np.maximum(np.fmin(evidence.voltage_pu, 1.0), _LOWEST_VOLTAGE_PU)
     phase_a = narrower(layout.limit_a[:, None], bounds.node_limit_a)
-    neutral_a = np.minimum(narrower(ratings.neutral_limit_a, bounds.node_neutral_limit_a), BOUNDLESS)
+    neutral_a = np.minimum(narrower(layout.neutral_limit_a, bounds.node_neutral_limit_a), BOUNDLESS)
     return (
         np.sqrt(np.maximum(phase_a**2 - harmonic_a2, 0.0)) * voltage,
         np.sqrt(np.maximum(neutral_a**2 - triplen_a2, 0.0)) * voltage.min(axis=1),

@@ -12,7 +12,6 @@ from scipy import sparse
 
 from mimctl.grid.losses import ConversionLosses
 from mimctl.grid.tree import TreeOperators
-from mimctl.model.connection import Connection
 from mimctl.model.layout import BoolArray, ComplexArray, FloatArray, IntArray, SiteLayout, frozen
 from mimctl.model.site import Node, Winding
 
@@ -64,29 +63,9 @@ class Ratings:
         return np.logical_or.reduceat(flags, self.starts)
 
     @cached_property
-    def neutral_per_va(self) -> ComplexArray:
-        """(K,) current into the MIM's neutral per VA at each port, conjugated [A/VA]; 0 where the port has no neutral."""
-        layout = self.layout
-        unit = self.operators.unit_voltages
-        per_va = [
-            1 / (unit[p.connection.phases[0].column] * v) if p.connection.uses_neutral else 0j
-            for p, v in zip(layout.ports, layout.port_voltage_v, strict=True)
-        ]
-        return frozen(np.array(per_va, dtype=np.complex128))
-
-    @cached_property
-    def mim_neutral_a(self) -> FloatArray:
-        """(M,) what the neutral of each MIM may carry [A]; by default as much as its largest port."""
-        limits = []
-        for mim, ports in zip(self.layout.mims, self.layout.ports_of_mim, strict=True):
-            largest = float(np.max(self.layout.port_rating_va[ports] / self.layout.port_voltage_v[ports]))
-            limits.append(largest if mim.neutral_rating_a is None else mim.neutral_rating_a)
-        return frozen(np.array(limits, dtype=np.float64))
-
-    @cached_property
     def neutral_slack_a(self) -> FloatArray:
         """(M,) what rounding every port by one unit of W and var may add to the neutral current [A]."""
-        return frozen(self.sums(np.abs(self.neutral_per_va)) * np.sqrt(2))
+        return frozen(self.sums(np.abs(self.layout.port_neutral_per_va)) * np.sqrt(2))
 
     @cached_property
     def ramp_va_per_s(self) -> FloatArray:
@@ -112,18 +91,6 @@ class Ratings:
     def balance_tolerance_w(self) -> FloatArray:
         """(M,) how far Σp may be from what the storage gives: solver accuracy and rounding [W]."""
         return frozen(0.5 * self.port_count + 1e-3 * self.sums(self.layout.port_rating_va))
-
-    @cached_property
-    def neutral_limit_a(self) -> FloatArray:
-        """(N,) inf where there is no neutral or no rating [A]."""
-        return frozen(np.where(np.isnan(self.layout.neutral_rating_a), np.inf, self.layout.neutral_rating_a))
-
-    @cached_property
-    def head_min_import_w(self) -> FloatArray:
-        """(H,) least import per phase [W]; −inf at a head that is no feed but the top of a zone."""
-        feeds = {feed.node: feed.reverse_power_limit_w for feed in self.layout.site.feeds}
-        ids = [self.layout.nodes[h].id for h in self.layout.heads]
-        return frozen(np.array([-feeds[i] if i in feeds else -np.inf for i in ids], dtype=np.float64))
 
     @cached_property
     def per_volt(self) -> ComplexArray:
@@ -190,11 +157,6 @@ class Ratings:
         return frozen(np.array(rows, dtype=np.bool_).reshape(len(rows), 3))
 
     @cached_property
-    def line_to_line(self) -> BoolArray:
-        """(K,) ports without an end at the neutral whose voltage is no line-to-neutral voltage."""
-        return frozen(np.array([port.connection not in _LINE_TO_NEUTRAL for port in self.layout.ports], dtype=np.bool_))
-
-    @cached_property
     def supply(self) -> sparse.csr_array:
         """(K, 3N) 1.0 for every phase of every node that a port's own conductors are fed through.
 
@@ -235,25 +197,6 @@ class Ratings:
     def ancestors(self) -> Operator:
         """(N, N) 1.0 where the column is the row's node itself or stands above it."""
         return compact(sparse.csr_array(self.layout.below.T.astype(np.float64)))
-
-    @cached_property
-    def battery_limits_w(self) -> tuple[FloatArray, FloatArray]:
-        """(B,) greatest charge and discharge [W]."""
-        batteries = self.layout.batteries
-        charge = np.array([b.max_charge_w for b in batteries], dtype=np.float64)
-        discharge = np.array([b.max_discharge_w for b in batteries], dtype=np.float64)
-        return frozen(charge), frozen(discharge)
-
-    @cached_property
-    def battery_band_pct(self) -> tuple[FloatArray, FloatArray]:
-        """(B,) reserve and greatest state of charge [%]."""
-        batteries = self.layout.batteries
-        reserve = np.array([b.reserve_pct for b in batteries], dtype=np.float64)
-        most = np.array([b.max_soc_pct for b in batteries], dtype=np.float64)
-        return frozen(reserve), frozen(most)
-
-
-_LINE_TO_NEUTRAL = (Connection.L1, Connection.L2, Connection.L3, Connection.THREE_PHASE)
 
 
 def _series_ohm(node: Node) -> complex:

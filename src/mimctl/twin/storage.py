@@ -25,8 +25,7 @@ class BatteryBank:
         self._mims = len(layout.mims)
         self._none = np.zeros(self._mims)
         self._capacity_wh = np.array([b.capacity_wh for b in batteries], dtype=np.float64)
-        self._max_discharge_w = np.array([b.max_discharge_w for b in batteries], dtype=np.float64)
-        self._max_charge_w = np.array([b.max_charge_w for b in batteries], dtype=np.float64)
+        self._max_charge_w, self._max_discharge_w = layout.battery_limits_w
         self._one_way = np.array([math.sqrt(b.round_trip_efficiency) for b in batteries], dtype=np.float64)
         self.energy_wh = self._capacity_wh * soc_pct / 100
 
