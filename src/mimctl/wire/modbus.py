@@ -131,9 +131,12 @@ class ModbusLink:
         while True:
             if self.connected:
                 self._refuse_resting(request.dev_id)  # at once, not when its turn comes
-            async with self._lanes.turn(urgency) as lane:
+            lane = await self._lanes.acquire(urgency)
+            try:
                 deadline = deadline or loop.time() + self._policy.busy_deadline * self._spec.timeout_s
                 answer = await self._exchange(lane, request)
+            finally:
+                self._lanes.give_back(lane)
             if not isinstance(answer, ExceptionResponse):
                 return answer
             code = answer.exception_code
@@ -147,7 +150,8 @@ class ModbusLink:
         """One request on the lane that the caller holds, one checked answer."""
         connection, name = await lane.up(), self._name(request.dev_id)
         self._refuse_resting(request.dev_id)
-        await self._clock.sleep_until(lane.quiet_until_s)
+        if self._gap_s > 0:  # a sleep of nothing would be a round of the event loop all the same
+            await self._clock.sleep_until(lane.quiet_until_s)
         self.counts.requests += 1
         began_s = self._clock.monotonic_s()
         try:

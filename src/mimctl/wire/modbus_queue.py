@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import heapq
 import itertools
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from typing import Generic, Protocol, TypeVar
 
 
@@ -21,7 +20,7 @@ L = TypeVar("L", bound=Lane)
 
 
 class Lanes(Generic[L]):
-    """The most urgent waiter gets the next free lane, first come first served among equals.
+    """The most urgent waiter gets the next free lane, first come first served among equals. Who has acquired one gives it back.
 
     A lane whose connection is down is given out only while every lane is down: the request then fails with the reason.
     """
@@ -32,15 +31,7 @@ class Lanes(Generic[L]):
         self._order = itertools.count()
         self._waiting: list[tuple[int, int, asyncio.Future[L]]] = []
 
-    @contextlib.asynccontextmanager
-    async def turn(self, urgency: int) -> AsyncIterator[L]:
-        lane = await self._acquire(urgency)
-        try:
-            yield lane
-        finally:
-            self._give_back(lane)
-
-    async def _acquire(self, urgency: int) -> L:
+    async def acquire(self, urgency: int) -> L:
         if not self._waiting and (lane := self._take()) is not None:
             return lane
         called: asyncio.Future[L] = asyncio.get_running_loop().create_future()
@@ -49,7 +40,7 @@ class Lanes(Generic[L]):
             return await called
         except asyncio.CancelledError:
             if called.done() and not called.cancelled():  # the turn came together with the cancellation
-                self._give_back(called.result())
+                self.give_back(called.result())
             raise
 
     def _take(self) -> L | None:
@@ -60,7 +51,7 @@ class Lanes(Generic[L]):
             self._free.remove(up)
         return up
 
-    def _give_back(self, lane: L) -> None:
+    def give_back(self, lane: L) -> None:
         self._free.append(lane)
         self.pass_on()
 

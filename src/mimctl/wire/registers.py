@@ -118,6 +118,8 @@ class CompiledMap:
         return None
 
     def _joined(self, blocks: Sequence[bytes | None]) -> bytes:
+        if len(blocks) == 1 == len(self._sizes) and (only := blocks[0]) is not None and len(only) == self._sizes[0]:
+            return only
         if len(blocks) != len(self.reads):
             raise ValueError(f"{len(blocks)} replies to {len(self.reads)} reads")
         whole = [bytes(size) if b is None else b for size, b in zip(self._sizes, blocks, strict=True)]
@@ -126,13 +128,16 @@ class CompiledMap:
         return whole[0] if len(whole) == 1 else b"".join(whole)
 
     def _compile_fields(self) -> None:
-        """One struct over all replies; where registers are swapped or shared, bytes are gathered into its order first."""
+        """One struct over all replies; where registers are swapped or shared, bytes are gathered into its order first.
+
+        What is read twice in one way (a scale factor that is a point as well) is one field.
+        """
         exponents = sorted({(p.function, p.scale_address) for p in self._points if p.scale_address is not None})
         fields: list[_Field] = [(self._place.byte(p.address, p.function), _CODES[p.type], p) for p in self._points]
         fields += [(self._place.byte(address, function), "h", None) for function, address in exponents]
-        order = sorted(range(len(fields)), key=lambda i: fields[i][0])
-        position = {i: n for n, i in enumerate(order)}
-        ordered = [fields[i] for i in order]
+        ordered = sorted({_way(field): field for field in reversed(fields)}.values(), key=lambda field: field[0])
+        places = {_way(field): n for n, field in enumerate(ordered)}
+        position = [places[_way(field)] for field in fields]
         if _is_plain(ordered):
             self._unpack = _padded(ordered, self._place.size)
         else:
@@ -225,6 +230,12 @@ class _Places:
 
 _Field = tuple[int, str, PointSpec | None]
 _Unpack = Callable[[bytes], tuple[Any, ...]]
+
+
+def _way(field: _Field) -> tuple[object, ...]:
+    """Two fields of which this is the same give the same raw value."""
+    at, code, point = field
+    return (at, code, WordOrder.MSW, ByteOrder.BIG) if point is None else (at, code, point.word_order, point.byte_order)
 
 
 def _is_plain(fields: Sequence[_Field]) -> bool:
