@@ -22,11 +22,13 @@ def state_directory(site: str, root: Path | None = None) -> Path:
     Args:
         root: instead of `$MIMCTL_STATE_DIR`, systemd's `$STATE_DIRECTORY` or the user's XDG state directory.
     """
-    named = os.environ.get("MIMCTL_STATE_DIR") or os.environ.get("STATE_DIRECTORY")
+    # systemd gives a list where a unit asks for several; the first is the one for state
+    named = os.environ.get("MIMCTL_STATE_DIR") or os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
     base = root or (Path(named) if named else platformdirs.user_state_path("mimctl"))
     directory = base / site
     try:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        directory.chmod(0o700)
     except OSError as error:
         raise UserError(f"cannot make the state directory {directory}: {error.strerror}; set MIMCTL_STATE_DIR") from error
     return directory
