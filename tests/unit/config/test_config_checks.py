@@ -149,6 +149,10 @@ CASES: dict[str, tuple[Bend, tuple[str, str, str]]] = {
         add("zones", *ZONES, {"id": "zc", "heads": ["pdu-a1"]}),
         ("error", "zone.overlap", "zones[2].heads[0]"),
     ),
+    "zone of a part": (
+        add("zones", {"id": "za", "heads": ["feed-b"]}, {"id": "zc", "heads": ["pdu-a1"]}),
+        ("error", "zone.below_feed", "zones[1].heads[0]"),
+    ),
     "same head": (add("zones", *ZONES, {"id": "zc", "heads": ["feed-a"]}), ("error", "zone.overlap", "zones[2].heads[0]")),
     "two zones": (
         both(add("zones", *ZONES), put("mims", 0, ports=["L1", {"node": "rack-b1-1", "connection": "L1"}])),
@@ -213,6 +217,7 @@ ONLY_ONE = [
     "reserve",
     "profile",
     "spectrum",
+    "nested zones",
 ]
 
 
@@ -236,6 +241,16 @@ def test_one_mistake_is_one_problem(tmp_path, name):
 )
 def test_what_is_meant_is_accepted(tmp_path, bend):
     assert not [p for p in found(tmp_path, bend) if p[1] not in {"port.no_neutral", "load.no_neutral"}]
+
+
+def test_a_zone_of_a_part_is_told_which_breaker_it_leaves_alone(tmp_path):
+    data = base()
+    data["zones"] = [{"id": "za", "heads": ["rack-a1-1"]}]
+    _, problems = check_site(write_site(tmp_path, data))
+    (problem,) = (p for p in problems if p.code == "zone.below_feed")
+    assert problem.message == (
+        "'rack-a1-1' stands under 'pdu-a1', whose breaker no zone would guard; name the feed's head 'feed-a' instead"
+    )
 
 
 def test_messages_name_the_likely_meaning(tmp_path):

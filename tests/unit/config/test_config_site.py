@@ -81,7 +81,7 @@ def test_defaults_are_one_zone_and_one_rule(tmp_path):
 
 def test_rules_zones_and_settings_are_read(tmp_path):
     data = site_dict(racks=2)
-    data["zones"] = [{"id": "z", "heads": ["pdu-a1"], "cycle": "500 ms"}]
+    data["zones"] = [{"id": "z", "heads": ["feed-a"], "cycle": "500 ms"}]
     window = {"days": ["fri", "mon"], "start": "08:00", "end": "18:30"}
     data["rules"] = [{"id": "r", "weights": {"pdu-a1": 2}, "deadband": "200 mA", "window": window}]
     data["control"] = {"site_period": "1 min", "min_voltage": "94 %"}

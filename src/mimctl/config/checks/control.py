@@ -32,6 +32,16 @@ def check_zones_are_apart(draft: Draft) -> Iterator[Problem]:
                 break
 
 
+def check_zones_reach_the_feed(draft: Draft) -> Iterator[Problem]:
+    """`zone.below_feed`: a head with something above it, whose breakers no zone would guard."""
+    heads = {head for _, _, head in draft.zone_heads}
+    for _, path, head in draft.zone_heads:
+        above = list(draft.tree.upwards(head))[1:]
+        if above and heads.isdisjoint(above):  # else the zones overlap, which is said already
+            mend = f"name the feed's head '{above[-1]}' instead"
+            yield error("zone.below_feed", path, f"'{head}' stands under '{above[0]}', whose breaker no zone would guard; {mend}")
+
+
 def check_mims_stay_in_zone(draft: Draft) -> Iterator[Problem]:
     """`mim.zone_split`: ports in two zones, which would both command the MIM."""
     for path, mim_id, zones in _zones_of_mims(draft):
@@ -137,6 +147,7 @@ def check_data_age(draft: Draft) -> Iterator[Problem]:
 CHECKS: tuple[Callable[[Draft], Iterator[Problem]], ...] = (
     check_timezone,
     check_zones_are_apart,
+    check_zones_reach_the_feed,
     check_mims_stay_in_zone,
     check_mims_have_zone,
     check_validity,
