@@ -382,6 +382,59 @@ async def test_many_units_and_callers_share_one_connection() -> None:
         assert (device.accepted, device.most_at_once) == (1, 1)
 
 
+async def test_gateway_that_allows_several_connections_is_asked_side_by_side() -> None:
+    slow: Script = lambda r: [0.1, r.good()]  # noqa: E731
+    async with linked(slow, slow, slow, max_connections=3) as (link, device):
+        await until(lambda: link.counts.connections == 3)
+        tasks = [asyncio.create_task(good_read(link, 100 * u, unit=u)) for u in (1, 2, 3)]
+        await until(lambda: len(device.seen) == 3)
+        assert not any(task.done() for task in tasks), "all three are under way at once"
+        await asyncio.gather(*tasks)
+        assert device.most_at_once == 3
+
+
+async def test_gateway_that_allows_fewer_connections_than_the_site_file_says_still_serves() -> None:
+    device = Device()
+    await device.start()
+    assert device.server is not None
+    link = ModbusLink(
+        Link("link", LinkType.MODBUS_TCP, "127.0.0.1", device.port, timeout_s=PATIENT_S, max_connections=2),
+        SystemClock(),
+        policy=FAST,
+    )
+    await link.open()
+    await until(lambda: link.counts.connections == 2)
+    device.server.close()  # no further one
+    next(iter(device.writers)).transport.abort()
+    await asyncio.gather(*(good_read(link, 100 * u, unit=u) for u in range(1, 20)), return_exceptions=True)
+    await asyncio.gather(*(good_read(link, 100 * u, unit=u) for u in range(1, 20)))
+    await link.close()
+    await device.vanish()
+
+
+async def test_dead_unit_behind_a_gateway_does_not_starve_the_others() -> None:
+    """The gateway says so itself (exception 11), after its own timeout on the bus."""
+    policy = replace(FAST, unit_tries=2, unit_rest_first_s=60.0, unit_rest_max_s=60.0)
+    scripts: list[Script] = [lambda r: [0.02, r.exception(11)] if r.unit == 5 else [r.good()]] * 100
+    async with linked(*scripts, policy=policy) as (link, device):
+        kinds = []
+        for _ in range(10):
+            for unit in (4, 6):
+                await good_read(link, unit=unit)
+            with pytest.raises(LinkError) as caught:
+                await link.read(5, 1000, 10)
+            kinds.append(type(caught.value))
+        assert kinds == [DeviceRefusal] * 2 + [LinkTimeout] * 8
+        assert [r.unit for r in device.seen].count(5) == 2
+
+
+async def test_write_function_of_the_link() -> None:
+    async with linked(write_function=6) as (link, device):
+        await link.write(1, 40, b"\0\1")
+        await link.write(1, 40, b"\0\1\0\2")
+    assert [r.function for r in device.seen] == [6, 16]
+
+
 async def test_device_vanishes_and_comes_back() -> None:
     async with linked() as (link, device):
         await good_read(link)

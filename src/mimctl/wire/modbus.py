@@ -170,7 +170,7 @@ class ModbusLink:
         if isinstance(answer, ExceptionResponse) and self._refusal(request, answer).is_silence:
             self._breaker.silent(request.dev_id, self._clock.monotonic_s(), self._clock.monotonic_s() - began_s)
         else:
-            self._breaker.answered(request.dev_id)
+            self._breaker.answered(request.dev_id, self._clock.monotonic_s())
         if answer.function_code & 0x7F != request.function_code:
             self.counts.wrong += 1
             raise BadReply(name, f"an answer to function {answer.function_code & 0x7F} instead of {request.function_code}")
