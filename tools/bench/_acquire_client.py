@@ -1,6 +1,6 @@
-"""One row of `acquire.py`: poll every virtual device once a second in one way, and say what it cost.
+"""One way of `acquire.py`: poll every virtual device once a second, and say what it cost.
 
-Usage: _acquire_client.py WAY LOOP SECONDS < ports      (prints one JSON object)
+Usage: _acquire_client.py WAY LOOP     (first line of input: the ports; then a number of seconds a line, each answered with JSON)
 """
 
 from __future__ import annotations
@@ -114,18 +114,32 @@ class EveryPoint:
 WAYS = {"pymodbus": bare, "pymodbus+pysunspec2": decoded, "mimctl": ours}
 
 
-async def measure(way: str, ports: Sequence[int], seconds: float) -> dict[str, Any]:
-    """Every device on its own instant of the second, as scrape slots are spread."""
+async def serve(way: str) -> None:
+    """Connect, ask what the devices are, then measure as often as asked."""
+    loop = asyncio.get_running_loop()
+    ports = json.loads(sys.stdin.readline())
     async with asyncio.timeout(_WITHIN_S):
         polls = [await WAYS[way](port) for port in ports]
         for poll in polls:
             await poll()
     gc.collect()
     gc.freeze()
+    answer("ready")
+    while line := await loop.run_in_executor(None, sys.stdin.readline):
+        answer(await measure(polls, float(line)))
+
+
+def answer(data: object) -> None:
+    sys.stdout.write(json.dumps(data) + "\n")
+    sys.stdout.flush()
+
+
+async def measure(polls: Sequence[Poll], seconds: float) -> dict[str, Any]:
+    """Every device on its own instant of the second, as scrape slots are spread."""
     late_ms: list[float] = []
     errors = 0
     rounds = max(1, round(seconds))
-    start_s = time.monotonic() + 0.5
+    start_s = time.monotonic() + 0.2
 
     async def device(poll: Poll, offset_s: float) -> None:
         nonlocal errors
@@ -159,22 +173,19 @@ def peak_rss_mb() -> float:
 
 
 def main() -> None:
-    way, loop, seconds = sys.argv[1:4]
-    ports = json.load(sys.stdin)
+    way, loop = sys.argv[1:3]
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     import logging
 
     import structlog
 
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
-    task = measure(way, ports, float(seconds))
     if loop == "uvloop":
         import uvloop
 
-        result = uvloop.run(task)
+        uvloop.run(serve(way))
     else:
-        result = asyncio.run(task)
-    sys.stdout.write(json.dumps(result) + "\n")
+        asyncio.run(serve(way))
 
 
 if __name__ == "__main__":

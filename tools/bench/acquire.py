@@ -4,7 +4,7 @@ mimctl's link, driver and codec (every point decoded, the reading with its quali
 pymodbus with pysunspec2's decoding, in turns, each way in a process of its own and on the same event loop. CPU is the client's own;
 the servers are another process on the other cores. Beside it: decoding model 701 alone.
 
-Usage: tools/bench/acquire.py [--devices 1000] [--seconds 8] [--rounds 2] [--json FILE]
+Usage: tools/bench/acquire.py [--devices 1000] [--seconds 3] [--rounds 5] [--json FILE]
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import sunspec2.device
@@ -75,33 +76,70 @@ def servers(count: int) -> Iterator[list[int]]:
         process.communicate(timeout=10)
 
 
-def row(way: str, loop: str, ports: Sequence[int], seconds: float) -> dict[str, Any]:
-    command = [sys.executable, str(HERE / "_acquire_client.py"), way, loop, str(seconds)]
-    done = subprocess.run(command, input=json.dumps(ports), capture_output=True, text=True, timeout=seconds + 120, check=False)
-    if done.returncode:
-        sys.exit(f"{way} on {loop}: {done.stderr.strip()}")
-    result: dict[str, Any] = json.loads(done.stdout)
-    return result
+class Client:
+    """One way of reading, in a process that keeps its connections between measurements."""
+
+    def __init__(self, way: str, loop: str, ports: Sequence[int]) -> None:
+        command = [sys.executable, str(HERE / "_acquire_client.py"), way, loop]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.rounds: list[dict[str, Any]] = []
+        self._ask(json.dumps(ports))
+
+    def _ask(self, line: str) -> Any:
+        stdin, stdout = self._process.stdin, self._process.stdout
+        assert stdin is not None
+        assert stdout is not None
+        stdin.write(line + "\n")
+        stdin.flush()
+        answer = stdout.readline()
+        if not answer:
+            sys.exit("a client ended by itself; its error stands above")
+        return json.loads(answer)
+
+    def measure(self, seconds: float) -> None:
+        self.rounds.append(self._ask(str(seconds)))
+
+    def close(self) -> None:
+        self._process.communicate(timeout=30)
+
+    def costs(self) -> list[float]:
+        """CPU of each round [µs per poll]."""
+        return [r["cpu_us_per_poll"] for r in self.rounds]
+
+    def row(self) -> dict[str, Any]:
+        """Median over the rounds; the worst latency and the most memory; errors added up."""
+        return {
+            "cpu_us_per_poll": median(self.costs()),
+            "cpu_pct": median(r["cpu_pct"] for r in self.rounds),
+            "late_ms_p50": median(r["late_ms_p50"] for r in self.rounds),
+            "late_ms_p99": median(r["late_ms_p99"] for r in self.rounds),
+            "late_ms_p99_worst": max(r["late_ms_p99"] for r in self.rounds),
+            "rss_mb": max(r["rss_mb"] for r in self.rounds),
+            "polls": sum(r["polls"] for r in self.rounds),
+            "errors": sum(r["errors"] for r in self.rounds),
+        }
 
 
 def acquire(devices: int, seconds: float, rounds: int) -> list[dict[str, Any]]:
-    """Each way in turn, round after round; of each the round with the least CPU, which is the one least disturbed."""
+    """The ways in turn, round after round; ratios are medians of the rounds' own, so that what else the machine does hits all."""
+    rows: list[dict[str, Any]] = []
     loops = ["asyncio", *(["uvloop"] if importlib.util.find_spec("uvloop") else [])]
-    found: dict[tuple[str, str], list[dict[str, Any]]] = {}
     with servers(devices) as ports:
-        for _ in range(rounds):
-            for loop in loops:
-                for way in WAYS:
-                    found.setdefault((loop, way), []).append(row(way, loop, ports, seconds))
-    rows = []
-    for loop in loops:
-        best = {way: min(found[loop, way], key=lambda r: r["cpu_us_per_poll"]) for way in WAYS}
-        for way in WAYS:
-            cost = best[way]["cpu_us_per_poll"]
-            against = {f"x {name}": cost / best[name]["cpu_us_per_poll"] for name in WAYS[:2]}
-            errors = sum(r["errors"] for r in found[loop, way])
-            rows.append({"loop": loop, "way": way, **best[way], "errors": errors, **against})
+        for loop in loops:
+            clients = {way: Client(way, loop, ports) for way in WAYS}
+            for number in range(rounds):
+                for way in WAYS if number % 2 == 0 else reversed(WAYS):
+                    clients[way].measure(seconds)
+            for way in WAYS:
+                against = {f"x {name}": _ratio(clients[way], clients[name]) for name in WAYS[:2]}
+                rows.append({"loop": loop, "way": way, **clients[way].row(), **against})
+            for client in clients.values():
+                client.close()
     return rows
+
+
+def _ratio(one: Client, other: Client) -> float:
+    return median(a / b for a, b in zip(one.costs(), other.costs(), strict=True))
 
 
 def decoding(rounds: int = 300) -> dict[str, Any]:
@@ -160,8 +198,8 @@ def _same(theirs: dict[str, Any], values: dict[str, float]) -> bool:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--devices", type=int, default=1000)
-    parser.add_argument("--seconds", type=float, default=8.0)
-    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--seconds", type=float, default=3.0)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--json")
     options = parser.parse_args()
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
