@@ -28,7 +28,7 @@ def _mims_without_meter(site: Site) -> Iterator[Problem]:
 
 
 def _nodes_between_without_meter(site: Site) -> Iterator[Problem]:
-    """Where a MIM stands on a node without a meter, the node's own breaker is judged without its load."""
+    """Where a MIM stands on a node without a meter, all load that the next meters leave unplaced may be at that node."""
     metered = {meter.node for meter in site.meters}
     seen: set[str] = set()
     for m, mim in enumerate(site.mims):
@@ -36,7 +36,7 @@ def _nodes_between_without_meter(site: Site) -> Iterator[Problem]:
             if port.node in metered or port.node in seen:
                 continue
             seen.add(port.node)
-            text = f"{port.node} has no meter: its breaker is guarded against {mim.id} alone, not against its load as well"
+            text = f"{port.node} has no meter: its breaker keeps room for all load around it, and {mim.id} gets what is left"
             yield Problem("safety.load_unseen", Severity.WARNING, f"mims[{m}].ports[{p}].node", text)
 
 

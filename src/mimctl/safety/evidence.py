@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mimctl.model.forecast import LoadForecast
-from mimctl.model.layout import BoolArray, ComplexArray, FloatArray
+from mimctl.model.layout import BoolArray, ComplexArray, FloatArray, SiteLayout
 from mimctl.model.sample import Quality
 from mimctl.model.state import SiteState
 from mimctl.safety.ratings import Ratings
@@ -24,7 +24,9 @@ class Evidence:
         node_age_s, mim_age_s: (N,), (M,) inf where never sampled or dated into the future [s].
         node_usable, mim_usable: (N,), (M,) fresh and not BAD.
         node_good, mim_good: (N,), (M,) fresh and GOOD.
-        flow_known: (N,) the forecast covers the node and its meter, if it has one, is good.
+        flow_known: (N,) the forecast covers the node and its meter is good; without a meter, that of its region.
+        blind: (N,) the flow is not known and some way down from the node has no usable meter either: no figure can be held
+            against the setpoints that stand.
         voltage_pu: (N, 3) measured phase voltage / nominal, NaN where unknown.
         output_va: (K,) measured output of the ports, NaN where unknown [VA].
         load_va: (N, 3) forecast own loads, zero where the forecast is silent or not finite [VA].
@@ -39,6 +41,7 @@ class Evidence:
     node_good: BoolArray
     mim_good: BoolArray
     flow_known: BoolArray
+    blind: BoolArray
     voltage_pu: FloatArray
     output_va: ComplexArray
     load_va: ComplexArray
@@ -57,10 +60,13 @@ def weigh(ratings: Ratings, settings: SafetySettings, state: SiteState, forecast
     node_good = node_fresh & (state.nodes.quality >= Quality.GOOD)
     load_va = joined(forecast.load_w, forecast.load_var)
     finite = np.isfinite(load_va)
-    flow_known = forecast.covered & (node_good | ~ratings.metered)
+    flow_known = forecast.covered & (node_good | ~ratings.regions.metered)
     if not finite.all():
         load_va = np.where(finite, load_va, 0.0)
         flow_known &= finite.all(axis=1)
+    if len(ratings.regions.nodes):
+        tops = ratings.regions.tops
+        flow_known[ratings.regions.nodes] &= flow_known[tops] & forecast.known[tops]
     voltage_pu = np.where(node_usable[:, None], state.nodes.voltage_ln_v / layout.voltage_ln_v[:, None], np.nan)
     output_va = joined(state.ports.inject_w, state.ports.inject_var)
     output_va = np.where(mim_usable[layout.port_mim] & np.isfinite(output_va), output_va, np.nan)
@@ -74,10 +80,24 @@ def weigh(ratings: Ratings, settings: SafetySettings, state: SiteState, forecast
         node_good=node_good,
         mim_good=mim_fresh & (state.mims.quality >= Quality.GOOD),
         flow_known=flow_known,
+        blind=~flow_known if flow_known.all() else ~flow_known & _unseen_down(layout, node_usable),
         voltage_pu=voltage_pu,
         output_va=output_va,
         load_va=load_va,
     )
+
+
+def _unseen_down(layout: SiteLayout, usable: BoolArray) -> BoolArray:
+    """(N,) some way from the node down to its end meets no usable meter, its own included."""
+    children, unseen_child = np.zeros(len(usable), dtype=np.int64), np.zeros(len(usable), dtype=np.bool_)
+    inner = layout.parent[layout.parent >= 0]
+    np.add.at(children, inner, 1)
+    for n in reversed(range(len(usable))):
+        unseen = not usable[n] and (children[n] == 0 or bool(unseen_child[n]))
+        unseen_child[n] = unseen
+        if unseen and layout.parent[n] >= 0:
+            unseen_child[layout.parent[n]] = True
+    return unseen_child
 
 
 def _age_s(taken_at_s: FloatArray, now_s: float, future_s: float) -> FloatArray:

@@ -83,11 +83,12 @@ class Findings:
     def _row_text(self, kind: str, node: int, column: int, value: float, bound: float) -> str:
         layout = self._ratings.layout
         name = layout.nodes[node].id
+        beside = "" if self._ratings.regions.metered[node] else " beside what the load around may draw there, unmetered"
         if kind == "neutral":
-            return f"neutral of {name} would carry {value:.1f} A, {bound:.1f} A permitted"
+            return f"neutral of {name} would carry {value:.1f} A, {bound:.1f} A permitted{beside}"
         place = f"{name} {PHASES[column]}"
         if kind == "current":
-            return f"{place} would carry {value:.1f} A, {bound:.1f} A permitted"
+            return f"{place} would carry {value:.1f} A, {bound:.1f} A permitted{beside}"
         if kind == "reverse":
             volts = layout.voltage_ln_v[node]
             return f"{place} would import {-value * volts:.0f} W, at least {-bound * volts:.0f} W needed"

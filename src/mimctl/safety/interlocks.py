@@ -137,7 +137,8 @@ def _own_data(case: Case) -> Iterator[Interlock]:
         return "its own data is bad"
 
     yield Interlock(ages > evidence.release_age_s, Leave.RELEASE, "data.mim_too_old", old)
-    yield Interlock(~evidence.mim_usable, Leave.HOLD, "data.mim_stale", stale)
+    # nothing is renewed that nobody can see: the device's own validity timer decides
+    yield Interlock(~evidence.mim_usable, Leave.SILENT, "data.mim_stale", stale)
     yield Interlock(~evidence.mim_good, Leave.SHRINK, "data.mim_suspect", lambda _: "its own data is suspect")
 
 
@@ -180,10 +181,12 @@ def _flow_unknown(case: Case) -> Iterator[Interlock]:
     yield Interlock(flagged, Leave.SHRINK, "data.flow_unknown", sentence)
 
 
-def _told(case: Case) -> BoolArray:
-    """(M,) a usable sample that the MIM gave after our last write."""
-    taken_at_s = case.state.mims.taken_at_s
-    return case.evidence.mim_usable & (taken_at_s >= case.accepted.written_at_s + case.settings.answer_s)
+def _answered(case: Case) -> BoolArray:
+    """(M,) a usable sample that the MIM gave after it last got another setpoint; what it said before is no answer to that."""
+    accepted = case.accepted
+    since_s = accepted.written_at_s if accepted.changed_at_s is None else accepted.changed_at_s
+    later = case.state.mims.taken_at_s >= since_s + case.settings.answer_s
+    return case.evidence.mim_usable & np.isfinite(accepted.written_at_s) & later
 
 
 def _not_obeyed(case: Case) -> Iterator[Interlock]:
@@ -192,21 +195,19 @@ def _not_obeyed(case: Case) -> Iterator[Interlock]:
     One that is at zero by our knowledge has nothing of ours to disobey, and may be tried again.
     """
     status = case.state.mims.command_status
-    answered = np.isfinite(case.accepted.written_at_s) & _told(case)
-    loaded = case.ratings.any_of(case.accepted_va != 0)
-    rejected = answered & loaded & (status == _REJECTED)
-    reverted = answered & loaded & (status == _REVERTED)
+    strays = (status == _REJECTED) | (status == _REVERTED)
+    if not strays.any():
+        return
+    strays &= _answered(case) & case.ratings.any_of(case.accepted_va != 0)
+    rejected = strays & (status == _REJECTED)
     yield Interlock(rejected, Leave.RELEASE, "interlock.rejected", lambda _: "it rejected its last setpoint")
-    yield Interlock(reverted, Leave.RELEASE, "interlock.reverted", lambda _: "its setpoint expired and it reverted")
-    expected = case.accepted.sequence
-    if expected is not None:
-        echo = case.state.mims.sequence_ack
-        wrong = answered & np.isfinite(expected) & np.isfinite(echo) & (echo != expected)
+    yield Interlock(strays & ~rejected, Leave.RELEASE, "interlock.reverted", lambda _: "its setpoint expired and it reverted")
 
-        def sentence(m: int) -> str:
-            return f"it acknowledges setpoint {echo[m]:.0f}, the last one sent is {expected[m]:.0f}"
 
-        yield Interlock(wrong, Leave.SILENT, "interlock.sequence", sentence)
+def reverted(case: Case) -> BoolArray:
+    """(M,) MIMs that went to their expiry action after their last setpoint: only a new one brings them back, no heartbeat does."""
+    flagged: BoolArray = case.state.mims.command_status == _REVERTED
+    return flagged & _answered(case) if flagged.any() else flagged
 
 
 def _disabled(case: Case) -> Iterator[Interlock]:

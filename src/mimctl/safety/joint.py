@@ -4,6 +4,9 @@ A node limit that is already exceeded must not block a plan that helps. So each 
 max(limit, min(what it is with the accepted setpoints, what it is without any MIM)): no new overload, none made worse. If the
 accepted setpoints themselves cause one (the load has changed), the MIMs that cause it move towards zero, and rows that lose
 their help on the way may come up to what the load alone makes of them: release is always a way out.
+
+Rows of blind nodes have no figure worth the name. Nobody below them may grow (`interlocks.py`); what was accepted stands until the
+data is too old.
 """
 
 from __future__ import annotations
@@ -33,6 +36,7 @@ class Settling:
         accepted_va: (K,) in force at the MIMs under command, zero elsewhere [VA].
         anchor_va: (K,) where each MIM may always go back to; becomes zero for those that must be released [VA].
         goal_va: (K,) where each MIM wants to go [VA].
+        blind: (N,) nodes whose flow cannot be told at all.
         shrunk: (M,) MIMs whose anchor is already less than accepted.
         outside: (M,) of setpoints: which are outside the MIM's own limits, ramp apart.
         blame: the first row that held each MIM back, and the value it would have had.
@@ -42,6 +46,7 @@ class Settling:
     accepted_va: ComplexArray
     anchor_va: ComplexArray
     goal_va: ComplexArray
+    blind: BoolArray
     shrunk: BoolArray
     outside: Callable[[ComplexArray], BoolArray]
     passes: int
@@ -54,6 +59,11 @@ class Settling:
         self.share = np.ones(len(self.shrunk))
         self._with_accepted = self.rows.values(self.rows.affine(self.accepted_va))
         self._without = self.rows.values(self.rows.affine(np.zeros_like(self.accepted_va)))
+        #: (R,) limits; as accepted where nothing better is known
+        self._limit = self.rows.limit
+        if self.blind.any():
+            standing = np.maximum(self._limit, self._with_accepted)
+            self._limit = np.where(self.rows.at(self.blind), standing, self._limit)
 
     def run(self) -> ComplexArray:
         """(K,) setpoints in whole units that every row permits; `share`, `zeroed` and `blame` say what it took."""
@@ -75,11 +85,11 @@ class Settling:
     def _bound(self) -> FloatArray:
         """(R,) what each row may be. Rows that a released MIM touches may be what the load alone makes of them."""
         rows, ratings = self.rows, self.rows.ratings
-        bound = np.maximum(rows.limit, np.minimum(self._with_accepted, self._without))
+        bound = np.maximum(self._limit, np.minimum(self._with_accepted, self._without))
         loose = self.zeroed | self.shrunk
         if loose.any():
             nodes = ratings.touches @ loose.astype(np.float64) > 0
-            bound = np.where(rows.spread(nodes), np.maximum(rows.limit, self._without), bound)
+            bound = np.where(rows.spread(nodes), np.maximum(self._limit, self._without), bound)
         return bound
 
     def _find_anchor(self) -> None:

@@ -19,7 +19,7 @@ from mimctl.model.state import SiteState
 from mimctl.safety.case import Case, make_case
 from mimctl.safety.envelope import Envelope, Trimmed, envelope, outside, trim
 from mimctl.safety.findings import Findings
-from mimctl.safety.interlocks import Leave, interlocks
+from mimctl.safety.interlocks import Leave, interlocks, reverted
 from mimctl.safety.joint import Settling
 from mimctl.safety.picture import picture
 from mimctl.safety.ratings import Ratings
@@ -172,6 +172,7 @@ def _fit(case: Case, wish: _Wish, findings: Findings) -> tuple[ComplexArray, Boo
         accepted_va=np.where(commanded, case.accepted_va, 0.0),
         anchor_va=np.where(commanded, wish.trimmed.hold_va, 0.0),
         goal_va=np.where(near, wish.trimmed.target_va, power_va),
+        blind=case.evidence.blind,
         shrunk=wish.trimmed.shrunk & (wish.leave <= Leave.HOLD),
         outside=lambda va: outside(wish.limits, va),
         passes=case.settings.passes,
@@ -189,7 +190,7 @@ def _safe_plan(case: Case, wish: _Wish, power_va: ComplexArray, fallback: BoolAr
     power_va = np.where(released[ratings.layout.port_mim], 0.0, power_va)
     never_told = np.isneginf(case.accepted.written_at_s) & (wish.leave <= Leave.SHRINK)
     open_to = (wish.leave <= Leave.HOLD) & ~released
-    send = open_to & (ratings.any_of(power_va != case.accepted_va) | never_told)
+    send = open_to & (ratings.any_of(power_va != case.accepted_va) | never_told | reverted(case))
     return SafePlan(
         inject_w=frozen(power_va.real.copy()),
         inject_var=frozen(power_va.imag.copy()),

@@ -2,7 +2,8 @@
 
 Views: by forecast (own loads summed up the tree) and by measurement (a node's own meter plus the measured output of the MIMs
 below it). The second needs no forecast: it sees a rack that tripped at once, and a forecast that is wrong. Where some MIM is
-out of our hands there are two more: with what it puts out now, and with nothing.
+out of our hands each is seen three times: with what it puts out now, with what it was told last, and with nothing. Nodes without
+a meter keep room for a load that may be theirs (`regions.py`).
 """
 
 from __future__ import annotations
@@ -63,7 +64,9 @@ def picture(case: Case, commanded: BoolArray) -> Picture:
     measured_va = np.where(measurable, net_va + behind_va, forecast_va)
     doubt_va = np.where(commanded, np.abs(output_va - accepted_va), 0.0)
     doubt_va = np.where(measurable, (ratings.port_flow_size @ doubt_va).reshape(shape), 0.0)
-    views = _views(ratings, np.array([forecast_va, measured_va]), np.where(commanded, 0.0, output_va))
+    gross_va = np.array([forecast_va, measured_va])
+    room_va = _room(ratings, gross_va)
+    views = _views(ratings, gross_va, *(np.where(commanded, 0.0, va) for va in (output_va, accepted_va)))
 
     phase_a, neutral_a = _current_limits(ratings, state, evidence, bounds)
     doubt_a = doubt_va / ratings.layout.voltage_ln_v[:, None]
@@ -74,17 +77,43 @@ def picture(case: Case, commanded: BoolArray) -> Picture:
     imports = np.array([np.broadcast_to(least, allowance_w.shape), least - allowance_w])
     now_va = (ratings.port_flow @ np.where(commanded, output_va, 0.0)).reshape(shape)
     currents, neutrals = np.array([phase_a, phase_a + allowance_a]), np.array([neutral_a, neutral_a + allowance_a.sum(axis=1)])
+    if room_va is not None:
+        currents, neutrals = _less_room(ratings, currents, neutrals, room_va)
     if len(views) > 2:
-        currents, neutrals, imports = (np.concatenate([both, both]) for both in (currents, neutrals, imports))
+        currents, neutrals, imports = (np.concatenate([both] * (len(views) // 2)) for both in (currents, neutrals, imports))
     return Picture(views, currents, neutrals, imports, evidence.voltage_pu - voltage_rise_pu(ratings, now_va))
 
 
-def _views(ratings: Ratings, gross_va: ComplexArray, uncommanded_va: ComplexArray) -> ComplexArray:
-    """(2, N, 3) gross loads → (2 or 4, N, 3) flows with the MIMs that are out of our hands: as they are, and at zero."""
-    if not uncommanded_va.any():
-        return gross_va
-    as_is = gross_va - (ratings.port_flow @ uncommanded_va).reshape(gross_va.shape[1:])
-    return np.concatenate([as_is, gross_va])
+def _room(ratings: Ratings, gross_va: ComplexArray) -> FloatArray | None:
+    """(2, U, 3) room for load of the regions at nodes without a meter [VA]; their rows of the gross loads become what is known."""
+    regions = ratings.regions
+    if not len(regions.nodes):
+        return None
+    room_va = regions.reserve_va(gross_va)
+    gross_va[:, regions.nodes] = regions.passing_va(gross_va)
+    return room_va
+
+
+def _less_room(ratings: Ratings, currents: FloatArray, neutrals: FloatArray, room_va: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Limits (2, N, 3), (2, N) less the room. Of three phase currents that are 120° ± 45° apart the two largest bound the sum."""
+    nodes = ratings.regions.nodes
+    room_a = room_va / ratings.layout.voltage_ln_v[nodes, None]
+    currents[:, nodes] = np.maximum(currents[:, nodes] - room_a, 0.0)
+    neutrals[:, nodes] = np.maximum(neutrals[:, nodes] - (room_a.sum(axis=2) - room_a.min(axis=2)), 0.0)
+    return currents, neutrals
+
+
+def _views(ratings: Ratings, gross_va: ComplexArray, output_va: ComplexArray, told_va: ComplexArray) -> ComplexArray:
+    """(2, N, 3) gross loads → (2, 4 or 6, N, 3) flows with the MIMs out of our hands as they are, as they were told, and at zero.
+
+    Args:
+        output_va, told_va: (K,) zero where we command [VA].
+    """
+    found = [gross_va]
+    for va in (told_va, output_va) if not np.array_equal(told_va, output_va) else (output_va,):
+        if va.any():
+            found.insert(0, gross_va - (ratings.port_flow @ va).reshape(gross_va.shape[1:]))
+    return np.concatenate(found) if len(found) > 1 else gross_va
 
 
 def voltage_rise_pu(ratings: Ratings, flow_va: ComplexArray) -> FloatArray:

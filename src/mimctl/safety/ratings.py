@@ -14,6 +14,7 @@ from mimctl.grid.losses import ConversionLosses
 from mimctl.grid.tree import TreeOperators
 from mimctl.model.layout import BoolArray, ComplexArray, FloatArray, IntArray, SiteLayout, frozen
 from mimctl.model.site import Node, Winding
+from mimctl.safety.regions import Regions
 
 #: up to this many elements a dense product is quicker than a sparse one
 _DENSE_ELEMENTS = 200_000
@@ -135,20 +136,13 @@ class Ratings:
         return sparse.csr_array(matrix)
 
     @cached_property
-    def cover_node(self) -> IntArray:
-        """(K,) nearest node at or above each port that has a meter, −1 where there is none."""
-        layout, found = self.layout, []
-        for node in layout.port_node:
-            at = int(node)
-            while at >= 0 and layout.meter_of_node[at] is None:
-                at = int(layout.parent[at])
-            found.append(at)
-        return frozen(np.array(found, dtype=np.int64))
+    def regions(self) -> Regions:
+        return Regions(self.operators)
 
     @cached_property
-    def metered(self) -> BoolArray:
-        """(N,)"""
-        return frozen(np.array([meter is not None for meter in self.layout.meter_of_node], dtype=np.bool_))
+    def cover_node(self) -> IntArray:
+        """(K,) nearest node at or above each port that has a meter, −1 where there is none."""
+        return frozen(self.regions.top[self.layout.port_node])
 
     @cached_property
     def port_phases(self) -> BoolArray:

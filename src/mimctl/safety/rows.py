@@ -122,6 +122,12 @@ class Rows:
         node, column = divmod(row % (nodes * 3), 3)
         return kind, node, column
 
+    def at(self, nodes: BoolArray) -> BoolArray:
+        """(R,) the rows of currents and imports at these nodes (N,) themselves."""
+        voltages = np.zeros(3 * len(nodes), dtype=np.bool_)
+        cones, heads = np.repeat(nodes, 4), np.repeat(nodes[self.ratings.layout.heads], 3)
+        return np.concatenate([np.tile(cones, self._views), np.tile(heads, self._views), voltages, voltages])
+
     def spread(self, nodes: BoolArray) -> BoolArray:
         """(R,) rows that change when something moves below these nodes (N,), which include all that stand above it."""
         voltages = np.repeat(self.ratings.ancestors @ nodes.astype(np.float64) > 0, 3)

@@ -17,7 +17,7 @@ class SafetySettings:
             the site file's limit gives its own.
         release_age_factor: data older than this many times `max_data_age_s` releases the MIM.
         future_s: a sample dated further ahead than this is not believed [s].
-        answer_s: what a MIM reported sooner than this after a write says nothing about that write [s].
+        answer_s: what a MIM reported sooner than this after a new setpoint says nothing about it [s].
         dead_bus_pu: below this share of nominal voltage a bus counts as dead.
         meter_tolerance: share of a limit that the measured picture may be off before it clamps; the forecast one has none.
         passes: rounds of scaling single overloads before all MIMs are scaled together.
@@ -44,9 +44,10 @@ class Accepted:
     Args:
         setpoint_va: (K,) last accepted and written, zero where released or never told; NaN = not known [VA]
         written_at_s: (M,) monotonic instant of the last write, −inf = never [s]
-        sequence: (M,) the sequence number that each device should acknowledge, NaN = not known; None = none is known
+        changed_at_s: (M,) monotonic instant of the last write of another setpoint, −inf = before our time [s]; None = as
+            `written_at_s`. Heartbeats renew the one, not the other.
     """
 
     setpoint_va: ComplexArray
     written_at_s: FloatArray
-    sequence: FloatArray | None = None
+    changed_at_s: FloatArray | None = None

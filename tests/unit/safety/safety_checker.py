@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import cmath
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from safety_cases import Scene
 
@@ -28,6 +28,7 @@ class Row:
     value: float
     accepted: float
     nothing: float
+    blind: bool = False
 
 
 class Checker:
@@ -163,23 +164,63 @@ class Checker:
                 scene.state.nodes.voltage_ln_v[at][c] >= DEAD_PU * n.voltage_ln_v for c in self.port_phases(port)
             )
             alive = alive and (volts >= DEAD_PU * nominal or by_node)
-        told = self.mim_usable(m) and mims.taken_at_s[m] >= scene.accepted.written_at_s[m] + 0.1
+        changed = scene.accepted.written_at_s if scene.accepted.changed_at_s is None else scene.accepted.changed_at_s
+        told = self.mim_usable(m) and mims.taken_at_s[m] >= changed[m] + 0.1
         told = told and scene.accepted.written_at_s[m] > -math.inf
         if told and mims.command_status[m] in (2.0, 3.0) and any(self.accepted[k] != 0 for k, _ in own):
             return "release"
-        if not scene.bounds.mim_enabled[m]:
+        if not scene.bounds.mim_enabled[m] or not self.mim_usable(m):
             return "silent"
         wanted = [complex(scene.plan.inject_w[k], scene.plan.inject_var[k]) for k, _ in own]
         tolerance = 0.5 * len(own) + 1e-3 * sum(p.rating_va for _, p in own)
         unbalanced = not abs(sum(s.real for s in wanted) - scene.bounds.mim_dc_w[m]) <= tolerance
         if scene.plan.status is SolveStatus.FAILED or not all(_figure(s) for s in wanted) or unbalanced:
             return "hold"
-        if not alive or not self.mim_usable(m) or any(i is None or not self.node_usable(i) for i in covers):
+        if not alive or any(i is None or not self.node_usable(i) for i in covers):
             return "hold"
-        over = {i for _, p in own for i in self.path(p.node)}
-        unknown = any(not scene.forecast.covered[i] or (self.metered(i) and not self.node_usable(i, 2)) for i in over)
-        unknown = unknown or any(not _finite(complex(w, q)) for i in over for w, q in zip(*self.load_row(i), strict=True))
+        unknown = any(self.unknown(i) for _, p in own for i in self.path(p.node))
         return "shrink" if unknown or not self.mim_usable(m, 2) else "free"
+
+    def unknown(self, i: int) -> bool:
+        """Nothing can be said about the flow of a node."""
+        if not self.scene.forecast.covered[i] or any(not _finite(complex(*s)) for s in zip(*self.load_row(i), strict=True)):
+            return True
+        if self.metered(i):
+            return not self.node_usable(i, 2)
+        top = self.meter_over(i)
+        return top is not None and (self.unknown(top) or not self.scene.forecast.known[top])
+
+    def meter_over(self, i: int) -> int | None:
+        return next((a for a in self.path(self.site.nodes[i].id) if self.metered(a)), None)
+
+    def children(self, i: int) -> list[int]:
+        return [k for k, n in enumerate(self.site.nodes) if n.parent == self.site.nodes[i].id]
+
+    def blind(self, i: int) -> bool:
+        return self.unknown(i) and self.unseen_down(i)
+
+    def unseen_down(self, i: int) -> bool:
+        below = self.children(i)
+        return not self.node_usable(i) and (not below or any(self.unseen_down(k) for k in below))
+
+    # --- nodes without a meter --------------------------------------------------------------------------------------
+
+    def from_meters_below(self, i: int, gross: list[list[complex]]) -> list[complex]:
+        """What passes through a node on its way to the metered nodes next below it."""
+        total = [0j, 0j, 0j]
+        for k in self.children(i):
+            part = gross[k] if self.metered(k) else self.from_meters_below(k, gross)
+            total = [t + s for t, s in zip(total, self.to_parent(self.site.nodes[k], part), strict=True)]
+        return total
+
+    def room(self, i: int, top: int, gross: list[list[complex]]) -> list[float]:
+        """The most that load nobody can place may draw at a node without a meter [VA]."""
+        region = [abs(g - b) for g, b in zip(gross[top], self.from_meters_below(top, gross), strict=True)]
+        between = self.path(self.site.nodes[i].id)
+        between = between[: between.index(top)]
+        transformers = [t for k in between if (t := self.site.nodes[k].transformer) is not None]
+        mixed = any(t.winding is Winding.DYN for t in transformers)
+        return [sum(region)] * 3 if mixed else region
 
     def load_row(self, i: int) -> tuple[list[float], list[float]]:
         return list(self.scene.forecast.load_w[i]), list(self.scene.forecast.load_var[i])
@@ -239,15 +280,27 @@ class Checker:
         by_forecast = self.flows(finite, idle)
         found: list[Row] = []
         stubborn = [0j if self.commanded(m) else self._as_is(k, m) for k, m, _ in self.ports]
-        for kept in (stubborn, idle):
+        told = [0j if self.commanded(m) else self.accepted[k] for k, m, _ in self.ports]
+        seen_gross = [
+            [[g if m and _finite(g) else f for g, f in zip(gross[i], by_forecast[i], strict=True)] for i in range(len(gross))]
+            for m in (False, True)
+        ]
+        for kept in (stubborn, told, idle):
             mine = [[s if self.commanded(m) else kept[k] for (k, m, _), s in zip(self.ports, v, strict=True)] for v in self.three()]
             taken = [self.flows([[0j] * 3 for _ in self.site.nodes], v) for v in mine]
             for i in range(len(self.site.nodes)):
                 phases, neutral = self.limits(i)
-                for measured in (False, True):
-                    base = [g if measured and _finite(g) else f for g, f in zip(gross[i], by_forecast[i], strict=True)]
-                    seen = [measured and _finite(g) for g in gross[i]]
-                    found += self._node_rows(i, base, [t[i] for t in taken], phases, neutral, seen, doubts[i])
+                top = self.meter_over(i)
+                for measured, view in enumerate(seen_gross):
+                    base, most, together = view[i], phases, neutral
+                    if top is not None and top != i:
+                        base, room = self.from_meters_below(i, view), self.room(i, top, view)
+                        volts = self.site.nodes[i].voltage_ln_v
+                        most = [max(0.0, p - r / volts) for p, r in zip(phases, room, strict=True)]
+                        together = max(0.0, neutral - sum(sorted(room)[1:]) / volts)
+                    seen = [bool(measured) and _finite(g) for g in gross[i]]
+                    rows = self._node_rows(i, base, [t[i] for t in taken], most, together, seen, doubts[i])
+                    found += [replace(row, blind=self.blind(i)) for row in rows]
         return found + self._voltage_rows()
 
     def _as_is(self, k: int, m: int) -> complex:
@@ -379,9 +432,11 @@ def complaints(scene: Scene, plan: SafePlan) -> list[str]:
     rows = checker.rows()
     unshrunk = [m for m in range(len(scene.site.mims)) if checker.commanded(m)]
     calm = all(not checker.inside_alone(m, checker.accepted) for m in unshrunk)
-    calm = calm and all(r.accepted <= max(r.limit, r.nothing) + 1e-6 for r in rows)
+    calm = calm and all(r.blind or r.accepted <= max(r.limit, r.nothing) + 1e-6 for r in rows)
     for r in rows:
         allowed = max(r.limit, min(r.accepted, r.nothing)) if calm else max(r.limit, r.nothing)
+        # where nobody can tell the flow, what was accepted may stand: nobody there may grow
+        allowed = max(allowed, r.accepted) if r.blind else allowed
         if not r.value <= allowed + 2e-6 * (1 + abs(allowed)):
             bad.append(f"{r.name}: {r.value:.4f} of {allowed:.4f} ({r})")
     return bad

@@ -168,11 +168,12 @@ class TestData:
         plan = scene().mims(taken_at_s=np.array([NOW_S + 5, NOW_S])).run()
         assert "data.mim_too_old" in codes(plan, "m1")
 
-    def test_bad_own_sample_holds(self) -> None:
+    def test_bad_own_sample_silences(self) -> None:
+        """Its setpoint stands at the device until its validity ends; nobody renews what nobody sees."""
         plan = scene(accepted=MOVE / 2).mims(quality=np.array([int(Quality.BAD), 2])).run()
         assert codes(plan, "m1")[0] == "data.mim_stale"
         assert np.array_equal(power(plan), MOVE / 2)
-        assert plan.refresh[0]
+        assert heard(plan, 0) == []
 
     def test_suspect_own_sample_may_only_shrink(self) -> None:
         suspect = np.array([int(Quality.SUSPECT), 2])
@@ -240,13 +241,36 @@ class TestObedience:
         s.accepted = Accepted(s.accepted_va, np.full(2, NOW_S - 0.1))
         assert codes(s.run(), "m1") == []
 
-    def test_another_sequence_number_silences(self) -> None:
-        s = scene(accepted=MOVE / 2).mims(sequence_ack=np.array([41.0, 7.0]))
-        s.accepted = Accepted(s.accepted_va, np.full(2, NOW_S - 1), sequence=np.array([42.0, 7.0]))
+    def test_a_heartbeat_does_not_hide_what_it_said_about_its_setpoint(self) -> None:
+        """Samples a cycle old: taken before the last heartbeat, long after the last setpoint."""
+        s = scene(accepted=MOVE / 2).mims(command_status=np.array([2.0, 0]), taken_at_s=np.full(2, NOW_S - 1))
+        s.accepted = Accepted(s.accepted_va, np.full(2, NOW_S - 0.05), np.full(2, NOW_S - 3))
         plan = s.run()
-        assert codes(plan, "m1") == ["interlock.sequence"]
-        assert heard(plan, 0) == []
-        assert codes(plan, "m2") == []
+        assert codes(plan, "m1") == ["interlock.rejected"]
+        assert plan.release.tolist() == [True, False]
+
+    def test_what_it_said_about_an_older_setpoint_does_not_count(self) -> None:
+        s = scene(accepted=MOVE / 2).mims(command_status=np.array([3.0, 0]), taken_at_s=np.full(2, NOW_S - 1))
+        s.accepted = Accepted(s.accepted_va, np.full(2, NOW_S - 0.05), np.full(2, NOW_S - 0.9))
+        assert codes(s.run(), "m1") == []
+
+    def test_a_reverted_one_is_told_anew_until_it_answers(self) -> None:
+        """Released, told the plan's setpoint, and in peace from the first sample that is younger than it."""
+        s = scene(accepted=MOVE).mims(command_status=np.array([3.0, 0]), taken_at_s=np.full(2, NOW_S - 0.5))
+        s.accepted = Accepted(MOVE, np.full(2, NOW_S - 0.2), np.full(2, NOW_S - 60))
+        assert heard(s.run(), 0) == ["release"]
+        s.accepted = Accepted(REST, np.full(2, NOW_S - 0.4), np.full(2, NOW_S - 0.4))
+        assert heard(s.run(), 0) == ["send"]
+        s.accepted = Accepted(MOVE, np.full(2, NOW_S - 0.3), np.full(2, NOW_S - 0.3))
+        assert heard(s.run(), 0) == ["refresh"]
+        s.mims(command_status=np.zeros(2), taken_at_s=np.full(2, NOW_S - 0.1))
+        assert heard(s.run(), 0) == ["refresh"]
+
+    def test_a_heartbeat_is_not_enough_for_a_reverted_one_even_at_zero(self) -> None:
+        """Its fallback need not be zero."""
+        plan = scene(plan=REST).mims(command_status=np.array([3.0, 0])).run()
+        assert heard(plan, 0) == ["send"]
+        assert heard(plan, 1) == ["refresh"]
 
     def test_a_disabled_mim_hears_nothing(self) -> None:
         plan = scene(accepted=MOVE / 2).bound(mim_enabled=np.array([False, True])).run()
@@ -438,6 +462,18 @@ class TestNodes:
         s = scene(plan=[460, 0, -460, -460, 0, 460], accepted=help_va, load=load)
         s.bound(mim_enabled=np.array([True, False]))
         assert -s.run().inject_w[2] <= 0.5 * 230
+
+    def test_one_out_of_hand_may_still_get_to_where_it_was_told_to_go(self) -> None:
+        """m2 was just told to absorb 460 W on L3 and has not begun; 2 A of the pdu's 40 A will be gone when it has."""
+        load = np.zeros((4, 3), complex)
+        load[1, 2] = 37.5 * 230
+        load[2:, 0] = 2300
+        told = np.array([0, 0, 0, 460, 0, -460], complex)
+        s = scene(plan=[460, 0, -460, 460, 0, -460], accepted=told, load=load)
+        flow = s.operators.flow(load)
+        s.nodes(import_w=flow.real.copy(), import_var=flow.imag.copy()).ports(inject_w=np.zeros(6))
+        s.bound(mim_enabled=np.array([True, False]))
+        assert -s.run().inject_w[2] <= 0.5 * 230 + 0.005 * 40 * 230
 
 
 class TestVoltage:
