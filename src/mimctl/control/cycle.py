@@ -95,7 +95,7 @@ class Cycle:
         self._note_solve(plan)
         watch.lap("balance")
 
-        accepted = Accepted(setpoint_va, written_at_s)
+        accepted = Accepted(setpoint_va, written_at_s, self.dispatcher.changed_at_s)
         safe_plan = self.judge.judge(state, forecast, bounds, plan, accepted, now_s=self.clock.monotonic_s())
         watch.lap("judge")
 
