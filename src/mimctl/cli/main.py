@@ -216,11 +216,11 @@ def _never_fail_on_encoding() -> None:
             reconfigure(errors="replace")
 
 
-if __name__ == "__main__":
-    sys.exit(main())
-
-
 def _one_thread_for_small_matrices() -> None:
     """Before numpy loads: its BLAS starts threads even for a product of 100 × 100, which costs milliseconds on a busy machine."""
     for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
         os.environ.setdefault(name, "1")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

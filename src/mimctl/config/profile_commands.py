@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 
 from mimctl.config.profile_checks_setpoints import command_items, default_order
 from mimctl.config.profile_layout import raw_value, wire_address, wire_function
@@ -32,7 +33,7 @@ def mim_map(file: ProfileFile) -> MimMap | None:
         failsafe=file.failsafe.kind,
         failsafe_s=file.failsafe.within_s,
         silent_action=file.failsafe.action,
-        policy=WritePolicy(policy.min_interval_s, policy.deadband_w, policy.deadband_var, policy.daily_budget),
+        policy=WritePolicy(policy.min_interval_s, policy.active_deadband_w, policy.reactive_deadband_var, policy.daily_budget),
     )
 
 
@@ -64,7 +65,8 @@ def _commands(file: ProfileFile, name: str, item: CommandItem) -> Iterable[Comma
             yield _command(d, point, Role.DIRECTION, _port(name), (d.inject, d.absorb, d.idle))
     elif isinstance(item, SwitchItem):
         codes = (item.on,) if item.off is None else (item.on, item.off)
-        yield _command(item, _register(file, item.name, item), Role.SWITCH, codes=codes)
+        made = _command(item, _register(file, item.name, item), Role.SWITCH, codes=codes)
+        yield replace(made, always=item.repeat)
     elif isinstance(item, HeartbeatItem):
         yield _command(item, _register(file, "heartbeat", item), Role.HEARTBEAT, codes=tuple(item.words or ()))
     elif isinstance(item, ReversionItem):

@@ -50,6 +50,9 @@ class ConventionsItem(Record):
         "inductive_load_positive",
         description="What has positive reactive power: an inductive load, or a capacitive one (an inverter that supplies vars).",
     )
+    battery_power: Literal["discharge_positive", "charge_positive"] = Field(
+        "discharge_positive", description="Direction of positive storage power."
+    )
 
 
 class VariantItem(Record):

@@ -49,11 +49,12 @@ class SetpointItem(CommandItem):
 
 
 class SwitchItem(CommandItem):
-    """A mode or an enable. Written only where the device has another word."""
+    """A mode or an enable. Written only where the device has another word, unless it is to be repeated."""
 
     name: Text = Field(description="Name, for `write_policy.order`.")
     on: int = Field(description="Word while mimctl commands the device.")
     off: int | None = Field(None, description="Word when the device is given back. Default: it stays.")
+    repeat: bool = Field(False, description="Written with every command and every sign of life.")
     when: Literal["before", "after"] = Field("after", description="Before the setpoints (a mode) or after them (an enable).")
 
 
@@ -61,8 +62,10 @@ class WritePolicyItem(Record):
     """How often, how finely and in which order a device is written."""
 
     min_interval_s: Annotated[float, Field(ge=0, le=86400), DURATION] = Field(0.0, description="Between two commands.")
-    deadband_w: Annotated[float, Field(ge=0), POWER] = Field(0.0, description="Smaller changes are not written.")
-    deadband_var: Annotated[float, Field(ge=0), REACTIVE_POWER] = Field(0.0, description="Smaller changes are not written.")
+    active_deadband_w: Annotated[float, Field(ge=0), POWER] = Field(0.0, description="Smaller changes are not written.")
+    reactive_deadband_var: Annotated[float, Field(ge=0), REACTIVE_POWER] = Field(
+        0.0, description="Smaller changes are not written."
+    )
     daily_budget: int | None = Field(
         None, ge=1, description="Writes of persistent registers in a day (UTC), kept over restarts. Required where there are any."
     )

@@ -92,7 +92,8 @@ class CommandRegisters:
 
     def keepalive(self, state: CommandState, wanted: Wanted) -> list[Frame]:
         """The writes that prove that the controller lives."""
-        chosen = [c for c in self.map.of(*self.map.keepalive) if not c.persistent]
+        roles = self.map.keepalive
+        chosen = [c for c in self.map.commands if (c.role in roles or (c.always and roles)) and not c.persistent]
         return list(_merged(self._encoded(chosen, state, wanted)))
 
     def _encoded(self, commands: Iterable[CommandPoint], state: CommandState, wanted: Wanted) -> list[tuple[CommandPoint, bytes]]:
@@ -180,7 +181,7 @@ def _switch(command: CommandPoint, on: bool) -> float | None:
 
 
 def _is_kept(command: CommandPoint) -> bool:
-    return command.role in _KEPT or command.persistent
+    return (command.role in _KEPT or command.persistent) and not command.always
 
 
 def _merged(due: Iterable[tuple[CommandPoint, bytes]]) -> Iterable[Frame]:

@@ -59,7 +59,7 @@ class CommandState:
         exponent = self.exponent(point)
         value = float(_decoder(replace(point, address=0, scale_address=None)).decode([raw])[0])
         value *= 1.0 if exponent is None else 10.0**exponent
-        return None if math.isnan(value) else value
+        return None if math.isnan(value) else value + 0.0  # no negative zero
 
     def whole(self, point: PointSpec | None) -> int | None:
         value = None if point is None else self.number(point)

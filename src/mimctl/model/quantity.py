@@ -39,6 +39,7 @@ QUANTITIES: dict[str, Quantity] = _table(
     ("available_reactive", "var", "vars the port could supply or absorb now"),
     ("harmonic_share", "%", "share of the local harmonic current that is being compensated"),
     ("soc", "%", "state of charge"),
+    ("battery_power", "W", "power of the storage on its DC side; discharge positive"),
     ("temperature", "degC", "temperature"),
     ("status", "", "status word or enumeration"),
     ("alarms", "", "alarm bits"),
@@ -50,6 +51,7 @@ QUANTITIES: dict[str, Quantity] = _table(
     ("setpoint_active_power", "W", "active power setpoint in force"),
     ("setpoint_reactive_power", "var", "reactive power setpoint in force"),
     ("rating_active_power", "W", "rated active power"),
+    ("rating_current", "A", "rating of the breaker"),
     ("rating_apparent_power", "VA", "rated apparent power"),
 )
 

@@ -40,6 +40,7 @@ class CommandPoint:
         readable: the register can be read back.
         persistent: each write wears a memory cell; the write policy's daily budget counts it.
         single: written by function 6, alone.
+        always: written with every command and every sign of life, also where the device has the word already.
     """
 
     point: PointSpec
@@ -51,6 +52,7 @@ class CommandPoint:
     readable: bool = True
     persistent: bool = False
     single: bool = False
+    always: bool = False
 
 
 class Failsafe(StrEnum):
