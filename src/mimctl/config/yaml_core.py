@@ -16,6 +16,7 @@ from typing import Any
 
 import yaml
 
+from mimctl.config.yaml_words import syntax_words
 from mimctl.model.problem import Problem, error
 
 MAX_DEPTH = 40
@@ -94,8 +95,8 @@ class Builder:
                     self.data = None
                     return
         except yaml.MarkedYAMLError as exc:
-            mark = exc.problem_mark or exc.context_mark
-            self._problem("yaml.syntax", _syntax_text(exc), mark)
+            message, spot = syntax_words(exc, text)
+            self.problems.append(error("yaml.syntax", "", message).at(self.file, spot.line, spot.column))
             self.data = None
         except yaml.YAMLError as exc:
             self._problem("yaml.syntax", str(exc).splitlines()[0], None)
@@ -223,9 +224,3 @@ class Builder:
     def _problem(self, code: str, message: str, mark: Any) -> None:
         line, column = (mark.line + 1, mark.column + 1) if mark is not None else (1, 1)
         self.problems.append(error(code, "", message).at(self.file, line, column))
-
-
-def _syntax_text(exc: yaml.MarkedYAMLError) -> str:
-    what = exc.problem or "not valid YAML"
-    context = f" {exc.context}" if exc.context else ""
-    return f"YAML syntax:{context}: {what}" if context else f"YAML syntax: {what}"

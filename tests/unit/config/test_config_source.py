@@ -59,7 +59,7 @@ def test_plain_scalars_follow_the_core_schema_and_surprises_stay_text(text, valu
     [
         (b"", "file.empty", (1, 1)),
         (b"# only a comment\n", "file.empty", (1, 1)),
-        (b"a: 1\nb: [1, 2\n", "yaml.syntax", (3, 1)),
+        (b"a: 1\nb: [1, 2\n", "yaml.syntax", (2, 4)),
         (b"a: b: c\n", "yaml.syntax", (1, 5)),
         (b"a: 1\nb: 2\na: 3\n", "key.duplicate", (3, 1)),
         (b"a: !!python/object:os.system x\n", "yaml.tag", (1, 4)),
