@@ -18,9 +18,12 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from mimctl.cli.main import COMMANDS, Settings, mimctl
-from mimctl.config.profile import ProfileFile
+from mimctl.config.profile import ProfileFile, load_profile
 from mimctl.config.schema import SiteFile
 from mimctl.config.units import Dimension
+from mimctl.model.profile import DeviceProfile
+from mimctl.model.quantity import quantity_of
+from mimctl.model.resources import data_root
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 NOTE = "<!-- written by tools/generate_docs.py (make docs); changes by hand are lost -->\n"
@@ -184,6 +187,63 @@ def _summary(model: type[BaseModel]) -> str:
     return " ".join((model.__doc__ or "").split())
 
 
+_CLASSES = {
+    "meter": "Meters",
+    "branch_monitor": "Branch circuit monitors",
+    "pdu": "PDUs",
+    "sts": "Transfer switches",
+    "inverter": "Inverters",
+    "ess": "Storage",
+    "mim": "MIMs",
+    "other": "Others",
+}
+
+
+def devices_page() -> str:
+    """Every device that a profile comes for, what it measures and takes, and what is not known about it."""
+    profiles = [load_profile(path) for path in sorted((data_root() / "device_profiles").glob("*/*.yaml"))]
+    parts = [
+        "# Devices\n",
+        NOTE,
+        "What mimctl knows by itself. Confidence says how far independent sources agree on the registers; verified says what the "
+        "profile was run against. `mimctl profile show ID` prints every register. A device that is not here: "
+        "[add it](../how-to/add-a-device.md).\n",
+    ]
+    for name, title in _CLASSES.items():
+        chosen = [p for p in profiles if p.register_map.device_class == name]
+        if chosen:
+            head = "| profile | device | per phase | also | commands | failsafe | confidence | verified |"
+            parts += [f"## {title}\n", "\n".join([head, "|---|---|---|---|---|---|---|---|", *map(_device_row, chosen)]) + "\n"]
+    # what no profile says: devices that need none, and devices that cannot have one yet
+    parts += [Path(__file__).with_name("devices_about.md").read_text(encoding="utf-8"), "## What is not known\n"]
+    parts += [f"**{p.id}**\n\n" + "\n".join(f"- {gap}" for gap in p.gaps) + "\n" for p in profiles]
+    return "\n".join(parts)
+
+
+def _device_row(profile: DeviceProfile) -> str:
+    keys = [p.key for p in profile.register_map.points] + [d.key for d in profile.register_map.differences]
+    quantities = dict.fromkeys(k.partition(".")[0] for k in keys if not k.startswith("setpoint_") and quantity_of(k) is not None)
+    phased = [
+        q for q in quantities if any(k.startswith(f"{q}.") and k.endswith(("L1", "port1", "circuit1", "port3")) for k in keys)
+    ]
+    others = [q for q in quantities if q not in phased]
+    mim = profile.register_map.mim
+    takes = (
+        ""
+        if mim is None
+        else f"{'P' * any(mim.setpoint_w)}{'Q' * any(mim.setpoint_var)} of {mim.ports} port{'s' * (mim.ports > 1)}"
+    )
+    failsafe = "" if mim is None else str(mim.failsafe) + ("" if mim.failsafe_s is None else f", {mim.failsafe_s:g} s")
+    names = f"{profile.vendor} {', '.join(profile.models)}"
+    told = profile.provenance
+    cells = (f"`{profile.id}`", names, _words(phased), _words(others), takes, failsafe, told.confidence, told.verified)
+    return f"| {' | '.join(cells)} |"
+
+
+def _words(names: list[str]) -> str:
+    return ", ".join(name.replace("_", " ") for name in names)
+
+
 def decisions_page() -> str:
     """One line per decision record."""
     rows = ["# Decisions\n", NOTE, "What was decided, when, and why; a later record replaces an earlier one by naming it.\n"]
@@ -201,6 +261,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "reference/cli.md": cli_page,
     "reference/site-yaml.md": site_yaml_page,
     "reference/device-profile.md": profile_page,
+    "reference/devices.md": devices_page,
     "decisions/index.md": decisions_page,
 }
 

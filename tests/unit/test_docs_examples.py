@@ -1,11 +1,13 @@
-"""Every whole site file that a page shows is one that `mimctl check` finds nothing wrong with."""
+"""Every whole site file or device profile that a page shows is one that `mimctl check` finds nothing wrong with."""
 
 import re
 from pathlib import Path
 
 import pytest
 
+from mimctl.config.profile import check_profile, load_profile
 from mimctl.config.site import check_site
+from mimctl.wire.golden import check_vectors
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -20,8 +22,14 @@ def examples():
 
 @pytest.mark.parametrize("text", list(examples()))
 def test_the_example_is_right(text, tmp_path):
-    file = tmp_path / "site.yaml"
+    profile = re.search(r"^id: ([a-z0-9_]+/[a-z0-9_]+)\b", text, flags=re.MULTILINE)
+    file = tmp_path / (f"{profile[1]}.yaml" if profile else "site.yaml")
+    file.parent.mkdir(exist_ok=True)
     file.write_text(text, encoding="utf-8")
+    if profile:
+        assert [str(p) for p in check_profile(file)] == []
+        assert check_vectors(load_profile(file)) == []
+        return
     site, problems = check_site(file)
     assert [str(p) for p in problems] == []
     assert site is not None
