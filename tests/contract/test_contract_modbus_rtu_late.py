@@ -168,8 +168,7 @@ async def test_gateway_that_answers_late_through_the_next_connection() -> None:
         assert link.counts.late == 1
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize(("kind", "seed"), [("tcp", 1), ("pty", 2)])
 async def test_whatever_comes_whenever_no_value_is_wrong(seed: int, kind: str) -> None:
     """A bus that answers late, in halves, garbled, with refusals or not at all, in any order."""
     dice, refused = random.Random(seed), set()
@@ -189,7 +188,7 @@ async def test_whatever_comes_whenever_no_value_is_wrong(seed: int, kind: str) -
 
     rights = 0
     async with linked(kind, *[anyhow] * 10_000, timeout_s=HASTY_S / 2) as (link, _):
-        for n in range(50):
+        for n in range(35):
             address, count, unit = 1000 + 50 * n, dice.choice([1, 2, 10]), dice.choice([1, 1, 2])
             try:
                 await good_read(link, address, count, unit)
