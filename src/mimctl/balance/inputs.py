@@ -50,6 +50,21 @@ def port_radius(frame: Frame, bounds: Bounds) -> FloatArray:
     return np.fmax(radius, 0.0)  # NaN becomes zero as well
 
 
+def pinned_output(frame: Frame, bounds: Bounds, accepted: ComplexArray) -> ComplexArray:
+    """(K,) complex output of the pinned ports after this step, NaN where a port is not pinned [VA].
+
+    A pin further away than the port may move is gone to in steps, small enough that the other ports of the MIM can keep up.
+    """
+    layout, wanted = frame.layout, bounds.port_pinned_va
+    if wanted is None:
+        return np.full(len(layout.ports), np.nan + 0j)
+    wanted = np.where(bounds.mim_enabled[layout.port_mim], wanted, np.nan)
+    pins = np.bincount(layout.port_mim, np.isfinite(wanted), len(layout.mims))[layout.port_mim]
+    step = _MOST * _MOST * bounds.step_max_va / np.maximum(pins, 1)
+    away = np.maximum(np.abs(wanted - accepted), _LEAST)
+    return np.asarray(accepted + (wanted - accepted) * np.fmin(1.0, step / away))
+
+
 def reachable_dc(
     frame: Frame, wanted_w: FloatArray, *, free: BoolArray, radius: FloatArray, step: FloatArray, centre: ComplexArray
 ) -> FloatArray:
@@ -95,11 +110,12 @@ def control_values(
     weights = bounds.weights if usable.all() else bounds.weights * usable
     enabled = bounds.mim_enabled[layout.port_mim]
     radius = port_radius(frame, bounds)
-    free = enabled & (radius > _LEAST * layout.port_rating_va)
+    pinned = pinned_output(frame, bounds, accepted)
+    free = enabled & (radius > _LEAST * layout.port_rating_va) & np.isnan(pinned)
     flow = (frame.accumulate @ load.reshape(-1)).reshape(-1, 3)
     given = frame.no_power
     if not free.all():
-        given = np.where(enabled, 0, accepted)
+        given = np.where(enabled, without_nan(pinned), accepted)
         flow = flow + (frame.port_response @ given).reshape(-1, 3)
         anchor = np.where(free, anchor, 0)
     anchor_flow = flow + (frame.port_response @ anchor).reshape(-1, 3)
@@ -107,6 +123,12 @@ def control_values(
     size = np.abs(accepted)
     centre = np.where(size > _MOST * radius, accepted * (_MOST * radius / np.maximum(size, 1e-9)), accepted)
     step = np.maximum(bounds.step_max_va, _LEAST * layout.port_rating_va)
+    dc_w, group_limit_a = bounds.mim_dc_w, bounds.mim_neutral_max_a[frame.groups.mim]
+    if bounds.port_pinned_va is not None:
+        # what the pinned ports take of a MIM's balance and of its neutral is not left for the others
+        dc_w = dc_w - np.bincount(layout.port_mim, without_nan(pinned).real, len(layout.mims))
+        left_a = group_limit_a - frame.groups.neutral_a(without_nan(pinned))
+        group_limit_a = np.maximum(left_a, _LEAST * frame.groups.base_a)
     neutral_limit_va = (1 - settings.margin) * layout.voltage_ln_v * bounds.node_neutral_limit_a
     values = Values(
         flow=flow,
@@ -116,8 +138,8 @@ def control_values(
         linear=-movement * anchor,
         free=free,
         radius_va=radius,
-        dc_w=reachable_dc(frame, bounds.mim_dc_w, free=free, radius=radius, step=step, centre=centre),
-        group_limit_a=bounds.mim_neutral_max_a[frame.groups.mim],
+        dc_w=reachable_dc(frame, dc_w, free=free, radius=radius, step=step, centre=centre),
+        group_limit_a=group_limit_a,
         step_va=step,
         centre=centre,
         steps_matter=bool((step < radius + np.abs(centre)).any()),

@@ -124,6 +124,59 @@ def dump_command(site: Path, device: str, output: str, keep_secrets: bool) -> No
         click.echo(f"{output}: {registers} registers in {len(taken['blocks'])} blocks{gone}")
 
 
+@command.command("write", epilog="Example: mimctl device write site.yaml mim-a11 --port 1 --w 500 --for 30s --yes")
+@click.argument("site", type=click.Path(path_type=Path))
+@click.argument("device")
+@click.option("--port", "ports", type=click.IntRange(1), multiple=True, help="Port, counted from 1. Again with --w for more ports.")
+@click.option("--w", "watts", type=float, multiple=True, help="Active power of the port, injection positive [W].")
+@click.option("--var", "vars_", type=float, multiple=True, help="Reactive power, supplied vars positive [var]  [default: 0].")
+@click.option(
+    "--for", "duration", default="30 s", show_default=True, help="How long it stands, like 30s or 2 min; at most an hour."
+)
+@click.option("--release", is_flag=True, help="End a setpoint that was given so, before its time.")
+@click.option("--yes", is_flag=True, help="Write it. Without this, only what would be written is shown.")
+@json_option
+def write(
+    site: Path,
+    device: str,
+    ports: tuple[int, ...],
+    watts: tuple[float, ...],
+    vars_: tuple[float, ...],
+    duration: str,
+    release: bool,
+    yes: bool,
+    json_target: str | None,
+) -> None:
+    """Give a MIM a setpoint for a while; the judge decides, and the other ports keep its balance.
+
+    The running service takes it as a bound of its next cycles. Without a service this command controls the one MIM itself until
+    the time is over or Ctrl-C, and releases it then.
+    """
+    from mimctl.cli.device_write import show_write, wishes_of
+
+    seconds = _seconds(duration)
+    with _session(site, device) as session:
+        if release:
+            told = session.release()
+        else:
+            told = session.write(
+                wishes_of(ports, watts, vars_), seconds, yes=yes, on_told=lambda t: show_write(t, seconds, json_target)
+            )
+    if release:
+        click.echo(f"{device}: {'its setpoint has ended' if told['was_pinned'] else 'no such setpoint stood'}")
+    elif yes and not told["applied"]:
+        fail(f"{device}: nothing was written")
+
+
+def _seconds(text: str) -> float:
+    from mimctl.config.units import DURATION
+
+    try:
+        return DURATION.parse(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--for") from None
+
+
 def _session(site: Path | None, device: str | None) -> DeviceSession:
     from mimctl.cli.device_session import DeviceSession
 

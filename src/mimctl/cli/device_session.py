@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from mimctl.config.site import load_site
 from mimctl.model.clock import SystemClock
+from mimctl.model.errors import UserError
 from mimctl.model.protocols import DriverGroup
+from mimctl.service.alone import zone_alone
 from mimctl.service.devices import DeviceDesk, device_site
 from mimctl.service.door import ask, somebody_listens
 from mimctl.service.links import open_groups
 from mimctl.service.logs import set_up
+from mimctl.service.operator_writes import OperatorWrites
+from mimctl.service.signals import stop_on_signals
 from mimctl.service.state_dir import site_lock, socket_path, state_directory
 
 #: a slow gateway may take this long for all registers of a device
@@ -66,6 +71,46 @@ class DeviceSession:
         if self._runner is None:
             return self.ask("dump", redact=redact)
         return self._runner.run(self._local_desk().dump(self.device, redact=redact))
+
+    def release(self) -> dict[str, Any]:
+        """End an operator's setpoint.
+
+        Raises:
+            UserError: no service runs, so none stands.
+        """
+        if self._runner is None:
+            return self.ask("release")
+        raise UserError(f"site '{self.site.id}' is not being run: no setpoint of a service stands at {self.device}")
+
+    def write(
+        self, wishes: Sequence[Mapping[str, float]], seconds: float, *, yes: bool, on_told: Callable[[dict[str, Any]], None]
+    ) -> dict[str, Any]:
+        """Give the device a setpoint for a while, or only find out what would be written.
+
+        Without a service this returns when the time is over and the device is released.
+
+        Args:
+            on_told: gets what became of it as soon as that is known.
+        """
+        if self._runner is None:
+            told = self.ask("write", ports=list(wishes), seconds=seconds, yes=yes)
+            on_told(told)
+            return told
+        return self._runner.run(self._write_alone(wishes, seconds, yes=yes, on_told=on_told))
+
+    async def _write_alone(
+        self, wishes: Sequence[Mapping[str, float]], seconds: float, *, yes: bool, on_told: Callable[[dict[str, Any]], None]
+    ) -> dict[str, Any]:
+        clock = SystemClock()
+        request = {"device": self.device, "do": "write", "ports": list(wishes), "seconds": seconds, "yes": yes}
+        with stop_on_signals() as stop:
+            async with zone_alone(self.site, self.device, clock, dry_run=not yes) as zones:
+                told = await OperatorWrites(zones, clock).answer(request)
+                on_told(told)
+                if told["applied"]:
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(stop.wait(), seconds)
+        return told
 
     def ask(self, what: str, **arguments: Any) -> dict[str, Any]:
         """Ask the service.

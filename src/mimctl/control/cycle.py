@@ -8,7 +8,7 @@ answer of the devices is the next cycle's samples.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -18,14 +18,16 @@ from mimctl.control.collect import Collector
 from mimctl.control.dispatch import Dispatcher
 from mimctl.control.events import EventLog
 from mimctl.control.limits import BoundsMaker
+from mimctl.control.pins import Pin, Pins
 from mimctl.control.record import Stopwatch, report_events
 from mimctl.control.supervise import Supervisor
 from mimctl.forecast.tracker import LoadTracker
 from mimctl.model.bounds import UpstreamPrice
 from mimctl.model.clock import Clock
 from mimctl.model.decision import DecisionRecord
+from mimctl.model.errors import UserError
 from mimctl.model.layout import ComplexArray
-from mimctl.model.plan import Plan, SolveStatus
+from mimctl.model.plan import Plan, SafePlan, SolveStatus
 from mimctl.model.sample import Quality
 from mimctl.safety.judge import Accepted, Judge
 
@@ -60,6 +62,7 @@ class Cycle:
     hold_cycles: int
     detailed_report: bool = True
     paused: bool = False
+    pins: Pins = field(default_factory=Pins)
     upstream: tuple[UpstreamPrice | None, ...] = ()
     number: int = 0
     failed_solves: int = 0
@@ -88,6 +91,7 @@ class Cycle:
         bounds = self.bounds_maker.bounds(
             state.utc, setpoint_va, self.period_s, obeying=obeying, reported=reported, paused=self.paused, upstream=self.upstream
         )
+        bounds = self.pins.narrowed(bounds, state.layout, obeying & reported & (not self.paused), state.now_s)
         watch.lap("bounds")
 
         anchor_va = np.nan_to_num(setpoint_va) if self.anchor_va is None else self.anchor_va
@@ -108,6 +112,24 @@ class Cycle:
         report_events(self.events, record, self.collector, silent=self.silent)
         self.last = record
         return record
+
+    def preview(self, pin: Pin) -> tuple[Plan, SafePlan]:
+        """What a pin would come to now, on the latest measurements; nothing is kept and nothing is written.
+
+        Raises:
+            UserError: there are no measurements yet.
+        """
+        last = self.last
+        if last is None:
+            raise UserError(f"zone {self.zone} has not measured yet")
+        now_s, pins = self.clock.monotonic_s(), Pins()
+        pins.put(pin)
+        setpoint_va = self.dispatcher.setpoint_va
+        usable = last.state.mims.quality > Quality.BAD
+        bounds = pins.narrowed(last.bounds, last.state.layout, usable, now_s)
+        plan = self.balancer.solve(last.forecast, bounds, np.nan_to_num(setpoint_va), setpoint_va)
+        accepted = Accepted(setpoint_va, self.dispatcher.written_at_s)
+        return plan, self.judge.judge(last.state, last.forecast, bounds, plan, accepted, now_s=now_s)
 
     @property
     def silent(self) -> bool:

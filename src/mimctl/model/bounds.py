@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mimctl.model.layout import BoolArray, FloatArray
+from mimctl.model.layout import BoolArray, ComplexArray, FloatArray
 from mimctl.model.reason import Reason
 
 
@@ -51,6 +51,7 @@ class Bounds:
         head_min_import_w: (H,) least net import per phase of each head, in the order of `layout.heads` [W]; −inf = free
         weights: (N,) control weight of each node, ω × the rules' factors
         restrictions: why anything is narrower than the ratings
+        port_pinned_va: (K,) complex setpoint that somebody wants at a port for now, NaN = left to the solve; None = no port [VA]
         upstream: price of the grid above each head, in the order of `layout.heads`; None where nothing stands above
     """
 
@@ -67,3 +68,4 @@ class Bounds:
     deadband_a: float = 0.0
     restrictions: tuple[Restriction, ...] = ()
     upstream: tuple[UpstreamPrice | None, ...] = ()
+    port_pinned_va: ComplexArray | None = None

@@ -20,6 +20,7 @@ from mimctl.model.protocols import DriverGroup
 from mimctl.model.site import Site
 from mimctl.service.devices import DeviceDesk
 from mimctl.service.door import Door
+from mimctl.service.operator_writes import OperatorWrites
 from mimctl.service.state_dir import socket_path
 from mimctl.service.status import site_status
 
@@ -65,7 +66,7 @@ class Service:
                 await group.open()
                 stack.push_async_callback(group.close)
             if self.door_directory is not None:
-                desk = DeviceDesk(self.groups, self.clock)
+                desk = DeviceDesk(self.groups, self.clock, OperatorWrites(self.controller.zones, self.clock))
                 door = Door(socket_path(self.door_directory), {"status": lambda _: self.status(), "device": desk.answer})
                 await door.open()
                 stack.push_async_callback(door.close)

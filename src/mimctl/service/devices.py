@@ -14,8 +14,9 @@ from mimctl.drivers.register_device import RegisterDevice
 from mimctl.drivers.survey import survey, take_dump
 from mimctl.model.clock import Clock
 from mimctl.model.errors import UserError
-from mimctl.model.protocols import DriverGroup
+from mimctl.model.protocols import Driver, DriverGroup
 from mimctl.model.site import Site
+from mimctl.service.operator_writes import OperatorWrites
 from mimctl.wire.dump import as_json
 from mimctl.wire.recorder import Recorder
 
@@ -33,11 +34,13 @@ class DeviceDesk:
 
     Args:
         groups: opened and closed by their owner.
+        writes: takes setpoints; None = nobody does here.
     """
 
-    def __init__(self, groups: Iterable[DriverGroup], clock: Clock) -> None:
+    def __init__(self, groups: Iterable[DriverGroup], clock: Clock, writes: OperatorWrites | None = None) -> None:
         self._drivers = {name: driver for group in groups for name, driver in group.drivers.items()}
         self._clock = clock
+        self._writes = writes
         self._watched: dict[str, _Watched] = {}
 
     async def read(self, device: str, *, every_point: bool = False) -> dict[str, Any]:
@@ -65,7 +68,7 @@ class DeviceDesk:
         return as_json(taken)
 
     async def answer(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """A request that came through the door: `do` is `read` or `dump`.
+        """A request that came through the door: `do` is `read`, `dump`, `write` or `release`.
 
         Raises: as `read`.
         """
@@ -74,7 +77,10 @@ class DeviceDesk:
             return await self.read(device, every_point=request.get("every_point") is True)
         if what == "dump":
             return await self.dump(device, redact=request.get("redact") is not False)
-        raise UserError(f"this service cannot {what} a device; it can read and dump one")
+        if what in ("write", "release") and self._writes is not None:
+            self._known(device)
+            return await self._writes.answer(request)
+        raise UserError(f"this service cannot {what} a device")
 
     def _watch(self, device: str) -> _Watched:
         """The reader of a device, kept: only the first look asks it what it is."""
@@ -85,12 +91,15 @@ class DeviceDesk:
         return self._watched[device]
 
     def _driver(self, device: str) -> RegisterDevice:
-        driver = self._drivers.get(device)
-        if driver is None:
-            raise no_such_device(device, self._drivers)
+        driver = self._known(device)
         if not isinstance(driver, RegisterDevice):
             raise UserError(f"device '{device}' has no registers")
         return driver
+
+    def _known(self, device: str) -> Driver:
+        if device not in self._drivers:
+            raise no_such_device(device, self._drivers)
+        return self._drivers[device]
 
 
 def device_site(site: Site, device: str) -> Site:

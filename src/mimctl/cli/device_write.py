@@ -1,0 +1,62 @@
+"""What `mimctl device write` asks for and shows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import click
+
+from mimctl.cli.render import STDOUT, print_table, write_json
+
+_COLUMNS = ("port", "node", "connection", "wanted W", "wanted var", "setpoint W", "setpoint var")
+
+
+def wishes_of(ports: Sequence[int], watts: Sequence[float], vars_: Sequence[float]) -> list[dict[str, float]]:
+    """The ports with their powers, as the service takes them.
+
+    Raises:
+        click.UsageError: the options do not pair up.
+    """
+    if not ports or len(ports) != len(watts) or len(vars_) not in (0, len(ports)):
+        raise click.UsageError("give --port and --w as often as each other, and --var for all ports or none")
+    if len(set(ports)) != len(ports):
+        raise click.UsageError("a port is given twice")
+    return [{"port": port, "w": w, "var": var} for port, w, var in zip(ports, watts, vars_ or [0.0] * len(ports), strict=True)]
+
+
+def show_write(told: Mapping[str, Any], seconds: float, json_target: str | None) -> None:
+    """The ports, what the judge said, and what became of it."""
+    if json_target is not None:
+        write_json(json_target, told)
+    to_stderr = json_target == STDOUT
+    rows = [
+        (
+            p["port"],
+            p["node"],
+            p["connection"],
+            _power(p["wanted_w"]),
+            _power(p["wanted_var"]),
+            _power(p["setpoint_w"]),
+            _power(p["setpoint_var"]),
+        )
+        for p in told["ports"]
+    ]
+    print_table(_COLUMNS, rows, right=("port", *_COLUMNS[3:]), stderr=to_stderr)
+    for judgement in told["judgements"]:
+        click.echo(f"judge: {judgement['verdict']}: {judgement['text']} ({judgement['code']})", err=to_stderr)
+    click.echo(_outcome(told, seconds), err=to_stderr)
+
+
+def _outcome(told: Mapping[str, Any], seconds: float) -> str:
+    if told["applied"]:
+        return f"{told['mim']}: written; stands for {seconds:g} s"
+    if told["outcome"] is not None and told["outcome"]["error"]:
+        return f"{told['mim']}: not written: {told['outcome']['error']}"
+    if told["action"] == "send":
+        return f"{told['mim']}: this would be written; --yes writes it"
+    return f"{told['mim']}: no setpoint would be written now"
+
+
+def _power(value: float | None) -> str:
+    return "" if value is None else f"{value:.0f}"

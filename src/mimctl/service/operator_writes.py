@@ -1,0 +1,158 @@
+"""An operator's setpoint for one MIM: a pin for a while, on the ordinary way of bounds, solve, judge and dispatcher.
+
+Nothing here writes. The zone's next cycles do, or do not, and what they say is handed back.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mimctl.control.pins import Pin
+from mimctl.control.zone import ZoneController
+from mimctl.model.clock import Clock
+from mimctl.model.decision import DecisionRecord
+from mimctl.model.errors import UserError
+from mimctl.model.layout import ComplexArray
+from mimctl.model.plan import SafePlan
+
+#: a poke is no schedule
+MOST_S = 3600.0
+#: cycles after which the outcome of a pin must be there
+_CYCLES = 4
+_LOOK_EVERY_S = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class PortWish:
+    """One port, counted from 1; injection positive [W], [var]."""
+
+    port: int
+    inject_w: float
+    inject_var: float = 0.0
+
+
+class OperatorWrites:
+    """Takes operators' setpoints for the MIMs of these zones."""
+
+    def __init__(self, zones: Sequence[ZoneController], clock: Clock) -> None:
+        self._zones = zones
+        self._clock = clock
+
+    async def answer(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """A request that came through the door.
+
+        Raises:
+            UserError: something in it is wrong.
+        """
+        device = str(request.get("device"))
+        if request.get("do") == "release":
+            return self.release(device)
+        wishes = [_wish(item) for item in request.get("ports") or ()]
+        seconds = request.get("seconds")
+        if not isinstance(seconds, int | float) or not 0 < seconds <= MOST_S:
+            raise UserError(f"a setpoint stands for more than 0 and at most {MOST_S:.0f} s")
+        if request.get("yes") is True:
+            return await self.write(device, wishes, float(seconds))
+        return self.preview(device, wishes, float(seconds))
+
+    def preview(self, device: str, wishes: Sequence[PortWish], seconds: float) -> dict[str, Any]:
+        """What the judge would let through now. Nothing is kept."""
+        zone = self._zone(device)
+        pin = self._pin(zone, device, wishes, seconds)
+        plan, safe = zone.cycle.preview(pin)
+        return _told(zone, pin, plan.inject_w + 1j * plan.inject_var, safe, {"applied": False, "outcome": None})
+
+    async def write(self, device: str, wishes: Sequence[PortWish], seconds: float) -> dict[str, Any]:
+        """Pin the ports and wait for the cycle that writes, or says why not. A pin that is refused is taken back."""
+        zone = self._zone(device)
+        if zone.cycle.paused:
+            raise UserError(f"zone {zone.zone.id} is paused: nothing is written there")
+        pin = self._pin(zone, device, wishes, seconds)
+        zone.cycle.pins.put(pin)
+        record = await self._record_with(zone, device)
+        outcome = next((o for o in record.outcomes if o.mim == device), None)
+        applied = outcome is not None and outcome.kind != "release" and outcome.error is None and not outcome.skipped
+        if not applied:
+            zone.cycle.pins.take(device)
+        told = None
+        if outcome is not None:
+            told = {"kind": outcome.kind, "error": "dry run: not written" if outcome.skipped else outcome.error}
+        plan_va = record.plan.inject_w + 1j * record.plan.inject_var
+        return _told(zone, pin, plan_va, record.safe_plan, {"applied": applied, "outcome": told})
+
+    def release(self, device: str) -> dict[str, Any]:
+        """End an operator's setpoint now; the next cycle goes on without it."""
+        zone = self._zone(device)
+        return {"mim": device, "zone": zone.zone.id, "was_pinned": zone.cycle.pins.take(device) is not None}
+
+    async def _record_with(self, zone: ZoneController, device: str) -> DecisionRecord:
+        """The first record that knows of the pin and has an outcome for the MIM; else the last of a few."""
+        begun, m = zone.cycle.number, zone.layout.mim_index[device]
+        deadline_s = self._clock.monotonic_s() + (_CYCLES + 1) * zone.loop.period_s
+        while self._clock.monotonic_s() < deadline_s:
+            last = zone.cycle.last
+            if last is not None and last.number > begun and last.bounds.port_pinned_va is not None:
+                written = any(o.mim == device for o in last.outcomes)
+                if written or not last.bounds.mim_enabled[m] or last.number > begun + _CYCLES:
+                    return last
+            await self._clock.sleep_until(self._clock.monotonic_s() + _LOOK_EVERY_S)
+        if zone.cycle.last is None or zone.cycle.last.bounds.port_pinned_va is None:
+            zone.cycle.pins.take(device)
+            raise UserError(f"zone {zone.zone.id} runs no cycles; nothing was written")
+        return zone.cycle.last
+
+    def _zone(self, device: str) -> ZoneController:
+        for zone in self._zones:
+            if device in zone.layout.mim_index:
+                return zone
+        raise UserError(f"'{device}' is no MIM of any zone: it takes no setpoint")
+
+    def _pin(self, zone: ZoneController, device: str, wishes: Sequence[PortWish], seconds: float) -> Pin:
+        ports = zone.layout.mims[zone.layout.mim_index[device]].ports
+        power: list[complex | None] = [None] * len(ports)
+        if not wishes:
+            raise UserError("name at least one port")
+        for wish in wishes:
+            if not 1 <= wish.port <= len(ports):
+                raise UserError(f"{device} has ports 1 to {len(ports)}, not {wish.port}")
+            power[wish.port - 1] = complex(wish.inject_w, wish.inject_var)
+        return Pin(device, tuple(power), self._clock.monotonic_s() + seconds)
+
+
+def _wish(item: Mapping[str, Any]) -> PortWish:
+    try:
+        wish = PortWish(int(item["port"]), float(item["w"]), float(item.get("var", 0.0)))
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError("a port is {port, w, var}") from error
+    if not (math.isfinite(wish.inject_w) and math.isfinite(wish.inject_var)):
+        raise UserError(f"port {wish.port}: a setpoint is a finite number")
+    return wish
+
+
+def _told(zone: ZoneController, pin: Pin, plan_va: ComplexArray, safe: SafePlan, more: Mapping[str, Any]) -> dict[str, Any]:
+    """What was wanted, what the judge lets through, and why."""
+    layout = zone.layout
+    m = layout.mim_index[pin.mim]
+    span = layout.ports_of_mim[m]
+    ports = [
+        {
+            "port": n + 1,
+            "node": spec.node,
+            "connection": spec.connection.value,
+            "wanted_w": None if wanted is None else wanted.real,
+            "wanted_var": None if wanted is None else wanted.imag,
+            "planned_w": round(float(plan_va[k].real), 3),
+            "planned_var": round(float(plan_va[k].imag), 3),
+            "setpoint_w": float(safe.inject_w[k]),
+            "setpoint_var": float(safe.inject_var[k]),
+        }
+        for n, (k, spec, wanted) in enumerate(zip(range(span.start, span.stop), layout.mims[m].ports, pin.power_va, strict=True))
+    ]
+    judgements = [
+        {"verdict": j.verdict.value, "code": j.reason.code, "text": j.reason.text} for j in safe.judgements if j.mim == pin.mim
+    ]
+    action = "release" if safe.release[m] else "send" if safe.send[m] else "refresh" if safe.refresh[m] else "nothing"
+    return {"mim": pin.mim, "zone": zone.zone.id, "action": action, "ports": ports, "judgements": judgements, **more}
