@@ -63,11 +63,29 @@ def show(profile: str, json_target: str | None) -> None:
 
 @command.command("list", epilog="Example:  mimctl profile list")
 @json_option
-def list_(json_target: str | None) -> None:
-    """List the profiles that mimctl finds here and among its own."""
-    from mimctl.config.profile import known_profiles
+@click.pass_context
+def list_(context: click.Context, json_target: str | None) -> None:
+    """List the profiles that mimctl finds here and among its own.
 
-    found = [_load(name) for name in known_profiles(Path.cwd())]
+    A profile that is wrong shows its problems on standard error; the others are listed, and the exit code is 1.
+    """
+    from mimctl.config.profile import known_profiles
+    from mimctl.model.errors import ConfigError
+
+    found: list[DeviceProfile] = []
+    wrong = False
+    for name in known_profiles(Path.cwd()):
+        try:
+            found.append(_load(name))
+        except ConfigError as error:
+            wrong = True
+            print_problems(error.problems, err=True)
+    _print_list(found, json_target)
+    if wrong:
+        context.exit(1)
+
+
+def _print_list(found: list[DeviceProfile], json_target: str | None) -> None:
     if json_target is not None:
         write_json(json_target, {"profiles": [_brief(p) for p in found]})
     if json_target == STDOUT:

@@ -10,9 +10,9 @@ from fnmatch import fnmatchcase
 
 from mimctl.model.errors import BadReply, DeviceRefusal
 from mimctl.model.instances import instance_names, keep_instances, select_instances
-from mimctl.model.points import PointSpec, ReadBlock
-from mimctl.model.profile import Condition, DeviceClass, DeviceProfile, RegisterMap
-from mimctl.wire.registers import CompiledMap, text_of
+from mimctl.model.points import PointSpec
+from mimctl.model.profile import Condition, DeviceProfile, RegisterMap
+from mimctl.wire.registers import text_of
 from mimctl.wire.transport import Transport
 
 
@@ -79,14 +79,14 @@ async def identified_map(
         raise BadReply(device, f"unit {unit} has no part {missing} (there are: {there})") from None
 
 
-async def _count(transport: Transport, unit: int, device: str, point: PointSpec) -> float:
+async def _count(transport: Transport, unit: int, device: str, point: PointSpec) -> int | float:
     found = await _found(transport, unit, point)
-    if not isinstance(found, float):
+    if found is None or isinstance(found, str):
         raise BadReply(device, f"register {point.address} does not say how many parts the device has")
     return found
 
 
-async def _found(transport: Transport, unit: int, point: PointSpec) -> float | str | None:
+async def _found(transport: Transport, unit: int, point: PointSpec) -> int | float | str | None:
     """What a register holds; None where the device refuses it or shows nothing."""
     try:
         data = await transport.read(unit, point.address, point.registers, function=point.function)
@@ -94,14 +94,16 @@ async def _found(transport: Transport, unit: int, point: PointSpec) -> float | s
         if refusal.code not in (1, 2, 3):
             raise
         return None
-    if point.type.is_text:
-        return text_of(point, data)
-    block = ReadBlock(point.address, point.registers, point.function)
-    value = float(CompiledMap(RegisterMap(DeviceClass.OTHER, (point,), blocks=(block,))).decode([data])[0])
+    text = text_of(point, data)
+    if text is None or point.type.is_text:
+        return text
+    if not point.type.is_float:
+        return int(text)  # exact, however wide
+    value = float(text)
     return None if math.isnan(value) else value
 
 
-def _holds(condition: Condition, found: float | str | None) -> bool:
+def _holds(condition: Condition, found: int | float | str | None) -> bool:
     if found is None:
         return False
     tests = [
@@ -113,15 +115,15 @@ def _holds(condition: Condition, found: float | str | None) -> bool:
     return all(tests)
 
 
-def _same(found: float | str, value: int | str) -> bool:
+def _same(found: int | float | str, value: int | str) -> bool:
     return found == value if isinstance(found, str) == isinstance(value, str) else _text(found) == str(value)
 
 
-def _text(found: float | str) -> str:
-    return found if isinstance(found, str) else f"{found:.15g}"
+def _text(found: int | float | str) -> str:
+    return str(found)
 
 
-def _compare(found: float | str, bound: str) -> int:
+def _compare(found: int | float | str, bound: str) -> int:
     """−1, 0 or 1: a number against a number, a text as a version (`V1.12b` is 1, 12)."""
     if isinstance(found, str):
         mine, other = ([int(part) for part in re.findall(r"[0-9]+", text)] for text in (found, bound))

@@ -107,6 +107,8 @@ class CompiledMap:
             values[at] = abs(values[at]) * sign * _direction(values[by], bit)
         if len(self._plus):
             values = np.concatenate([values[: self._direct], values[self._plus] - values[self._minus]])
+        elif self._direct < len(values):
+            values = values[: self._direct]
         return frozen(values)
 
     def mismatch(self, blocks: Sequence[bytes | None]) -> str | None:
