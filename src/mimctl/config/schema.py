@@ -9,22 +9,23 @@ from typing import Annotated, Literal
 
 from pydantic import Field, Strict, StringConstraints
 
+from mimctl.config.patterns import ORDER, TIME_OF_DAY
 from mimctl.config.schema_devices import BatteryItem, ConnectionWord, LinkItem, MeterItem, MimItem
-from mimctl.config.schema_grid import FeedItem, Id, NodeItem, NotNegative, Positive, Reference, Share
+from mimctl.config.schema_grid import FeedItem, Id, Name, NodeItem, NotNegative, Positive, Reference, Share
 from mimctl.config.units import CURRENT, DURATION, FREQUENCY, PERCENT, POWER, VOLTAGE, InText, Record
 from mimctl.model.phases import Rotation
 
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
-TimeOfDay = Annotated[str, StringConstraints(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
-Order = Annotated[str, StringConstraints(pattern=r"^([2-9]|[1-9][0-9])$")]
+TimeOfDay = Annotated[str, StringConstraints(pattern=TIME_OF_DAY)]
+Order = Annotated[str, StringConstraints(pattern=ORDER)]
 
 
 class SiteHead(Record):
     """What holds for the whole site."""
 
     id: Id = Field(description="Name of the site.")
-    name: str = Field("", description="Name for people.")
-    timezone: str = Field("UTC", description="IANA time zone of the windows of rules, for example Europe/Zurich.")
+    name: Name = Field("", description="Name for people.")
+    timezone: Reference = Field("UTC", description="IANA time zone of the windows of rules, for example Europe/Zurich.")
     frequency_hz: Annotated[float, Field(ge=16, le=400), FREQUENCY] = Field(50.0, description="Nominal mains frequency.")
     voltage_ln_v: Annotated[float, Positive, VOLTAGE] = Field(description="Nominal voltage at the heads of the feeds.")
     rotation: Annotated[Rotation, Strict(False)] = Field(
@@ -54,7 +55,7 @@ class RuleItem(Record):
     id: Id = Field(description="Name of the rule.")
     type: Literal["balance"] = Field("balance", description="What the rule does.")
     zones: list[Reference] | None = Field(None, min_length=1, description="Zones it acts on. Default: all.")
-    weights: dict[str, Annotated[float, NotNegative]] = Field(
+    weights: dict[Reference, Annotated[float, NotNegative]] = Field(
         default_factory=dict, description="Control weight of single nodes; 1 is ordinary, 2 counts twice."
     )
     deadband_a: Annotated[float, NotNegative, CURRENT] = Field(0.0, description="Smaller changes of a setpoint are not written.")
@@ -91,7 +92,7 @@ class TwinItem(Record):
     """What the digital twin adds to the site."""
 
     loads: list[LoadItem] = Field(default_factory=list, description="Loads.")
-    spectra: dict[str, dict[Order, Annotated[float, Field(ge=0, le=100), InText(PERCENT)]]] = Field(
+    spectra: dict[Reference, dict[Order, Annotated[float, Field(ge=0, le=100), InText(PERCENT)]]] = Field(
         default_factory=dict,
         description="Harmonic spectra by name: order → share of the fundamental current, for example `{3: 12 %, 5: 6 %}`.",
     )

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, Strict, StringConstraints
 
+from mimctl.config.patterns import ID, PRINTABLE
 from mimctl.config.units import (
     APPARENT_POWER,
     CURRENT,
@@ -21,8 +22,9 @@ from mimctl.model.phases import Phase
 from mimctl.model.site import NodeKind, SourceKind
 
 #: ids start with a letter or digit; two ids of a kind may not differ by case alone
-Id = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=64)]
-Reference = Annotated[str, StringConstraints(min_length=1)]
+Id = Annotated[str, StringConstraints(pattern=ID, max_length=64)]
+Reference = Annotated[str, StringConstraints(min_length=1, pattern=PRINTABLE)]
+Name = Annotated[str, StringConstraints(max_length=200, pattern=PRINTABLE)]
 PhaseWord = Annotated[Phase, Strict(False)]
 Positive = Field(gt=0)
 NotNegative = Field(ge=0)

@@ -54,12 +54,15 @@ def read_document(path: Path) -> Document:
     """Read a YAML file; every trouble ends up in the document's problems."""
     raw, problem = _read_bytes(path)
     if problem is not None:
-        return Document(path, None, (problem.at(str(path), 0, 0),))
+        return Document(path, None, (problem.at(str(path), 1, 1),))
     return parse_document(path, raw)
 
 
 def parse_document(path: Path, raw: bytes) -> Document:
     """The same for bytes at hand; `path` only names them."""
+    if (utf16 := _utf16(raw)) is not None:
+        text = f"the file is {utf16} text: save it as UTF-8"
+        return Document(path, None, (error("file.encoding", "", text).at(str(path), 1, 1),))
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as exc:
@@ -80,6 +83,16 @@ def parse_document(path: Path, raw: bytes) -> Document:
 
 #: what YAML does not allow in a stream
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def _utf16(raw: bytes) -> str | None:
+    """`UTF-16` or `UTF-32` where the bytes say so: by their mark, or by every other byte of the first ones being zero."""
+    if raw.startswith((b"\xff\xfe\0\0", b"\0\0\xfe\xff")):
+        return "UTF-32"
+    head = raw[:64]
+    even, odd = head[::2], head[1::2]
+    bare = len(head) >= 8 and min(even.count(0), odd.count(0)) == 0 and max(even.count(0), odd.count(0)) > 0.8 * len(even)
+    return "UTF-16" if bare or raw.startswith((b"\xff\xfe", b"\xfe\xff")) else None
 
 
 def _read_bytes(path: Path) -> tuple[bytes, Problem | None]:

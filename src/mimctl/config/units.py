@@ -18,6 +18,8 @@ from typing import Annotated, Any, ClassVar
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler, model_validator
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
+from mimctl.config.quoting import quoted
+
 _NUMBER = r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?"
 _QUANTITY = re.compile(rf"({_NUMBER})\s*(\S.*)?\Z")
 
@@ -54,24 +56,24 @@ class Dimension:
         match = _QUANTITY.match(text.strip().translate(_LOOKALIKES))
         if match is None or "," in text:
             comma = "; the decimal sign is a point" if "," in text else ""
-            raise ValueError(f"{text!r} is not {self.name}{comma}; write it like '{self.example}'")
+            raise ValueError(f"{quoted(text)} is not {self.name}{comma}; write it like '{self.example}'")
         number, unit = match.groups()
         if unit is None:
-            raise ValueError(f"{text!r} has no unit; write it like '{self.example}'")
+            raise ValueError(f"{quoted(text)} has no unit; write it like '{self.example}'")
         factor = self.units.get(unit)
         if factor is None:
             raise ValueError(self._unit_text(unit))
         value = float(number) * factor
         if not math.isfinite(value):
-            raise ValueError(f"{text!r} is too large")
+            raise ValueError(f"{quoted(text)} is too large")
         return value
 
     def _unit_text(self, unit: str) -> str:
         near = [u for u in self.units if u.lower() == unit.lower()]
         if near:
-            return f"the unit is '{near[0]}', not '{unit}' (m is milli, M is mega)"
+            return f"the unit is '{near[0]}', not {quoted(unit)} (m is milli, M is mega)"
         other = next((d.name for d in DIMENSIONS if unit in d.units), None)
-        what = f"'{unit}' is the unit of {other}" if other else f"unknown unit '{unit}'"
+        what = f"{quoted(unit)} is the unit of {other}" if other else f"unknown unit {quoted(unit)}"
         return f"{what}; {self.name} is in {', '.join(self.units)}, like '{self.example}'"
 
     def missing_hint(self, field: str) -> str:
@@ -120,11 +122,11 @@ class SystemVoltage(Dimension):
         if pair is not None and pair[3] in self.units:
             line_to_neutral, line_to_line = float(pair[1]), float(pair[2])
             if not 0.98 < line_to_line / (line_to_neutral or 1) / math.sqrt(3) < 1.02:
-                raise ValueError(f"{text!r}: the second voltage must be √3 times the first, like '{self.example}'")
+                raise ValueError(f"{quoted(text)}: the second voltage must be √3 times the first, like '{self.example}'")
             return line_to_neutral * self.units[pair[3]]
         number, _, which = text.strip().rpartition(" ")
         if which not in {"LL", "LN"}:
-            raise ValueError(f"{text!r}: say which voltage it is: '{self.example}', '11 kV LL' (line to line) or '230 V LN'")
+            raise ValueError(f"{quoted(text)}: say which voltage it is: '{self.example}', '11 kV LL' (line to line) or '230 V LN'")
         return super().parse(number) / (math.sqrt(3) if which == "LL" else 1.0)
 
     def pattern(self) -> str:

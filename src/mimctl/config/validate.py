@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from mimctl.config.annotations import known_keys, models_at, spellings
+from mimctl.config.quoting import tidy
 from mimctl.config.source import Document
 from mimctl.config.wording import Finding, Loc, closest, did_you_mean, kind_of, one_of, worded
 from mimctl.model.problem import Problem, error
@@ -18,6 +19,8 @@ M = TypeVar("M", bound=BaseModel)
 
 #: codes whose place is the key, not the value
 _AT_KEY = frozenset({"key.unknown"})
+#: how pydantic marks that the key of a mapping is wrong, not its value
+_KEY_ITSELF = "[key]"
 
 
 def validate(document: Document, model: type[M]) -> tuple[M | None, list[Problem]]:
@@ -45,7 +48,8 @@ def problems_of(exc: ValidationError, data: Any, model: type[BaseModel]) -> list
     for detail in exc.errors(include_url=False):
         kind, ctx = detail["type"], detail.get("ctx", {})
         loc = loc_in_data(detail["loc"], data, kind, model)
-        problem = worded(Finding(model, kind, ctx, detail["msg"], loc, path_of(loc), _at(data, loc)))
+        value = loc[-1] if loc and detail["loc"][-1] == _KEY_ITSELF else _at(data, loc)
+        problem = worded(Finding(model, kind, ctx, detail["msg"], loc, path_of(loc), value))
         found.setdefault(problem.path, problem)
         if kind == "extra_forbidden" and (near := meant_key(loc, model)):
             meant.add(path_of((*loc[:-1], _field_of(near, loc, model))))
@@ -56,7 +60,7 @@ def problems_of(exc: ValidationError, data: Any, model: type[BaseModel]) -> list
 def place(document: Document, problems: Iterable[Problem]) -> list[Problem]:
     """The same problems with file, line and column."""
     file = str(document.path)
-    return [p if p.line else p.at(file, *document.locate(p.path, key=p.code in _AT_KEY)) for p in problems]
+    return [p if p.line else tidy(p).at(file, *document.locate(p.path, key=p.code in _AT_KEY)) for p in problems]
 
 
 def meant_key(loc: Loc, model: type[BaseModel]) -> str | None:

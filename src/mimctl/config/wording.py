@@ -7,11 +7,18 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
-from mimctl.config.annotations import Model, choices, known_keys, models_at
-from mimctl.config.units import Dimension
+from mimctl.config.annotations import Model, choices, known_keys, models_at, spellings
+from mimctl.config.patterns import form_of
+from mimctl.config.quoting import count, cut, quoted
+from mimctl.config.units import Dimension, Record
+from mimctl.config.yaml_core import resolve_scalar
+from mimctl.config.yaml_words import missing_space
 from mimctl.model.problem import Problem, error
 
 Loc = tuple[str | int, ...]
+
+#: nobody misspells a key by that much
+_LONGEST_WORD = 80
 
 _PLAIN = {
     "string_type": "text",
@@ -59,6 +66,8 @@ def worded(finding: Finding) -> Problem:
 
 def closest(word: object, known: Iterable[str]) -> str | None:
     """The known word that was probably meant."""
+    if len(str(word)) > _LONGEST_WORD:
+        return None
     by_lower = {k.lower(): k for k in known}
     close = get_close_matches(str(word).lower(), list(by_lower), n=1, cutoff=0.6)
     return by_lower[close[0]] if close else None
@@ -82,8 +91,9 @@ def show(value: Any) -> str:
     """A value as a message quotes it."""
     if isinstance(value, bool):
         return str(value).lower()
-    text = repr(value) if isinstance(value, str) else kind_of(value) if isinstance(value, dict | list) else str(value)
-    return text if len(text) <= 60 else text[:57] + "…"
+    if isinstance(value, str):
+        return quoted(value)
+    return kind_of(value) if isinstance(value, dict | list) else cut(str(value), 60)
 
 
 def kind_of(value: Any) -> str:
@@ -97,12 +107,18 @@ def kind_of(value: Any) -> str:
 
 def _unknown_key(f: Finding) -> Problem:
     key = f.loc[-1]
-    return error("key.unknown", f.path, f"unknown key '{key}'{did_you_mean(key, known_keys(f.model, f.loc[:-1]))}")
+    if f.value is None and (spaced := missing_space(str(key))) is not None:
+        return error("key.unknown", f.path, f"{show(key)} is a key without a value: a space is missing; write {quoted(spaced)}")
+    return error("key.unknown", f.path, f"unknown key {quoted(str(key))}{did_you_mean(key, known_keys(f.model, f.loc[:-1]))}")
 
 
 def _missing(f: Finding) -> Problem:
     name = str(f.loc[-1])
     for owner in models_at(f.model, f.loc[:-1]):
+        given = spellings(owner).get(name)
+        if given is not None:  # the key stands there, its quantity does not
+            example = owner.dimensions()[given].example if issubclass(owner, Record) else "…"
+            return error("value.empty", f.path, f"'{name}' has no value; write it like '{name}: {example}'")
         field = owner.model_fields.get(name)
         for meta in field.metadata if field is not None else ():
             if isinstance(meta, Dimension):
@@ -113,8 +129,18 @@ def _missing(f: Finding) -> Problem:
 
 
 def _choice(f: Finding) -> Problem:
+    if isinstance(f.value, str) and (numbers := _as_number(f)):
+        return error("value.type", f.path, f"must be the number {numbers}, without quotes")
     words = choices(f.model, f.loc) or [str(f.ctx.get("expected", "")).replace("'", "")]
+    if len(words) == 1:
+        return error("value.choice", f.path, f"must be {words[0]}, it is {kind_of(f.value)}")
     return error("value.choice", f.path, f"{show(f.value)} is not one of {one_of(words)}{did_you_mean(f.value, words)}")
+
+
+def _as_number(f: Finding) -> str:
+    """The numbers to choose from, where one of them stands there as text; else empty."""
+    words = choices(f.model, f.loc)
+    return one_of(words) if str(f.value).strip() in words else ""
 
 
 def _union_tag(f: Finding) -> Problem:
@@ -128,7 +154,21 @@ def _union_tag(f: Finding) -> Problem:
 
 
 def _plain(f: Finding) -> Problem:
-    return error("value.type", f.path, f"must be {_PLAIN[f.kind]}, it is {kind_of(f.value)}")
+    return error("value.type", f.path, f"must be {_PLAIN[f.kind]}, it is {kind_of(f.value)}{_mend(f.value, _PLAIN[f.kind])}")
+
+
+def _mend(value: Any, wanted: str) -> str:
+    """How to make of a value what is wanted, where that is a matter of spelling."""
+    if wanted == "text" and not isinstance(value, dict | list | None):
+        return "; put it in quotes"
+    if not isinstance(value, str):
+        return ""
+    if wanted.endswith("number") and not isinstance(resolve_scalar(value.strip()), str | bool | None):
+        return "; drop the quotes"
+    if wanted == "true or false" and isinstance(resolve_scalar(value.strip()), bool):
+        return "; drop the quotes"
+    spaced = missing_space(value) if wanted.startswith("a mapping") else None
+    return f"; a space is missing: write {quoted(spaced)}" if spaced is not None else ""
 
 
 def _range(f: Finding) -> Problem:
@@ -137,13 +177,16 @@ def _range(f: Finding) -> Problem:
 
 
 def _length(f: Finding) -> Problem:
-    what = "characters" if f.kind.startswith("string") else "entries"
+    what = "character" if f.kind.startswith("string") else "entry"
     words, key = ("least", "min_length") if f.kind.endswith("short") else ("most", "max_length")
-    return error("value.length", f.path, f"must have at {words} {f.ctx[key]} {what}")
+    if key == "min_length" and not f.value:
+        return error("value.length", f.path, f"is empty; it must have at least {count(f.ctx[key], what)}")
+    return error("value.length", f.path, f"must have at {words} {count(f.ctx[key], what)}, it has {len(f.value)}")
 
 
 def _pattern(f: Finding) -> Problem:
-    return error("value.pattern", f.path, f"{show(f.value)} does not fit the pattern {f.ctx['pattern']}")
+    form = form_of(f.ctx["pattern"])
+    return error("value.pattern", f.path, f"{show(f.value)} is not {form}" if form else f"{show(f.value)} has not the right form")
 
 
 def _raised(f: Finding) -> Problem:

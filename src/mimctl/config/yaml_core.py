@@ -16,6 +16,7 @@ from typing import Any
 
 import yaml
 
+from mimctl.config.quoting import quoted, tidy
 from mimctl.config.yaml_words import syntax_words
 from mimctl.model.problem import Problem, error
 
@@ -96,7 +97,7 @@ class Builder:
                     return
         except yaml.MarkedYAMLError as exc:
             message, spot = syntax_words(exc, text)
-            self.problems.append(error("yaml.syntax", "", message).at(self.file, spot.line, spot.column))
+            self.problems.append(tidy(error("yaml.syntax", "", message)).at(self.file, spot.line, spot.column))
             self.data = None
         except yaml.YAMLError as exc:
             self._problem("yaml.syntax", str(exc).splitlines()[0], None)
@@ -153,11 +154,11 @@ class Builder:
             self._problem("yaml.merge_key", "merge keys (<<) are not read; write the keys out", mark)
             frame.skip = True
         elif plain and (resolve_scalar(key) is None or isinstance(resolve_scalar(key), bool)):
-            self._problem("yaml.key", f"the key {key or '(empty)'!r} is not text; put it in quotes", mark)
+            self._problem("yaml.key", f"the key {quoted(key or '(empty)')} is not text; put it in quotes", mark)
             frame.skip = True
         elif key in frame.data:
             first = frame.place.children[key]
-            self._problem("key.duplicate", f"the key '{key}' stands twice; the first one is in line {first.key_line}", mark)
+            self._problem("key.duplicate", f"the key {quoted(key)} stands twice; the first one is in line {first.key_line}", mark)
             frame.skip = True
 
     def _open(self, event: Any, mark: Any) -> bool:
@@ -214,7 +215,7 @@ class Builder:
         frame.key = None
 
     def _tag(self, event: Any, mark: Any) -> None:
-        self._problem("yaml.tag", f"tags are not read: drop '{event.tag}'", mark)
+        self._problem("yaml.tag", f"tags are not read: drop {quoted(event.tag)}", mark)
 
     @staticmethod
     def _place(mark: Any) -> Place:
@@ -223,4 +224,4 @@ class Builder:
 
     def _problem(self, code: str, message: str, mark: Any) -> None:
         line, column = (mark.line + 1, mark.column + 1) if mark is not None else (1, 1)
-        self.problems.append(error(code, "", message).at(self.file, line, column))
+        self.problems.append(tidy(error(code, "", message)).at(self.file, line, column))

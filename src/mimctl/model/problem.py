@@ -39,7 +39,7 @@ class Problem:
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
-        where = f" {self.path}:" if self.path else ":" if place else ""
+        where = f" {self.path or '(file)'}:" if self.path or place else ""
         return f"{place}{where} {self.message} [{self.code}]".strip()
 
 

@@ -139,7 +139,7 @@ def test_config_errors_are_shown_all_at_once_without_a_prefix(failing, run_cli):
     failing(ConfigError(problems))
     result = run_cli("probe")
     assert result.code == 1
-    assert result.err == "s.yaml:3:4 mims[0]: first [a.b]\ns.yaml:5:1: second [c.d]\n"
+    assert result.err == "s.yaml:3:4 mims[0]: first [a.b]\ns.yaml:5:1 (file): second [c.d]\n"
 
 
 def test_interrupt_is_quiet(failing, run_cli):

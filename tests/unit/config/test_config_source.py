@@ -72,6 +72,10 @@ def test_plain_scalars_follow_the_core_schema_and_surprises_stay_text(text, valu
         (b"a: 1\nb: \x07\n", "file.binary", (2, 4)),
         (b"\x7fELF\x02\x00\x01\xff\xfe", "file.binary", (1, 8)),
         (b"name: caf\xe9\n", "file.encoding", (1, 10)),
+        ("a: 1\n".encode("utf-16"), "file.encoding", (1, 1)),
+        ("site: demonstration\n".encode("utf-16-le"), "file.encoding", (1, 1)),
+        ("site: demonstration\n".encode("utf-16-be"), "file.encoding", (1, 1)),
+        ("a: 1\n".encode("utf-32"), "file.encoding", (1, 1)),
         (b"[" * 5000, "yaml.depth", (1, 41)),
         (b"- " * 5000, "yaml.depth", (1, 81)),
     ],
@@ -79,6 +83,12 @@ def test_plain_scalars_follow_the_core_schema_and_surprises_stay_text(text, valu
 def test_malformed_text_is_one_problem_at_its_place(content, code, place):
     (problem,) = parse(content).problems
     assert (problem.code, (problem.line, problem.column), problem.file) == (code, place, "site.yaml")
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32"])
+def test_other_encodings_are_named(encoding):
+    (problem,) = parse("site: {id: demonstration}\n".encode(encoding)).problems
+    assert problem.message == f"the file is {encoding[:6].upper()} text: save it as UTF-8"
 
 
 def test_aliases_repeat_values_but_cannot_unfold_without_bound():
@@ -105,7 +115,7 @@ def test_files_that_are_no_files(tmp_path):
     for path, code in codes.items():
         document = read_document(path)
         assert document.data is None
-        assert [p.code for p in document.problems] == [code]
+        assert [(p.code, p.line, p.column) for p in document.problems] == [(code, 1, 1)]
 
 
 TREE = """\

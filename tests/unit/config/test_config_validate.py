@@ -9,8 +9,10 @@ from typing import Annotated, Literal
 import pytest
 from pydantic import Field, Strict, field_validator
 
+from mimctl.config.patterns import HEX, ID, INSTANCE, ORDER, PRINTABLE, PROFILE_ID, TIME_OF_DAY, form_of
+from mimctl.config.profile_schema import ProfileFile
 from mimctl.config.source import parse_document
-from mimctl.config.units import CURRENT, Record
+from mimctl.config.units import CURRENT, LENGTH, Record
 from mimctl.config.validate import validate
 
 
@@ -30,7 +32,16 @@ class Zigbee(Record):
     radio: Annotated[Radio, Strict(False)]
 
 
+class Stretch(Record):
+    length_m: Annotated[float, LENGTH]
+
+
 class Root(Record):
+    version: Literal[1] = 1
+    flag: bool = False
+    id: Annotated[str, Field(pattern=ID)] = "x"
+    by_id: dict[Annotated[str, Field(pattern=ID)], int] = Field(default_factory=dict)
+    cables: list[Stretch] = Field(default_factory=list)
     links: list[Annotated[Tcp | Zigbee, Field(discriminator="type")]] = Field(default_factory=list)
     named: dict[str, Tcp] = Field(default_factory=dict)
     words: str | list[str] = ""
@@ -75,19 +86,42 @@ class Root(Record):
         ),
         ("links: 5\n", ["site.yaml:1:8 links: must be a list, it is 5 [value.type]"]),
         ("links:\n- 7\n", ["site.yaml:2:3 links[0]: must be a mapping of keys to values, it is 7 [value.type]"]),
-        ("named: {a.b: {type: tcp, host: 5}}\n", ["site.yaml:1:32 named.a.b.host: must be text, it is 5 [value.type]"]),
+        ("named: {a.b: {type: tcp, host: 5}}\n",
+         ["site.yaml:1:32 named.a.b.host: must be text, it is 5; put it in quotes [value.type]"]),
         ("words: [1]\n", ["site.yaml:1:1 words: must be text, it is a list [value.type]",
-                          "site.yaml:1:9 words[0]: must be text, it is 1 [value.type]"]),
+                          "site.yaml:1:9 words[0]: must be text, it is 1; put it in quotes [value.type]"]),
         ("limit: -1 A\n", ["site.yaml:1:8 limit: must be more than 0, it is '-1 A' [value.range]"]),
         ("limit_a: -1\n", ["site.yaml:1:10 limit_a: must be more than 0, it is -1 [value.range]"]),
         ("limt: 1 A\n", ["site.yaml:1:1 limt: unknown key 'limt' (did you mean 'limit'?) [key.unknown]"]),
         ("even: 3\n", ["site.yaml:1:7 even: 3 is odd; take 4 [value.invalid]"]),
+        ("even: '4'\n", ["site.yaml:1:7 even: must be a whole number, it is '4'; drop the quotes [value.type]"]),
+        ("version: '1'\n", ["site.yaml:1:10 version: must be the number 1, without quotes [value.type]"]),
+        ("version: 2\n", ["site.yaml:1:10 version: must be 1, it is 2 [value.choice]"]),
+        ("flag: 'true'\n", ["site.yaml:1:7 flag: must be true or false, it is 'true'; drop the quotes [value.type]"]),
+        ("code: ''\n", ["site.yaml:1:7 code: is empty; it must have at least 2 characters [value.length]"]),
+        ("id: a b\n",
+         ["site.yaml:1:5 id: 'a b' is not an id: letters, digits, '.', '_' and '-', a letter or digit first [value.pattern]"]),
+        ("by_id: {a b: 1}\n", ["site.yaml:1:14 by_id.a b: 'a b' is not an id: letters, digits, '.', '_' and '-', a letter or digit "
+                               "first [value.pattern]"]),
+        # a quantity that stands there without a value is not missing
+        ("cables: [{length: null}]\n",
+         ["site.yaml:1:19 cables[0].length: 'length' has no value; write it like 'length: 40 m' [value.empty]"]),
+        ("cables: [{length_m: }]\n", ["site.yaml:1:21 cables[0].length_m: must be a number, it is empty [value.type]"]),
+        ("cables: [{}]\n", ["site.yaml:1:10 cables[0].length_m: the key 'length' is missing; write it like 'length: 40 m' or "
+                            "'length_m: …' [key.missing]"]),
+        # the space behind a colon
+        ("links:\n- type:tcp\n",
+         ["site.yaml:2:3 links[0]: must be a mapping of keys to values, it is 'type:tcp'; a space is missing: write 'type: tcp' "
+          "[value.type]"]),
+        ("cables: [{length:40}]\n",
+         ["site.yaml:1:11 cables[0].length:40: 'length:40' is a key without a value: a space is missing; write 'length: 40' "
+          "[key.unknown]"]),
         ("even: 2.5\n", ["site.yaml:1:7 even: must be a whole number, it is 2.5 [value.type]"]),
         ("even: yes\n", ["site.yaml:1:7 even: must be a whole number, it is 'yes' [value.type]"]),
-        ("few: [1, 2, 3]\n", ["site.yaml:1:1 few: must have at most 2 entries [value.length]"]),
-        ("code: A5\n", ["site.yaml:1:7 code: 'A5' does not fit the pattern ^[a-z]+$ [value.pattern]"]),
-        ("code: a\n", ["site.yaml:1:7 code: must have at least 2 characters [value.length]"]),
-        ("- 1\n", ["site.yaml:1:1: the file must be a mapping of keys to values, it is a list [value.type]"]),
+        ("few: [1, 2, 3]\n", ["site.yaml:1:1 few: must have at most 2 entries, it has 3 [value.length]"]),
+        ("code: A5\n", ["site.yaml:1:7 code: 'A5' has not the right form [value.pattern]"]),
+        ("code: a\n", ["site.yaml:1:7 code: must have at least 2 characters, it has 1 [value.length]"]),
+        ("- 1\n", ["site.yaml:1:1 (file): the file must be a mapping of keys to values, it is a list [value.type]"]),
     ],
 )  # fmt: skip
 def test_wordings(text, expected):
@@ -106,3 +140,36 @@ def test_an_unreadable_file_has_its_problems_already():
     document = parse_document(Path("a.yaml"), b"a: [\n")
     assert validate(document, Root) == (None, [])
     assert document.problems
+
+
+def test_whatever_stands_in_a_file_a_message_is_short_and_printable():
+    long, sly = "x" * 900, '"\\x1b[31mred\\u202e"'
+    text = f"{sly}: 1\n{long}: 2\nlimit: {long}\nlimit_a: {sly}\nid: {sly}\nlinks: [{{type: {long}}}]\nby_id: {{{sly}: {long}}}\n"
+    _, problems = validate(parse_document(Path("site.yaml"), text.encode()), Root)
+    assert len(problems) >= 6
+    for problem in problems:
+        assert str(problem).isprintable()
+        assert len(str(problem)) < 400
+
+
+@pytest.mark.parametrize("form", [ID, TIME_OF_DAY, ORDER, PRINTABLE, HEX, PROFILE_ID, INSTANCE])
+def test_every_form_has_words(form):
+    assert form_of(form)
+
+
+def test_the_forms_of_profiles_have_words():
+    """Their patterns stand in the schema of profiles."""
+    schema = ProfileFile.model_json_schema()
+    patterns = set(_values_of(schema, "pattern"))
+    unworded = {p for p in patterns if form_of(p) is None and "[-+]?" not in p}  # quantities say how to write them
+    assert not unworded
+
+
+def _values_of(schema, key):
+    if isinstance(schema, dict):
+        yield from (value for name, value in schema.items() if name == key and isinstance(value, str))
+        for value in schema.values():
+            yield from _values_of(value, key)
+    elif isinstance(schema, list):
+        for value in schema:
+            yield from _values_of(value, key)

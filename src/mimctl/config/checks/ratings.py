@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator
 
 from mimctl.config.draft import Draft
+from mimctl.config.quoting import count
 from mimctl.model.connection import Connection
 from mimctl.model.problem import Problem, error, warning
 
@@ -57,7 +58,7 @@ def check_every_node_is_measured(draft: Draft) -> Iterator[Problem]:
         if node.parent is not None or node.id not in draft.tree.supply or node.id in metered:
             continue
         dark = _unmetered_below(draft, node.id, metered)
-        more = f", nor have {len(dark) - 1} nodes below it" if len(dark) > 1 else ""
+        more = f", nor {count(len(dark) - 1, 'node')} below it" if len(dark) > 1 else ""
         yield error("node.no_measurement", path, f"nothing measures '{node.id}'{more}: add a meter with 'node: {node.id}'")
 
 
