@@ -14,6 +14,9 @@ from mimctl.safety.ratings import Ratings
 from mimctl.safety.segment import joined
 from mimctl.safety.settings import SafetySettings
 
+#: plain numbers: looking up a member of an enumeration takes longer than the comparison
+_BAD, _GOOD = int(Quality.BAD), int(Quality.GOOD)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Evidence:
@@ -55,9 +58,9 @@ def weigh(ratings: Ratings, settings: SafetySettings, state: SiteState, forecast
     node_age_s = _age_s(state.nodes.taken_at_s, now_s, settings.future_s)
     mim_age_s = _age_s(state.mims.taken_at_s, now_s, settings.future_s)
     node_fresh, mim_fresh = node_age_s <= limit_s, mim_age_s <= limit_s
-    node_usable = node_fresh & (state.nodes.quality > Quality.BAD)
-    mim_usable = mim_fresh & (state.mims.quality > Quality.BAD)
-    node_good = node_fresh & (state.nodes.quality >= Quality.GOOD)
+    node_usable = node_fresh & (state.nodes.quality > _BAD)
+    mim_usable = mim_fresh & (state.mims.quality > _BAD)
+    node_good = node_fresh & (state.nodes.quality >= _GOOD)
     load_va = joined(forecast.load_w, forecast.load_var)
     finite = np.isfinite(load_va)
     flow_known = forecast.covered & (node_good | ~ratings.regions.metered)
@@ -78,7 +81,7 @@ def weigh(ratings: Ratings, settings: SafetySettings, state: SiteState, forecast
         node_usable=node_usable,
         mim_usable=mim_usable,
         node_good=node_good,
-        mim_good=mim_fresh & (state.mims.quality >= Quality.GOOD),
+        mim_good=mim_fresh & (state.mims.quality >= _GOOD),
         flow_known=flow_known,
         blind=~flow_known if flow_known.all() else ~flow_known & _unseen_down(layout, node_usable),
         voltage_pu=voltage_pu,

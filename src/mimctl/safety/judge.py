@@ -26,6 +26,9 @@ from mimctl.safety.ratings import Ratings
 from mimctl.safety.rows import Rows
 from mimctl.safety.settings import Accepted, SafetySettings
 
+#: plain numbers: looking up a member of an enumeration takes longer than the comparison
+_SHRINK, _HOLD, _RELEASE = int(Leave.SHRINK), int(Leave.HOLD), int(Leave.RELEASE)
+
 __all__ = ["Accepted", "Judge", "SafetySettings"]
 
 
@@ -137,10 +140,10 @@ def _wish(case: Case, findings: Findings) -> _Wish:
     for finding in interlocks(case):
         leave = np.where(finding.flagged, np.maximum(leave, int(finding.leave)), leave)
         findings.interlock(finding)
-    free, commanded = (leave <= Leave.SHRINK)[ratings.layout.port_mim], (leave <= Leave.HOLD)[ratings.layout.port_mim]
+    free, commanded = (leave <= _SHRINK)[ratings.layout.port_mim], (leave <= _HOLD)[ratings.layout.port_mim]
     limits = envelope(case)
     wanted_va = case.wanted_va if free.all() else np.where(free, case.wanted_va, case.accepted_va)
-    trimmed = trim(limits, case.accepted_va, wanted_va, leave == Leave.SHRINK)
+    trimmed = trim(limits, case.accepted_va, wanted_va, leave == _SHRINK)
     target_va = trimmed.target_va
     if not (trimmed.clear and free.all()):
         findings.trimmed(trimmed, leave)
@@ -166,14 +169,14 @@ def _fit(case: Case, wish: _Wish, findings: Findings) -> tuple[ComplexArray, Boo
     if not over.any():
         return power_va, np.zeros(len(wish.leave), dtype=np.bool_)
     # what the deadband kept back may be just what helps
-    near = (rows.movers(over) & (wish.leave <= Leave.SHRINK))[ratings.layout.port_mim]
+    near = (rows.movers(over) & (wish.leave <= _SHRINK))[ratings.layout.port_mim]
     settling = Settling(
         rows=rows,
         accepted_va=np.where(commanded, case.accepted_va, 0.0),
         anchor_va=np.where(commanded, wish.trimmed.hold_va, 0.0),
         goal_va=np.where(near, wish.trimmed.target_va, power_va),
         blind=case.evidence.blind,
-        shrunk=wish.trimmed.shrunk & (wish.leave <= Leave.HOLD),
+        shrunk=wish.trimmed.shrunk & (wish.leave <= _HOLD),
         outside=lambda va: outside(wish.limits, va),
         passes=case.settings.passes,
     )
@@ -185,11 +188,11 @@ def _fit(case: Case, wish: _Wish, findings: Findings) -> tuple[ComplexArray, Boo
 
 def _safe_plan(case: Case, wish: _Wish, power_va: ComplexArray, fallback: BoolArray, findings: Findings) -> SafePlan:
     ratings = case.ratings
-    released = (wish.leave == Leave.RELEASE) | fallback
+    released = (wish.leave == _RELEASE) | fallback
     power_va = np.where(wish.commanded, power_va, case.accepted_va)
     power_va = np.where(released[ratings.layout.port_mim], 0.0, power_va)
-    never_told = np.isneginf(case.accepted.written_at_s) & (wish.leave <= Leave.SHRINK)
-    open_to = (wish.leave <= Leave.HOLD) & ~released
+    never_told = np.isneginf(case.accepted.written_at_s) & (wish.leave <= _SHRINK)
+    open_to = (wish.leave <= _HOLD) & ~released
     send = open_to & (ratings.any_of(power_va != case.accepted_va) | never_told | reverted(case))
     return SafePlan(
         inject_w=frozen(power_va.real.copy()),

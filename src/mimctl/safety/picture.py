@@ -75,7 +75,7 @@ def picture(case: Case, commanded: BoolArray) -> Picture:
     least = np.fmax(ratings.layout.head_min_import_w, bounds.head_min_import_w)[:, None]
     allowance_w = allowance_a[heads] * ratings.layout.voltage_ln_v[heads, None]
     imports = np.array([np.broadcast_to(least, allowance_w.shape), least - allowance_w])
-    now_va = (ratings.port_flow @ np.where(commanded, output_va, 0.0)).reshape(shape)
+    now_va = behind_va if commanded.all() else (ratings.port_flow @ np.where(commanded, output_va, 0.0)).reshape(shape)
     currents, neutrals = np.array([phase_a, phase_a + allowance_a]), np.array([neutral_a, neutral_a + allowance_a.sum(axis=1)])
     if room_va is not None:
         currents, neutrals = _less_room(ratings, currents, neutrals, room_va)

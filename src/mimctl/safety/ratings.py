@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,16 +14,6 @@ from mimctl.grid.tree import TreeOperators
 from mimctl.model.layout import BoolArray, ComplexArray, FloatArray, IntArray, SiteLayout, frozen
 from mimctl.model.site import Node, Winding
 from mimctl.safety.regions import Regions
-
-#: up to this many elements a dense product is quicker than a sparse one
-_DENSE_ELEMENTS = 200_000
-
-Operator = Any
-
-
-def compact(matrix: sparse.csr_array) -> Operator:
-    """The form of a matrix, array or CSR, whose product with a vector is quickest."""
-    return matrix.toarray() if matrix.shape[0] * matrix.shape[1] <= _DENSE_ELEMENTS else matrix
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,26 +87,31 @@ class Ratings:
         """(N, 3) conjugated phase current per VA of flow [A/VA]: magnitudes and sums are those of the currents."""
         return frozen(1 / (self.operators.unit_voltages[None, :] * self.layout.voltage_ln_v[:, None]))
 
+    # Products are sparse at any size: as quick as dense ones for a small site, and never handed to the threads of a BLAS, which
+    # wait for each other for milliseconds where the processor is busy.
+
     @cached_property
-    def port_flow(self) -> Operator:
+    def port_flow(self) -> sparse.csr_array:
         """(3N, K) how one VA at each port lowers the flows."""
-        return compact(self.operators.port_flow)
+        return self.operators.port_flow
 
     def flow_row(self, row: int) -> ComplexArray:
         """(K,) one row of `port_flow`."""
-        if isinstance(self.port_flow, np.ndarray):
-            return np.asarray(self.port_flow[row])
-        return np.asarray(self.port_flow[[row], :].toarray()).ravel()
+        matrix = self.port_flow
+        own = slice(matrix.indptr[row], matrix.indptr[row + 1])
+        result = np.zeros(matrix.shape[1], dtype=np.complex128)
+        result[matrix.indices[own]] = matrix.data[own]
+        return result
 
     @cached_property
-    def accumulate(self) -> Operator:
+    def accumulate(self) -> sparse.csr_array:
         """(3N, 3N) flows from own loads."""
-        return compact(self.operators.accumulate)
+        return self.operators.accumulate
 
     @cached_property
-    def port_flow_size(self) -> Operator:
+    def port_flow_size(self) -> sparse.csr_array:
         """(3N, K) absolute values of `port_flow`."""
-        return compact(abs(self.operators.port_flow))
+        return abs(self.operators.port_flow)
 
     @cached_property
     def rounding_va(self) -> FloatArray:
@@ -188,9 +182,9 @@ class Ratings:
         return frozen(np.array(rows, dtype=np.complex128))
 
     @cached_property
-    def ancestors(self) -> Operator:
+    def ancestors(self) -> sparse.csr_array:
         """(N, N) 1.0 where the column is the row's node itself or stands above it."""
-        return compact(sparse.csr_array(self.layout.below.T.astype(np.float64)))
+        return sparse.csr_array(self.layout.below.T.astype(np.float64))
 
 
 def _series_ohm(node: Node) -> complex:

@@ -59,7 +59,7 @@ class Rows:
         currents = picture.base_va * self.ratings.per_volt
         cones = np.concatenate([currents, currents.sum(axis=2, keepdims=True)], axis=2).reshape(-1)
         heads = -(picture.base_va[:, layout.heads].real / layout.voltage_ln_v[layout.heads, None]).reshape(-1)
-        voltages = _PER_MILLE * np.nan_to_num(picture.voltage_pu, nan=0.0).reshape(-1)
+        voltages = _PER_MILLE * np.where(np.isnan(picture.voltage_pu), 0.0, picture.voltage_pu).reshape(-1)
         return np.concatenate([cones, heads, voltages, -voltages])
 
     def response(self, power_va: ComplexArray) -> ComplexArray:
