@@ -23,12 +23,11 @@ def command(site: Path, dry_run: bool, log_level: str, json_logs: bool | None) -
 
     Stops on SIGTERM and Ctrl-C after bringing every device it touched to its safe state.
     """
-    import asyncio
-
     from mimctl.config.site import load_site
     from mimctl.model.clock import SystemClock
     from mimctl.model.errors import UserError
     from mimctl.service.app import Service
+    from mimctl.service.event_loop import run
     from mimctl.service.links import open_groups
     from mimctl.service.logs import set_up
     from mimctl.service.signals import stop_on_signals
@@ -45,6 +44,6 @@ def command(site: Path, dry_run: bool, log_level: str, json_logs: bool | None) -
             return await service.run(stop)
 
     with site_lock(directory, loaded.id):
-        left = asyncio.run(serve())
+        left = run(serve())
     if left:
         raise UserError(f"stopped, but {len(left)} MIMs could not be released: {', '.join(left)}; their validity timers end it")
