@@ -127,6 +127,8 @@ def _port_voltage_pu(case: Case) -> np.ndarray[tuple[int], np.dtype[np.float64]]
 
 def _own_data(case: Case) -> Iterator[Interlock]:
     evidence, ages = case.evidence, case.evidence.mim_age_s
+    if evidence.mim_good.all():
+        return
 
     def old(m: int) -> str:
         return f"its own data {_aged(ages[m])}, {evidence.release_age_s:g} s releases it"
@@ -147,8 +149,10 @@ def _cover_data(case: Case) -> Iterator[Interlock]:
     ratings, evidence = case.ratings, case.evidence
     layout, cover = ratings.layout, ratings.cover_node
     uncovered = cover < 0
+    blank = uncovered | ~evidence.node_usable[cover]
+    if not blank.any():
+        return
     ages = ratings.largest(np.where(uncovered, np.inf, evidence.node_age_s[cover]))
-    usable = ~ratings.any_of(uncovered | ~evidence.node_usable[cover])
 
     def where(m: int) -> str:
         ports = layout.ports_of_mim[m]
@@ -164,7 +168,7 @@ def _cover_data(case: Case) -> Iterator[Interlock]:
         return f"the meter over its ports ({where(m)}) is bad"
 
     yield Interlock(ages > evidence.release_age_s, Leave.RELEASE, "data.meter_too_old", old)
-    yield Interlock(~usable, Leave.HOLD, "data.meter_stale", stale)
+    yield Interlock(ratings.any_of(blank), Leave.HOLD, "data.meter_stale", stale)
 
 
 def _flow_unknown(case: Case) -> Iterator[Interlock]:

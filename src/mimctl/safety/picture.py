@@ -66,7 +66,8 @@ def picture(case: Case, commanded: BoolArray) -> Picture:
     doubt_va = np.where(measurable, (ratings.port_flow_size @ doubt_va).reshape(shape), 0.0)
     gross_va = np.array([forecast_va, measured_va])
     room_va = _room(ratings, gross_va)
-    views = _views(ratings, gross_va, *(np.where(commanded, 0.0, va) for va in (output_va, accepted_va)))
+    all_ours = bool(commanded.all())
+    views = gross_va if all_ours else _views(ratings, gross_va, *(np.where(commanded, 0.0, va) for va in (output_va, accepted_va)))
 
     phase_a, neutral_a = _current_limits(ratings, state, evidence, bounds)
     doubt_a = doubt_va / ratings.layout.voltage_ln_v[:, None]
@@ -75,7 +76,7 @@ def picture(case: Case, commanded: BoolArray) -> Picture:
     least = np.fmax(ratings.layout.head_min_import_w, bounds.head_min_import_w)[:, None]
     allowance_w = allowance_a[heads] * ratings.layout.voltage_ln_v[heads, None]
     imports = np.array([np.broadcast_to(least, allowance_w.shape), least - allowance_w])
-    now_va = behind_va if commanded.all() else (ratings.port_flow @ np.where(commanded, output_va, 0.0)).reshape(shape)
+    now_va = behind_va if all_ours else (ratings.port_flow @ np.where(commanded, output_va, 0.0)).reshape(shape)
     currents, neutrals = np.array([phase_a, phase_a + allowance_a]), np.array([neutral_a, neutral_a + allowance_a.sum(axis=1)])
     if room_va is not None:
         currents, neutrals = _less_room(ratings, currents, neutrals, room_va)

@@ -157,6 +157,8 @@ def spoil(scene: Scene, fault: str, r: random.Random) -> None:  # noqa: PLR0912
             scene.nodes(voltage_ln_v=put(nodes.voltage_ln_v, (n, c), r.choice([195.0, 207.1, 252.9, 260.0])))
         case "status":
             scene.mims(command_status=put(mims.command_status, m, r.choice([1.0, 2.0, 3.0, np.nan])))
+            changed_s = NOW_S - np.array([r.choice([0.05, 0.25, 2.0, np.inf]) for _ in layout.mims])
+            scene.accepted = replace(scene.accepted, changed_at_s=r.choice([None, changed_s]))
         case "disabled":
             scene.bound(mim_enabled=put(scene.bounds.mim_enabled, m, False))
         case "tripped":
