@@ -126,7 +126,8 @@ def _transformer(item: TransformerItem) -> m.Transformer:
 
 
 def _address(item: DeviceItem) -> m.DeviceAddress:
-    return m.DeviceAddress(item.link, item.unit, item.profile, item.base)
+    instances = tuple(item.instances) if isinstance(item, MeterItem) else ()
+    return m.DeviceAddress(item.link, item.unit, item.profile, item.base, instances)
 
 
 def _meter(item: MeterItem) -> m.Meter:

@@ -21,7 +21,16 @@ from mimctl.model.problem import Problem, Severity, error
 from mimctl.model.profile import DeviceProfile, GoldenVector, IdentityRule, InstanceCount, LinkHints, Provenance, Variant
 from mimctl.model.resources import data_root
 
-__all__ = ["ProfileFile", "check_profile", "find_profile", "known_profiles", "load_profile", "place_in", "profile_directories"]
+__all__ = [
+    "ProfileFile",
+    "check_profile",
+    "find_profile",
+    "known_profiles",
+    "load_profile",
+    "place_in",
+    "profile_directories",
+    "profile_parts",
+]
 
 _ID = re.compile(r"[a-z0-9_\-]+/[a-z0-9_\-]+\Z")
 
@@ -65,6 +74,12 @@ def place_in(path: Path, problems: Iterable[Problem]) -> list[Problem]:
 def check_profile(path: Path) -> list[Problem]:
     """Everything that is wrong with a profile file, each with its line."""
     return _read(path)[1]
+
+
+def profile_parts(path: Path) -> list[str]:
+    """The repeated parts that a profile describes: `circuit1`, `circuit2`, …; none where the file is wrong."""
+    file, _ = _read(path)
+    return [] if file is None else [f"{name}{n + 1}" for name, item in file.instances.items() for n in range(item.count)]
 
 
 def load_profile(path: Path) -> DeviceProfile:

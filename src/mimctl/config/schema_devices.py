@@ -88,6 +88,12 @@ class MeterItem(DeviceItem):
         None, description="Phases of the node that the meter's own L1, L2, L3 inputs are on. Default: [L1, L2, L3]."
     )
     sign: Literal[-1, 1] = Field(1, description="-1 where its current transformers look the other way.")
+    instances: list[Reference] = Field(
+        default_factory=list,
+        max_length=3,
+        description="Parts of a device with many circuits that this meter is made of: one group (`[group3]`), or up to three "
+        "circuits, which become L1, L2, L3 in this order (`[circuit1, circuit3, circuit5]`). Default: the device as a whole.",
+    )
 
 
 class PortItem(Record):

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from mimctl.drivers.discovery import MapSource, ProfileSource, SunSpecSource
 from mimctl.drivers.register_device import RegisterDevice
 from mimctl.drivers.register_mim import RegisterMim
+from mimctl.drivers.write_budget import BudgetStore, MemoryBudget
 from mimctl.model.clock import Clock
 from mimctl.model.errors import UserError
 from mimctl.model.profile import DeviceClass, DeviceProfile
@@ -68,15 +69,18 @@ def devices_by_link(site: Site) -> list[LinkDevices]:
     return [d for d in found if d.meters or d.mims]
 
 
-def register_map_registry(make_transport: TransportFactory, profiles: Mapping[str, DeviceProfile]) -> Registry:
+def register_map_registry(
+    make_transport: TransportFactory, profiles: Mapping[str, DeviceProfile], budget: BudgetStore | None = None
+) -> Registry:
     """A registry that serves every link whose devices have registers.
 
     Args:
         profiles: every profile that the site names, by id.
+        budget: counts the writes of registers with wearing memory; None = only for the life of the process.
     """
 
     def factory(devices: LinkDevices, clock: Clock) -> DriverGroup:
-        return register_group(devices, make_transport(devices.link), profiles, clock)
+        return register_group(devices, make_transport(devices.link), profiles, clock, budget)
 
     registry = Registry()
     for kind in (LinkType.MODBUS_TCP, LinkType.MODBUS_TLS, LinkType.MODBUS_RTU, LinkType.MODBUS_RTU_TCP):
@@ -85,10 +89,14 @@ def register_map_registry(make_transport: TransportFactory, profiles: Mapping[st
 
 
 def build_groups(
-    site: Site, make_transport: TransportFactory, profiles: Mapping[str, DeviceProfile], clock: Clock
+    site: Site,
+    make_transport: TransportFactory,
+    profiles: Mapping[str, DeviceProfile],
+    clock: Clock,
+    budget: BudgetStore | None = None,
 ) -> list[DriverGroup]:
     """The drivers of a site over real links."""
-    return register_map_registry(make_transport, profiles).build_groups(site, clock)
+    return register_map_registry(make_transport, profiles, budget).build_groups(site, clock)
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,16 +118,21 @@ class RegisterGroup:
 
 
 def register_group(
-    devices: LinkDevices, transport: Transport, profiles: Mapping[str, DeviceProfile], clock: Clock
+    devices: LinkDevices,
+    transport: Transport,
+    profiles: Mapping[str, DeviceProfile],
+    clock: Clock,
+    budget: BudgetStore | None = None,
 ) -> RegisterGroup:
     most = devices.link.max_registers
+    shared = MemoryBudget() if budget is None else budget
     drivers: list[Driver] = []
     for meter in devices.meters:
         source = source_of(meter.address, DeviceClass.METER, profiles, most)
         drivers.append(RegisterDevice(meter.id, transport, meter.address.unit, source=source, clock=clock, max_registers=most))
     for mim in devices.mims:
         source = source_of(mim.address, DeviceClass.MIM, profiles, most)
-        drivers.append(RegisterMim(mim, transport, source=source, clock=clock, max_registers=most))
+        drivers.append(RegisterMim(mim, transport, source=source, clock=clock, max_registers=most, budget=shared))
     return RegisterGroup(transport, {d.device: d for d in drivers})
 
 
@@ -134,7 +147,7 @@ def source_of(address: DeviceAddress, wanted: DeviceClass, profiles: Mapping[str
     profile = profiles.get(address.profile)
     if profile is None:
         raise UserError(f"profile '{address.profile}' was not loaded{_known(profiles)}")
-    return ProfileSource(profile)
+    return ProfileSource(profile, address.instances)
 
 
 def _known(profiles: Iterable[str]) -> str:

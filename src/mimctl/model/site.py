@@ -228,12 +228,14 @@ class DeviceAddress:
         unit: Modbus unit id.
         profile: `sunspec`, or the id of a device profile.
         base: first register of the SunSpec chain; None = search.
+        instances: the repeated parts of the device that this one is made of; none = the device as a whole.
     """
 
     link: str
     unit: int
     profile: str = SUNSPEC
     base: int | None = None
+    instances: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,19 +6,30 @@ from collections.abc import Callable, Iterator
 from itertools import chain
 
 from mimctl.config.draft import Draft, port_of
+from mimctl.config.schema_devices import DeviceItem, MeterItem
 from mimctl.model.phases import PHASES
 from mimctl.model.problem import Problem, error, warning
+from mimctl.model.site import SUNSPEC
 
 
 def check_addresses(draft: Draft) -> Iterator[Problem]:
-    """`device.address_twice`: two devices at one link and unit."""
-    first: dict[tuple[str, int], str] = {}
+    """`device.address_twice`: two devices at one link and unit, other than different parts of one device."""
+    there: dict[tuple[str, int], list[DeviceItem]] = {}
     for path, device in chain(draft.meters(), draft.mims()):
         at = (device.link, device.unit)
-        if at in first:
-            text = f"unit {device.unit} on the link '{device.link}' is already '{first[at]}'; give each device its own unit"
+        twice = next((other for other in there.get(at, ()) if not _apart(device, other)), None)
+        if twice is not None:
+            text = f"unit {device.unit} on the link '{device.link}' is already '{twice.id}'; give each device its own unit"
             yield error("device.address_twice", f"{path}.unit", text)
-        first.setdefault(at, device.id)
+        there.setdefault(at, []).append(device)
+
+
+def _apart(one: DeviceItem, other: DeviceItem) -> bool:
+    """Whether two devices at one address are parts of one: other circuits, or an inverter and the meter behind it."""
+    mine, theirs = (set(d.instances) if isinstance(d, MeterItem) else set() for d in (one, other))
+    if one.profile == other.profile:
+        return bool(mine) and bool(theirs) and mine.isdisjoint(theirs)
+    return SUNSPEC not in (one.profile, other.profile) and one.profile.partition("/")[0] == other.profile.partition("/")[0]
 
 
 def check_phase_maps(draft: Draft) -> Iterator[Problem]:
