@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tests.system.service_harness import REVERTED, STANDBY_W, VALIDITY_S, Looker, Machine, hall, lookers, machine, until
+from tests.site_factory import write_site
+from tests.system.service_harness import REVERTED, STANDBY_W, VALIDITY_S, Looker, Machine, hall, hall_dict, lookers, machine, until
 
 UNITS = [111, 112, 113]
 
@@ -51,7 +52,11 @@ def test_it_balances_tells_how_it_is_and_releases_every_device_when_it_ends(here
     none = here.command("status", site)
     assert (none.returncode, none.stdout) == (3, "")
     assert len(none.stderr.splitlines()) == 1
-    assert "no running service" in none.stderr
+    assert (
+        f"no running service at {here.state / 'door.sock'}: there is no such socket; start it with: mimctl run {site}"
+        in none.stderr
+    )
+    assert not here.state.exists(), "asking leaves nothing behind"
 
     run = here.service(site)
     until(lambda: here.zone()["nodes"].get("pdu-a1"), "the first cycle")
@@ -66,7 +71,10 @@ def test_it_balances_tells_how_it_is_and_releases_every_device_when_it_ends(here
     assert all(mim["in_force"] and mim["quality"] == "good" for mim in zone["mims"].values())
     table = here.command("status", site)
     assert table.returncode == 0
-    assert all(name in table.stdout for name in ("pdu-a1", "rack-a1-3", "balancing"))
+    assert table.stdout.startswith("hall · 8 of 8 devices answer (process ")
+    assert all(text in table.stdout for text in ("pdu-a1", "3 racks; --all shows them", "balancing"))
+    assert "rack-a1-3" not in table.stdout
+    assert "rack-a1-3" in here.command("status", site, "--all").stdout
 
     # the loads are 390 to 660 W a phase: without control I2/I1 of rack and PDU is a few per cent to a quarter
     assert any(max(map(abs, mim.output_w())) > 50 for mim in mims)
@@ -174,3 +182,30 @@ def test_a_dry_run_changes_no_register(here: Machine, site: Path, mims: list[Loo
     assert here.zone()["nodes"]["pdu-a1"]["i2_i1"] > 0.02, "nothing is balanced"
     assert run.stop() == 0
     assert [mim.raw_control() for mim in mims] == before
+
+
+def test_it_runs_on_a_twin_wherever_that_serves(here: Machine, tmp_path: Path) -> None:
+    """The addresses of the file are those of real devices far away; with --twin none of them is asked."""
+    data = hall_dict()
+    for link in data["links"]:
+        link |= {"host": "192.0.2.10"}
+    far = write_site(tmp_path, data, "far.yaml")
+    addresses = tmp_path / "addresses.json"
+    twin = here.start("twin", far, "--json", addresses)
+    until(addresses.exists, "the twin serves")
+    run = here.service(far, "--twin", addresses)
+    here.balanced(run)
+    status = here.command("status", far)
+    assert "8 of 8 devices answer" in status.stdout
+    assert run.stop(signal.SIGINT) == 0
+    assert twin.stop(signal.SIGTERM) == 0
+
+
+def test_without_any_device_it_is_blind_and_says_so(here: Machine) -> None:
+    nobody = hall(here.folder)
+    run = here.service(nobody)
+    until(lambda: here.zone()["state"] == "blind", "blind")
+    shown = here.command("status", nobody).stdout
+    assert shown.startswith("hall · 0 of 8 devices answer (process ")
+    assert "UTC" in shown
+    assert run.stop() == 0

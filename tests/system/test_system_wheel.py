@@ -95,6 +95,6 @@ def test_the_packaged_demo_site_is_found_and_checks(run, installed):
 
 
 def test_the_demo_runs_and_leaves_nothing_behind(run, tmp_path):
-    run("mimctl", "demo", "--seconds", "6", "--no-live", "--json", "out.json", timeout=120)
+    run("mimctl", "demo", "--seconds", "12", "--no-live", "--json", "out.json", timeout=120)
     result = json.loads((tmp_path / "out.json").read_text())
     assert {"baseline", "controlled"} <= result.keys()

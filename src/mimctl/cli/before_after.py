@@ -10,17 +10,17 @@ from mimctl.cli.render import print_table
 if TYPE_CHECKING:
     from mimctl.model.site import Site
 
-#: what fits a terminal; the rest is in the JSON
-_SHOWN = ("i2_i1_mean", "i0_i1_mean", "neutral_a_mean", "unbalance_nema_mean", "max_phase_load_pct", "loss_kwh", "objective")
+#: the first of them leaves first where a terminal is narrow; the rest of the figures is in the JSON
+_SPARE = ("loss_kwh", "unbalance_nema_mean", "max_phase_load_pct", "objective", "neutral_a_mean")
+_SHOWN = ("i2_i1_mean", "i0_i1_mean", *_SPARE)
 
 
 def print_before_after(site: Site, result: Mapping[str, Any], title: str, *, to_stderr: bool) -> None:
-    """Every cell says before → after."""
+    """Every cell says before → after; nothing is shown where one of the two is missing."""
     from mimctl.simulation.table import COLUMNS, before_after
 
     before, after = result.get("baseline"), result.get("controlled")
     if before is None or after is None:
-        print_table(["nothing to compare"], [["a phase had no complete measurement; see the events"]], stderr=to_stderr)
         return
     chosen = tuple(column for column in COLUMNS if column.key in _SHOWN)
     titles = ["", *(column.title for column in chosen)]
@@ -28,4 +28,5 @@ def print_before_after(site: Site, result: Mapping[str, Any], title: str, *, to_
         [row.where, *(f"{cell.before_text} → {cell.after_text}" for cell in row.cells)]
         for row in before_after(site, before, after, chosen)
     ]
-    print_table(titles, rows, title=title, right=titles[1:], stderr=to_stderr)
+    spare = [column.title for key in _SPARE for column in chosen if column.key == key]
+    print_table(titles, rows, title=title, right=titles[1:], spare=spare, stderr=to_stderr)

@@ -5,20 +5,46 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from mimctl.cli.tables import fitted
+
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from mimctl.model.site import Site
+
 _MISSING = "–"
 _EVENTS_SHOWN = 6
-#: columns of a terminal, and the spaces between the columns of a table that it has room for
-_GAPS = ((110, 3), (90, 2), (0, 1))
+#: spaces between the columns of a live table, the best first
+_GAPS = (3, 2, 1)
 #: lines above the first node: the start message, the headline, a gap and the titles of the columns
 _ABOVE_NODES = 4
 _FEWEST_NODES = 3
 
 NODE_COLUMNS = ("node", "L1 A", "L2 A", "L3 A", "I2/I1 %", "I0/I1 %", "neutral A", "load %", "headroom A", "firm A")
 ZONE_COLUMNS = ("zone", "state", "MIMs", "cycle ms", "of ms", "cycles", "skipped", "objective")
-EVENT_COLUMNS = ("since", "severity", "where", "what")
+EVENT_COLUMNS = ("since UTC", "severity", "where", "what")
+#: what a narrow terminal goes without, the first first
+NODE_SPARE = ("firm A", "I0/I1 %", "headroom A", "load %", "neutral A")
+ZONE_SPARE = ("skipped", "of ms", "cycles", "objective", "cycle ms")
+
+#: states in which no setpoint is refreshed, or nothing is known to refresh it on
+_NOT_CONTROLLING = {"failing", "silent", "blind"}
+
+
+def headline(status: Mapping[str, Any]) -> str:
+    """What a person must know before the figures: whose they are, whether anything is written, how much of the site answers."""
+    found = [zone["devices"] for zone in status["zones"].values()]
+    answering, total = (sum(devices[key] for devices in found) for key in ("answering", "total"))
+    parts = [status["name"], *(["DRY RUN"] if status["dry_run"] else []), f"{answering} of {total} devices answer"]
+    return " · ".join(parts)
+
+
+def shown_nodes(site: Site) -> frozenset[str]:
+    """Feeds and PDUs; the racks too where there is nothing between."""
+    from mimctl.model.site import NodeKind
+
+    upper = frozenset(node.id for node in site.nodes if node.kind is not NodeKind.RACK)
+    return upper if len(upper) > 1 else frozenset(node.id for node in site.nodes)
 
 
 def number(value: float | None, digits: int = 1) -> str:
@@ -71,12 +97,19 @@ def zone_rows(status: Mapping[str, Any]) -> list[list[str]]:
 
 def event_rows(status: Mapping[str, Any]) -> list[list[str]]:
     """The open conditions, then the last ones that passed."""
-    past = [event | {"text": f"cleared: {event['text']}"} for event in reversed(status["recent"])]
-    shown = [*status["events"], *past][:_EVENTS_SHOWN]
-    return [[event["since"][11:19], event["severity"], event["where"], event["text"]] for event in shown]
+    now = [(event, _without_place(event)) for event in status["events"]]
+    past = [(event, f"cleared: {_without_place(event)}") for event in reversed(status["recent"])]
+    return [[event["since"][11:19], event["severity"], event["where"], text] for event, text in [*now, *past][:_EVENTS_SHOWN]]
 
 
-def live_view(status: Mapping[str, Any], only: frozenset[str], headline: str, size: tuple[int, int] = (80, 24)) -> RenderableType:
+def _without_place(event: Mapping[str, Any]) -> str:
+    """The text of an event beside a column that names its place already."""
+    text: str = event["text"]
+    place = event["where"]
+    return text[len(place) + 1 :].lstrip() if text.startswith((f"{place} ", f"{place}:")) else text
+
+
+def live_view(status: Mapping[str, Any], only: frozenset[str], title: str, size: tuple[int, int] = (80, 24)) -> RenderableType:
     """All three tables in one picture that is never larger than the terminal.
 
     Args:
@@ -86,9 +119,8 @@ def live_view(status: Mapping[str, Any], only: frozenset[str], headline: str, si
     from rich.table import Table
     from rich.text import Text
 
-    gap = next(spaces for columns, spaces in _GAPS if size[0] >= columns)
-
-    def table(columns: Sequence[str], rows: list[list[str]], left: int = 1) -> Table:
+    def table(titles: Sequence[str], lines: list[list[str]], left: int = 1, spare: Sequence[str] = ()) -> Table:
+        columns, rows, gap = fitted(titles, lines, size[0], spare, _GAPS) if spare else (titles, lines, 1)
         made = Table(box=None, header_style="bold", pad_edge=False, padding=(0, gap, 0, 0))
         for i, name in enumerate(columns):
             made.add_column(name, justify="left" if i < left else "right", no_wrap=True, overflow="ellipsis")
@@ -99,18 +131,23 @@ def live_view(status: Mapping[str, Any], only: frozenset[str], headline: str, si
     zones, events, nodes = zone_rows(status), event_rows(status), node_rows(status, only)
     below = len(zones) + 3 + (len(events) + 2 if events else 2)
     room = max(_FEWEST_NODES, size[1] - below - _ABOVE_NODES)
-    parts: list[RenderableType] = [Text(headline, style="bold cyan", overflow="ellipsis", no_wrap=True), Text("")]
+    parts: list[RenderableType] = [Text(title, style="bold cyan", overflow="ellipsis", no_wrap=True), Text("")]
     if len(nodes) <= room:
-        parts.append(table(NODE_COLUMNS, nodes))
+        parts.append(table(NODE_COLUMNS, nodes, spare=NODE_SPARE))
     else:
-        parts += [table(NODE_COLUMNS, nodes[: room - 1]), Text(f"… and {len(nodes) - room + 1} more", style="dim")]
-    parts += [Text(""), table(ZONE_COLUMNS, zones, left=2), Text("")]
+        parts += [
+            table(NODE_COLUMNS, nodes[: room - 1], spare=NODE_SPARE),
+            Text(f"… and {len(nodes) - room + 1} more", style="dim"),
+        ]
+    parts += [Text(""), table(ZONE_COLUMNS, zones, left=2, spare=ZONE_SPARE), Text("")]
     parts.append(table(EVENT_COLUMNS, events, left=4) if events else Text("no events", style="dim"))
     return Group(*parts)
 
 
 def _style(column: str, cell: str) -> str:
     """Colour only what asks for attention."""
+    if column == "state" and cell in _NOT_CONTROLLING:
+        return "bold red"
     if cell == _MISSING or (column == "state" and cell not in {"balancing", "starting"}):
         return "yellow"
     if column == "load %":

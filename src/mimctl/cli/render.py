@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
+from mimctl.cli.tables import fitted, plain_table
 from mimctl.model.errors import UserError
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ AnyFunction = TypeVar("AnyFunction", bound=Callable[..., Any])
 
 #: the target that means standard output
 STDOUT = "-"
+#: where tables leave columns out when nobody's terminal says how wide it is
+PIPE_WIDTH = 120
 
 
 class _Failure(click.ClickException):
@@ -153,42 +156,39 @@ def console(stderr: bool = False) -> Console:
 
 
 def print_table(
-    columns: Sequence[str], rows: Sequence[Sequence[object]], *, title: str = "", right: Sequence[str] = (), stderr: bool = False
+    columns: Sequence[str],
+    rows: Sequence[Sequence[object]],
+    *,
+    title: str = "",
+    right: Sequence[str] = (),
+    spare: Sequence[str] = (),
+    stderr: bool = False,
 ) -> None:
-    """Show rows of cells: a ruled table on a terminal, aligned plain lines (nothing cut off) in a pipe or a file.
+    """Show rows of cells: with bold titles on a terminal, as aligned plain lines in a pipe or a file. No cell is cut off.
 
     Args:
         right: columns to align to the right, as numbers want to be.
+        spare: columns that may be left out, the first of them first, where the table would be wider than the terminal (or than
+            120 characters where there is none).
         stderr: to standard error, for example because standard output carries JSON.
     """
     cells = [["" if cell is None else str(cell) for cell in row] for row in rows]
     if not (sys.stderr if stderr else sys.stdout).isatty():
-        for line in plain_table(columns, cells, title=title, right=right):
+        names, cells, gap = fitted(columns, cells, PIPE_WIDTH, spare, gaps=(2,))
+        for line in plain_table(names, cells, title=title, right=right, gap=gap):
             click.echo(line, err=stderr)
         return
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=title or None, title_justify="left", box=None, header_style="bold", pad_edge=False)
-    for name in columns:
+    screen = console(stderr)
+    names, cells, gap = fitted(columns, cells, screen.width, spare)
+    table = Table(title=title or None, title_justify="left", box=None, header_style="bold", pad_edge=False, padding=(0, gap, 0, 0))
+    for name in names:
         table.add_column(name, justify="right" if name in right else "left")
     for row in cells:
         table.add_row(*(Text(cell) for cell in row))
-    console(stderr).print(table)
-
-
-def plain_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, title: str = "", right: Sequence[str] = ()) -> list[str]:
-    """Lines of a table without rules or colours, two spaces between columns."""
-    widths = [max(map(len, column)) for column in zip(columns, *rows, strict=True)]
-
-    def line(cells: Sequence[str]) -> str:
-        padded = (
-            cell.rjust(width) if name in right else cell.ljust(width)
-            for name, cell, width in zip(columns, cells, widths, strict=True)
-        )
-        return "  ".join(padded).rstrip()
-
-    return [*([title] if title else []), line(columns), *(line(row) for row in rows)]
+    screen.print(table)
 
 
 @contextlib.contextmanager

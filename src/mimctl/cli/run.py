@@ -11,6 +11,12 @@ import click
 @click.argument("site", type=click.Path(path_type=Path))
 @click.option("--dry-run", is_flag=True, help="Do everything but write to devices.")
 @click.option(
+    "--twin",
+    type=click.Path(path_type=Path),
+    metavar="ADDRESSES",
+    help="Not the site's devices but those that `mimctl twin SITE --json ADDRESSES` serves.",
+)
+@click.option(
     "--log-level",
     type=click.Choice(["debug", "info", "warning", "error"]),
     default="info",
@@ -18,11 +24,12 @@ import click
     help="Least severity.",
 )
 @click.option("--json-logs/--human-logs", default=None, help="One JSON object a line, or lines for people [default: by terminal].")
-def command(site: Path, dry_run: bool, log_level: str, json_logs: bool | None) -> None:
+def command(site: Path, dry_run: bool, twin: Path | None, log_level: str, json_logs: bool | None) -> None:
     """Run a site: discover, measure, balance, until told to stop.
 
-    Stops on SIGTERM and Ctrl-C after bringing every device it touched to its safe state.
+    Stops on SIGTERM and Ctrl-C after bringing every device it touched to its safe state; the exit code is 0 then.
     """
+    from mimctl.cli.twin_links import pointed_at, read_addresses
     from mimctl.config.site import load_site
     from mimctl.model.clock import SystemClock
     from mimctl.model.errors import UserError
@@ -34,6 +41,8 @@ def command(site: Path, dry_run: bool, log_level: str, json_logs: bool | None) -
     from mimctl.service.state_dir import site_lock, state_directory
 
     loaded = load_site(site)
+    if twin is not None:
+        loaded = pointed_at(loaded, read_addresses(twin))
     directory = state_directory(loaded.id)
     set_up(log_level, human=None if json_logs is None else not json_logs)
 

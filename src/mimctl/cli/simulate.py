@@ -10,20 +10,26 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mimctl.cli.before_after import print_before_after
+from mimctl.cli.options import LOADS_HELP, Number, positive, seed_option
 from mimctl.cli.render import console, fail, json_option, progress, write_json
 
 if TYPE_CHECKING:
     from mimctl.model.site import Site
     from mimctl.simulation.loads import ChosenLoads
 
+#: ten years, and about as many steps as a computer does in a week
+_LONGEST_H, _MOST_STEPS = 87_660.0, 10_000_000
+#: a trace in which two rows are further apart than so many usual intervals has a hole
+_HOLE = 2.0
+
 
 @click.command(epilog="Example: mimctl simulate site_configs/demo.yaml --hours 2 --step 1 --json result.json")
 @click.argument("site", type=click.Path(path_type=Path))
-@click.option("--loads", type=click.Path(path_type=Path), help="Trace of loads, CSV or CSV.gz [default: the built-in generator].")
+@click.option("--loads", type=click.Path(path_type=Path), help=LOADS_HELP)
 @click.option("--start", type=click.DateTime(), help="UTC instant to start at [default: the trace's beginning].")
-@click.option("--hours", type=click.FloatRange(min=0, min_open=True), help="How long [default: the whole trace, or 1 h].")
-@click.option("--step", type=click.FloatRange(min=0.1, max=3600), default=1.0, show_default=True, help="Control cycle, in s.")
-@click.option("--seed", type=int, help="Of loads and noise [default: the site's twin.seed].")
+@click.option("--hours", type=positive(_LONGEST_H), help="How long [default: the whole trace, or 1 h].")
+@click.option("--step", type=Number(0.1, 3600), default=1.0, show_default=True, help="Control cycle, in s.")
+@seed_option
 @click.option("--optimum/--no-optimum", default=True, show_default=True, help="Work out the yardstick; off is about twice as fast.")
 @json_option
 def command(
@@ -47,10 +53,13 @@ def command(
     from mimctl.simulation.loads import choose_loads
 
     set_up("error")
+    if hours is not None:
+        _refuse_endless(hours, step)
     loaded = load_site(site)
     seed = loaded.twin.seed if seed is None else seed
     begin = None if start is None else start.replace(tzinfo=UTC)
     chosen = choose_loads(loaded, loads, start=begin, hours=hours, step_s=step, seed=seed)
+    _refuse_endless(chosen.hours, step)
     _tell_loads(chosen)
     request = Request(loaded, chosen.loads, chosen.start, chosen.hours, step, seed, optimum)
     with progress(f"simulating {chosen.hours:g} h", chosen.hours * 3600) as done:
@@ -61,6 +70,14 @@ def command(
     _summarise(loaded, result, to_stderr=json_target == "-")
     if result["fault"] is not None:
         fail(f"the result is not to be trusted: {result['fault']}")
+
+
+def _refuse_endless(hours: float, step_s: float) -> None:
+    steps = hours * 3600 / step_s
+    if steps > _MOST_STEPS:
+        raise click.UsageError(
+            f"{hours:g} h at {step_s:g} s are {steps:.3g} steps, the most is {_MOST_STEPS:.0e}: choose --hours or --step"
+        )
 
 
 def _tell_loads(chosen: ChosenLoads) -> None:
@@ -75,6 +92,8 @@ def _tell_loads(chosen: ChosenLoads) -> None:
         screen.print(
             f"warning: {len(trace.loads_without_column)} loads have no column and stay zero: {_some(trace.loads_without_column)}"
         )
+    if trace.longest_interval_s > _HOLE * trace.interval_s:
+        screen.print(f"warning: the trace has a hole of {trace.longest_interval_s:g} s; the values before it hold until its end")
     if trace.gaps_filled:
         screen.print(f"{trace.gaps_filled} gaps filled with the value before")
 
@@ -92,10 +111,12 @@ def _summarise(site: Site, result: Mapping[str, Any], *, to_stderr: bool) -> Non
         f"removed {_pct(result['removed_share'])} of the imbalance, {_pct(result['achieved_share'])} of what was possible "
         f"(clip rule {_pct(result['rule_share'])}); worse than none in {result['worse_than_none_pct']:.2f} % of the time"
     )
+    overload = (result[name]["site"]["overload_min"] for name in ("baseline", "controlled"))
     screen.print(
-        f"limit violations {result['limit_violations']}, clamps {result['clamps']}, refusals {result['refusals']}, "
-        f"writes {result['writes']}, relied on MIMs for {result['relied_on_min']:.1f} min"
+        f"overload {' → '.join(f'{minutes:.1f}' for minutes in overload)} min; limit violations caused by control: "
+        f"{result['limit_violations']}; relied on MIMs for {result['relied_on_min']:.1f} min"
     )
+    screen.print(f"clamps {result['clamps']}, refusals {result['refusals']}, writes {result['writes']}")
     cycle = result["cycle_ms"]
     screen.print(
         f"{result['cycles']} cycles in {result['wall_s']:.1f} s ({result['times_real_time']:.0f}× real time); "

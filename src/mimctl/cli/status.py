@@ -3,32 +3,63 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from mimctl.cli.render import json_option, print_table, write_json
 
+if TYPE_CHECKING:
+    from mimctl.model.site import Site
+
 
 @click.command(epilog="Example: mimctl status site_configs/demo.yaml --json -")
 @click.argument("site", type=click.Path(path_type=Path))
+@click.option("--all", "every_node", is_flag=True, help="Racks too, not only feeds and PDUs.")
 @json_option
-def command(site: Path, json_target: str | None) -> None:
-    """Ask a running service how its site is doing."""
-    from mimctl.cli.live import EVENT_COLUMNS, NODE_COLUMNS, ZONE_COLUMNS, event_rows, node_rows, zone_rows
+def command(site: Path, every_node: bool, json_target: str | None) -> None:
+    """Ask a running service how its site is doing.
+
+    The service is found by its state directory: MIMCTL_STATE_DIR, where it is set, must be the one of the service. Only the user
+    who runs the service may ask.
+    """
     from mimctl.config.site import load_site
-    from mimctl.service.door import ask
-    from mimctl.service.state_dir import socket_path, state_directory
 
     loaded = load_site(site)
-    status: dict[str, Any] = ask(socket_path(state_directory(loaded.id)), "status")
+    status = _ask(loaded, site)
     if json_target is not None:
         write_json(json_target, status)
         return
-    nodes = frozenset(node.id for node in loaded.nodes)
-    print_table(NODE_COLUMNS, node_rows(status, nodes), title=f"{status['name']} (process {status['pid']})", right=NODE_COLUMNS[1:])
+    _show(loaded, status, every_node)
+
+
+def _ask(loaded: Site, file: Path) -> dict[str, Any]:
+    from mimctl.model.errors import Unreachable
+    from mimctl.service.door import NoService, ask
+    from mimctl.service.state_dir import socket_path, state_path
+
+    try:
+        status: dict[str, Any] = ask(socket_path(state_path(loaded.id)), "status")
+    except NoService as error:
+        raise Unreachable(
+            f"{error}; start it with: mimctl run {file} (a service of another user or with another state directory: "
+            "ask as its user and with its MIMCTL_STATE_DIR)"
+        ) from error
+    return status
+
+
+def _show(site: Site, status: dict[str, Any], every_node: bool) -> None:
+    from mimctl.cli import live
+
+    everything = frozenset(node.id for node in site.nodes)
+    nodes = everything if every_node else live.shown_nodes(site)
+    title = f"{live.headline(status)} (process {status['pid']})"
+    columns = live.NODE_COLUMNS
+    print_table(columns, live.node_rows(status, nodes), title=title, right=columns[1:], spare=live.NODE_SPARE)
+    if hidden := len(everything) - len(nodes):
+        click.echo(f"… and {hidden} racks; --all shows them")
     click.echo()
-    print_table(ZONE_COLUMNS, zone_rows(status), right=ZONE_COLUMNS[2:])
-    if events := event_rows(status):
+    print_table(live.ZONE_COLUMNS, live.zone_rows(status), right=live.ZONE_COLUMNS[2:], spare=live.ZONE_SPARE)
+    if events := live.event_rows(status):
         click.echo()
-        print_table(EVENT_COLUMNS, events)
+        print_table(live.EVENT_COLUMNS, events)

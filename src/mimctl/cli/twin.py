@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mimctl.cli.options import LOADS_HELP, YEAR_S, positive, seed_option
 from mimctl.cli.render import json_option, print_table, write_json
 
 if TYPE_CHECKING:
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
     from mimctl.twin.server import TwinServer
 
 
-@click.command(epilog="Example: mimctl twin site_configs/demo.yaml, then mbpoll -a 1 -r 40001 -c 50 -p 15020 -1 127.0.0.1")
+@click.command(
+    epilog="Example: mimctl twin site_configs/demo.yaml, then mbpoll -m tcp -0 -1 -a 1 -r 40000 -c 2 -t 4:hex -p 15020 127.0.0.1"
+)
 @click.argument("site", type=click.Path(path_type=Path), required=False)
 @click.option(
     "--replay",
@@ -29,9 +32,9 @@ if TYPE_CHECKING:
 )
 @click.argument("more", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--free-ports", is_flag=True, help="Any free ports of 127.0.0.1 instead of those of the site file.")
-@click.option("--seconds", type=click.FloatRange(min=0, min_open=True), help="Stop by itself after this time.")
-@click.option("--seed", type=int, help="Of loads and noise [default: the site's twin.seed].")
-@click.option("--loads", type=click.Path(path_type=Path), help="Trace of loads, CSV or CSV.gz [default: the built-in generator].")
+@click.option("--seconds", type=positive(YEAR_S), help="Stop by itself after this time.")
+@seed_option
+@click.option("--loads", type=click.Path(path_type=Path), help=LOADS_HELP)
 @click.option("--while-stdin", is_flag=True, help="Stop when standard input ends: for a process that wants the twin gone with it.")
 @json_option
 def command(
@@ -48,7 +51,8 @@ def command(
     """Serve a site's virtual devices as real Modbus servers; or, with --replay, what real devices once said.
 
     Links whose address is not of this machine's loopback are served on free ports of 127.0.0.1, serial links on pseudo-terminals,
-    whose paths are shown. With --json the addresses are written as soon as every server listens.
+    whose paths are shown. With --json the addresses are written as soon as every server listens; `mimctl run SITE --twin FILE`
+    reads them. Serves until Ctrl-C (exit code 130) or SIGTERM (0).
     """
     if replay:
         from mimctl.cli.twin_replay import replay_dumps

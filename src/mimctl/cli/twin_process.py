@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from mimctl.cli.twin_links import pointed_at, read_addresses
 from mimctl.model.errors import Unreachable
 
 if TYPE_CHECKING:
-    from mimctl.model.site import Link, Site
+    from mimctl.model.site import Site
 
 _START_WITHIN_S = 30.0
 _STOP_WITHIN_S = 5.0
@@ -45,8 +44,8 @@ def twin_process(site: Path, seed: int | None = None) -> Iterator[Callable[[Site
             )
         try:
             _wait_for(addresses, process, errors)
-            served = json.loads(addresses.read_text(encoding="utf-8"))["links"]
-            yield lambda loaded: _pointed_at(loaded, served)
+            served = read_addresses(addresses)
+            yield lambda loaded: pointed_at(loaded, served)
         finally:
             _stop(process)
 
@@ -70,19 +69,3 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-
-
-def _pointed_at(site: Site, served: Mapping[str, Mapping[str, Any]]) -> Site:
-    return replace(site, links=tuple(_served_at(link, served[link.id]) for link in site.links if link.id in served))
-
-
-def _served_at(link: Link, where: Mapping[str, Any]) -> Link:
-    """The link at the twin's address or port, with the certificates that the twin accepts where it made its own."""
-    from mimctl.model.site import TlsFiles
-
-    if link.serial is not None:
-        return replace(link, serial=replace(link.serial, device=where["device"]))
-    files, tls = where["tls"], link.tls
-    if files is not None:
-        tls = TlsFiles(Path(files["ca"]), Path(files["certificate"]), Path(files["key"]), files["server_name"])
-    return replace(link, host=where["host"], port=where["port"], tls=tls)

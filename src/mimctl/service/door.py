@@ -24,6 +24,10 @@ _CLOSE_WITHIN_S = 1.0
 Handler = Callable[[Mapping[str, Any]], Any]
 
 
+class NoService(Unreachable):
+    """Nobody listens at the door of a site, or nobody may be asked there."""
+
+
 class Door:
     """Serves named requests; every answer is `{"ok": …}` or `{"error": "one line", "unreachable": …}` (nobody answers)."""
 
@@ -80,7 +84,8 @@ def ask(path: Path, question: str, timeout_s: float = 5.0, **arguments: Any) -> 
     """Ask the running service from another process.
 
     Raises:
-        Unreachable: no service listens there, or it does not answer, or what it needs does not.
+        NoService: none listens there, or it does not answer.
+        Unreachable: what it needs does not answer.
         MimctlError: what it says is wrong.
     """
     return asyncio.run(_ask(path, {"ask": question, **arguments}, timeout_s))
@@ -94,10 +99,26 @@ async def _ask(path: Path, request: Mapping[str, Any], timeout_s: float) -> Any:
             line = await reader.readline()
             writer.close()
     except (OSError, TimeoutError, ValueError) as error:
-        why = str(error) or "no answer in time"
-        raise Unreachable(f"no running service at {path} ({why}); start it with: mimctl run SITE") from error
+        raise NoService(f"no running service at {path}: {_why(error)}") from error
     answer = json.loads(line or b"{}")
     if "ok" not in answer:
         wrong = MimctlError if "error" in answer and not answer.get("unreachable", True) else Unreachable
         raise wrong(str(answer.get("error", "the service closed the connection")))
     return answer["ok"]
+
+
+def _why(error: Exception) -> str:
+    """In words: a missing file, a refused connection and a missing right are what people meet."""
+    match error:
+        case FileNotFoundError():
+            return "there is no such socket"
+        case ConnectionRefusedError():
+            return "nobody listens there any more"
+        case PermissionError():
+            return "it belongs to another user"
+        case TimeoutError():
+            return "no answer in time"
+        case OSError():
+            return error.strerror or str(error)
+        case _:
+            return str(error)

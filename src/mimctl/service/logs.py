@@ -11,6 +11,14 @@ import structlog
 _QUIET = ("pymodbus", "apscheduler", "asyncio")
 
 
+def _say_it_once(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """For people: a device that the sentence names already is not named again behind it."""
+    where, text = event.get("where"), str(event.get("event")).removeprefix("cleared: ")
+    if text.startswith((f"{where} ", f"{where}:")):
+        del event["where"]
+    return event
+
+
 def set_up(level: str = "info", *, human: bool | None = None) -> None:
     """Send all logs to standard error.
 
@@ -21,10 +29,12 @@ def set_up(level: str = "info", *, human: bool | None = None) -> None:
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.TimeStamper(fmt="%Y-%m-%dT%H:%M:%SZ" if human else "iso", utc=True),
     ]
     last: list[structlog.typing.Processor] = (
-        [structlog.dev.ConsoleRenderer()] if human else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+        [_say_it_once, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        if human
+        else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     )
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],

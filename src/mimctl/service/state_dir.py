@@ -16,8 +16,8 @@ from mimctl.model.errors import UserError
 _SOCKET_PATH_MOST = 107
 
 
-def state_directory(site: str, root: Path | None = None) -> Path:
-    """The directory of one site, made if missing, readable by its owner alone.
+def state_path(site: str, root: Path | None = None) -> Path:
+    """Where the directory of one site is, whether or not it exists.
 
     Args:
         root: instead of `$MIMCTL_STATE_DIR`, systemd's `$STATE_DIRECTORY` or the user's XDG state directory.
@@ -25,7 +25,12 @@ def state_directory(site: str, root: Path | None = None) -> Path:
     # systemd gives a list where a unit asks for several; the first is the one for state
     named = os.environ.get("MIMCTL_STATE_DIR") or os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
     base = root or (Path(named) if named else platformdirs.user_state_path("mimctl"))
-    directory = base / site
+    return base / site
+
+
+def state_directory(site: str, root: Path | None = None) -> Path:
+    """The directory of one site, made if missing, readable by its owner alone; `root` as in `state_path`."""
+    directory = state_path(site, root)
     try:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         directory.chmod(0o700)

@@ -16,6 +16,7 @@ from mimctl.model.event import Event
 from mimctl.model.layout import FloatArray
 from mimctl.model.report import SiteReport
 from mimctl.model.sample import Quality
+from mimctl.model.state import SiteState
 
 #: report field → key; per node one number
 _NODE_FIGURES = {
@@ -66,7 +67,7 @@ def zone_status(zone: ZoneController) -> dict[str, Any]:
     record, loop = zone.cycle.last, zone.loop
     status: dict[str, Any] = {"cycle_s": loop.period_s, "cycles": loop.ticks, "skipped": loop.skipped, "errors": loop.errors}
     if record is None:
-        return status | {"state": "starting", "nodes": {}, "mims": {}}
+        return status | {"state": "starting", "devices": _devices(zone, None), "nodes": {}, "mims": {}}
     durations = dict(record.durations_s)
     return status | {
         "state": _zone_state(zone, record),
@@ -76,6 +77,7 @@ def zone_status(zone: ZoneController) -> dict[str, Any]:
         "latency_s": _latency(zone),
         "objective": _number(record.report.objective),
         "plan": {"status": record.plan.status.value, "iterations": record.plan.iterations},
+        "devices": _devices(zone, record.state),
         "bad_nodes": record.state.bad_nodes(),
         "nodes": {node.id: node_status(record.report, i) for i, node in enumerate(zone.layout.nodes)},
         "mims": _mims(zone, record.state.mims.quality, record.state.ports.inject_w),
@@ -83,12 +85,14 @@ def zone_status(zone: ZoneController) -> dict[str, Any]:
 
 
 def _zone_state(zone: ZoneController, record: DecisionRecord) -> str:
-    """One word: `failing` and `silent` mean that no heartbeat goes out."""
+    """One word: `failing` and `silent` mean that no heartbeat goes out, `blind` that no node is measured."""
     overdue_s = _OVERDUE_PERIODS * zone.loop.period_s
     if zone.clock.monotonic_s() - record.state.now_s > overdue_s:
         return "failing"
     if zone.cycle.silent:
         return "silent"
+    if (record.state.nodes.quality == Quality.BAD).all():
+        return "blind"
     if zone.cycle.paused:
         return "paused"
     if not record.bounds.mim_enabled.any():
@@ -97,11 +101,22 @@ def _zone_state(zone: ZoneController, record: DecisionRecord) -> str:
     return "balancing" if whole else "degraded"
 
 
+def _devices(zone: ZoneController, state: SiteState | None) -> dict[str, int]:
+    """How many meters and MIMs the zone has, and how many of them answer."""
+    metered = [meter is not None for meter in zone.layout.meter_of_node]
+    total = sum(metered) + len(zone.layout.mims)
+    if state is None:
+        return {"answering": 0, "total": total}
+    answering = (state.nodes.quality[metered] > Quality.BAD).sum() + (state.mims.quality > Quality.BAD).sum()
+    return {"answering": int(answering), "total": total}
+
+
 def _latency(zone: ZoneController) -> dict[str, float | None]:
     """From the oldest measurement that a plan rests on to its last setpoint written [s]."""
-    if not zone.latencies_s:
+    known = [latency for latency in zone.latencies_s if math.isfinite(latency)]  # a dry run writes nothing
+    if not known:
         return {"p50": None, "p99": None}
-    p50, p99 = np.percentile(np.array(zone.latencies_s), [50, 99])
+    p50, p99 = np.percentile(np.array(known), [50, 99])
     return {"p50": _number(float(p50)), "p99": _number(float(p99))}
 
 

@@ -104,7 +104,7 @@ def read_trace(file: Path, site: Site, start: datetime | None = None) -> TraceLo
             header = _header(file, rows)
             loads, drives = _match(header, site)
             if not drives:
-                raise UserError(f"{file}:1: no column drives a load of this site; columns are {_some(header)}")
+                raise UserError(f"{file}:1: no column drives a load of this site; {_expected(site)}; columns are {_some(header)}")
             used = list(dict.fromkeys(c for d in drives for c in (d.p, d.q) if c is not None))
             times, values = _body(file, lines, rows, header, used)
         except (csv.Error, UnicodeDecodeError, EOFError, zlib.error, gzip.BadGzipFile) as error:
@@ -159,11 +159,24 @@ class _Lines:
 def _header(file: Path, rows: Iterator[list[str]]) -> list[str]:
     header = [name.strip() for name in next(rows, [])]
     if TIME_COLUMN not in header:
-        raise UserError(f"{file}:1: no column '{TIME_COLUMN}'; columns are {_some(header)}")
+        raise UserError(f"{file}:1: no column '{TIME_COLUMN}'; {_hint(header)}columns are {_some(header)}")
     double = [name for name in dict.fromkeys(header) if header.count(name) > 1]
     if double:
         raise UserError(f"{file}:1: column '{double[0]}' stands there twice")
     return header
+
+
+def _hint(header: Sequence[str]) -> str:
+    """Spreadsheets of some countries write semicolons."""
+    other = next((mark for mark in (";", "\t") if mark in "".join(header)), None)
+    return "" if other is None else "use commas between columns, and a point in numbers; "
+
+
+def _expected(site: Site) -> str:
+    """The names that would do for this site."""
+    own = [f"'{load.column}'" for load in site.twin.loads if load.column is not None]
+    places = [f"'{load.node}.{load.connection}.p_w'" for load in site.twin.loads] or [f"'{site.nodes[-1].id}.L1.p_w'"]
+    return f"expected are names like {_some(own or places, 3)}"
 
 
 def _match(header: Sequence[str], site: Site) -> tuple[tuple[TwinLoad, ...], list[_Drive]]:

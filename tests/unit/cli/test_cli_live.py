@@ -6,8 +6,9 @@ import io
 
 import pytest
 from rich.console import Console
+from tests.builders import rack_site
 
-from mimctl.cli.live import NODE_COLUMNS, event_rows, live_view, node_rows, zone_rows
+from mimctl.cli.live import NODE_COLUMNS, event_rows, headline, live_view, node_rows, shown_nodes, zone_rows
 
 
 def node(load: float = 40.0, **more: object) -> dict:
@@ -30,7 +31,10 @@ def event(text: str, severity: str = "error", cleared: str | None = None) -> dic
 def status(nodes: int = 2, events: int = 0) -> dict:
     zone = {"cycle_s": 1.0, "cycles": 7, "skipped": 0, "state": "balancing", "cycle_ms": 12.34, "objective": 0.00042}
     zone |= {"nodes": {f"pdu-{i}": node() for i in range(nodes)}, "mims": {"a": {"in_force": True}, "b": {"in_force": False}}}
+    zone |= {"devices": {"answering": 9, "total": 12}}
     return {
+        "name": "Hall",
+        "dry_run": False,
         "zones": {"hall": zone},
         "events": [event(f"long text number {i}, which goes on and on until nobody reads it any more" * 2) for i in range(events)],
         "recent": [],
@@ -61,6 +65,32 @@ def test_a_zone_that_has_not_begun_is_shown() -> None:
 def test_open_events_come_first_then_the_last_that_passed() -> None:
     shown = status() | {"events": [event("now")], "recent": [event("older", cleared="y"), event("newer", cleared="y")]}
     assert [row[3] for row in event_rows(shown)] == ["now", "cleared: newer", "cleared: older"]
+
+
+def test_an_event_does_not_repeat_its_place() -> None:
+    texts = ["meter-1 does not answer", "meter-1: no voltage", "meter-10 is another"]
+    shown = status() | {"events": [event(text) for text in texts], "recent": [event(texts[0], cleared="y")]}
+    rows = event_rows(shown)
+    assert [row[3] for row in rows] == ["does not answer", "no voltage", "meter-10 is another", "cleared: does not answer"]
+    assert {row[2] for row in rows} == {"meter-1"}
+
+
+def test_the_headline_says_how_much_answers_and_that_nothing_is_written() -> None:
+    assert headline(status()) == "Hall · 9 of 12 devices answer"
+    assert headline(status() | {"dry_run": True}) == "Hall · DRY RUN · 9 of 12 devices answer"
+
+
+def test_racks_are_shown_only_where_there_is_nothing_else() -> None:
+    assert shown_nodes(rack_site()) == {"feed", "pdu"}
+
+
+def test_a_narrow_terminal_gets_fewer_columns_not_cut_ones() -> None:
+    lines = picture(60, 24, status())
+    assert max(map(len, lines)) <= 60
+    titles = next(line for line in lines if line.startswith("node"))
+    assert "I2/I1 %" in titles
+    assert "firm A" not in titles
+    assert "…" not in titles
 
 
 @pytest.mark.parametrize(("width", "height"), [(80, 24), (140, 45), (100, 18)])

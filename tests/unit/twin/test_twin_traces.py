@@ -92,8 +92,12 @@ def test_gzip_by_content_whatever_the_name(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("", r"loads\.csv:1: no column 'time'; columns are none"),
+        ("time;a_kW\n2026-01-01;1\n", r":1: no column 'time'; use commas between columns"),
         ("a,b\n1,2\n", r":1: no column 'time'; columns are a, b"),
-        ("time,x\n2026-01-01,1\n", r":1: no column drives a load of this site; columns are time, x"),
+        (
+            "time,x\n2026-01-01,1\n",
+            r":1: no column drives a load of this site; expected are names like 'a_kW'; columns are time, x",
+        ),
         ("time,a_kW,a_kW\n", r":1: column 'a_kW' stands there twice"),
         ("time,a_kW\n", r":1: no values below the heading"),
         ("time,a_kW\n2026-01-01,1\nnever,2\n", r":3: 'never' is not a time"),

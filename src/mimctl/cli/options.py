@@ -1,0 +1,42 @@
+"""Options that several commands have, and numbers as they take them: finite, and within what can be meant."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+AnyFunction = TypeVar("AnyFunction", bound=Callable[..., Any])
+
+#: a year of 365 days [s]
+YEAR_S = 31_536_000.0
+LOADS_HELP = "Trace of loads, CSV or CSV.gz; docs/reference/loads-csv.md has the format [default: the built-in generator]."
+_SEED_MOST = 2**63 - 1
+
+
+class Number(click.FloatRange):
+    """A range of real numbers; `nan` is none of them, and neither is `inf`."""
+
+    name = "number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number = click.FLOAT.convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"'{value}' is no finite number.", param, ctx)
+        return float(super().convert(number, param, ctx))
+
+
+def positive(most: float) -> Number:
+    """Above zero, up to `most`."""
+    return Number(min=0, min_open=True, max=most)
+
+
+def seed_option(function: AnyFunction) -> AnyFunction:
+    """Give a command the option `--seed`."""
+    return click.option(
+        "--seed",
+        type=click.IntRange(0, _SEED_MOST),
+        help="Of the loads and the noise, a whole number from 0 [default: the site's twin.seed].",
+    )(function)
