@@ -128,7 +128,7 @@ class Cycle:
         usable = last.state.mims.quality > Quality.BAD
         bounds = pins.narrowed(last.bounds, last.state.layout, usable, now_s)
         plan = self.balancer.solve(last.forecast, bounds, np.nan_to_num(setpoint_va), setpoint_va)
-        accepted = Accepted(setpoint_va, self.dispatcher.written_at_s)
+        accepted = Accepted(setpoint_va, self.dispatcher.written_at_s, self.dispatcher.changed_at_s)
         return plan, self.judge.judge(last.state, last.forecast, bounds, plan, accepted, now_s=now_s)
 
     @property
