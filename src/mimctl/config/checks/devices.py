@@ -7,6 +7,7 @@ from itertools import chain
 
 from mimctl.config.draft import Draft, port_of
 from mimctl.config.schema_devices import DeviceItem, MeterItem
+from mimctl.config.wording import did_you_mean
 from mimctl.model.phases import PHASES
 from mimctl.model.problem import Problem, error, warning
 from mimctl.model.site import SUNSPEC
@@ -30,6 +31,25 @@ def _apart(one: DeviceItem, other: DeviceItem) -> bool:
     if one.profile == other.profile:
         return bool(mine) and bool(theirs) and mine.isdisjoint(theirs)
     return SUNSPEC not in (one.profile, other.profile) and one.profile.partition("/")[0] == other.profile.partition("/")[0]
+
+
+def check_instances(draft: Draft) -> Iterator[Problem]:
+    """`meter.instance`: parts that the device's profile does not describe, or that are named twice."""
+    from mimctl.config.profile import find_profile, profile_parts
+
+    known: dict[str, list[str]] = {}
+    for path, meter in draft.meters():
+        if not meter.instances:
+            continue
+        if meter.profile not in known:
+            file = None if meter.profile == SUNSPEC else find_profile(meter.profile, beside=draft.folder)
+            known[meter.profile] = [] if file is None else profile_parts(file)
+        for i, name in enumerate(meter.instances):
+            if name not in known[meter.profile]:
+                text = f"'{meter.profile}' has no part '{name}'{did_you_mean(name, known[meter.profile])}"
+                yield error("meter.instance", f"{path}.instances[{i}]", text)
+            elif name in meter.instances[:i]:
+                yield error("meter.instance", f"{path}.instances[{i}]", f"'{name}' is named twice")
 
 
 def check_phase_maps(draft: Draft) -> Iterator[Problem]:
@@ -82,6 +102,7 @@ def check_port_neutrals(draft: Draft) -> Iterator[Problem]:
 
 CHECKS: tuple[Callable[[Draft], Iterator[Problem]], ...] = (
     check_addresses,
+    check_instances,
     check_phase_maps,
     check_one_meter_per_node,
     check_ports_are_complete,
