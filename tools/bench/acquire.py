@@ -204,9 +204,15 @@ def main() -> None:
     options = parser.parse_args()
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    show("Decoding one reading of model 701", [decoding()], None if options.json is None else f"{options.json}.decode")
+    decode = decoding()
+    if options.json != "-":
+        show("Decoding one reading of model 701", [decode])
     rows = acquire(options.devices, options.seconds, options.rounds)
-    show(f"{options.devices} devices, 123 registers each at 1 Hz, client on one core", rows, options.json)
+    title = f"{options.devices} devices, 123 registers each at 1 Hz, client on one core"
+    show(title, rows, options.json)
+    if options.json not in (None, "-"):
+        path = Path(options.json)
+        path.write_text(json.dumps({**json.loads(path.read_text()), "decode": decode}, indent=1) + "\n")
 
 
 if __name__ == "__main__":
