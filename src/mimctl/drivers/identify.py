@@ -22,11 +22,13 @@ class Match:
 
     Args:
         refuted: what speaks against it, one line each; empty = nothing does.
+        unanswered: signs that the device refuses to show or leaves empty: they speak neither for it nor against it.
         confirmed: strong signs that were found.
         hints: weak signs that were found.
     """
 
     refuted: tuple[str, ...]
+    unanswered: tuple[str, ...]
     confirmed: int
     hints: int
 
@@ -38,17 +40,19 @@ async def match_profile(transport: Transport, unit: int, profile: DeviceProfile)
         LinkError: it does not answer.
     """
     refuted: list[str] = []
+    unanswered: list[str] = []
     confirmed = hints = 0
     for rule in profile.identify:
-        found = await _found(transport, unit, rule.condition.point)
+        point = rule.condition.point
+        found = await _found(transport, unit, point)
         holds = _holds(rule.condition, found)
         confirmed += holds and not rule.weak
         hints += holds and rule.weak
-        if not holds and not rule.weak:
-            point = rule.condition.point
-            shown = "is refused" if found is None else f"holds {found!r}"
-            refuted.append(f"register {point.address} {shown}, {_wanted(rule.condition)} was expected")
-    return Match(tuple(refuted), confirmed, hints)
+        if found is None:
+            unanswered.append(f"register {point.address} tells nothing; {_wanted(rule.condition)} was expected")
+        elif not holds and not rule.weak:
+            refuted.append(f"register {point.address} holds {found!r}, {_wanted(rule.condition)} was expected")
+    return Match(tuple(refuted), tuple(unanswered), confirmed, hints)
 
 
 async def identified_map(
@@ -62,15 +66,16 @@ async def identified_map(
     match = await match_profile(transport, unit, profile)
     if match.refuted:
         raise BadReply(device, f"unit {unit} is no {profile.id}: {match.refuted[0]}")
-    warnings: list[tuple[str, str]] = []
+    warnings = [("profile.unconfirmed", text) for text in match.unanswered]
     register_map = profile.register_map
     for variant in profile.variants:
         if _holds(variant.when, await _found(transport, unit, variant.when.point)):
             register_map = variant.register_map
             warnings.append(("profile.variant", f"the device is the variant '{variant.name}' of {profile.id}"))
             break
-    counts = {c.instance: int(await _count(transport, unit, device, c.point)) for c in profile.counts}
-    register_map = keep_instances(register_map, counts)
+    counts = await _counts(transport, unit, profile)
+    warnings += [("profile.uncounted", f"it does not tell how many of {name} it has") for name, n in counts.items() if n is None]
+    register_map = keep_instances(register_map, {name: n for name, n in counts.items() if n is not None})
     try:
         return (select_instances(register_map, instances) if instances else register_map), tuple(warnings)
     except KeyError as missing:
@@ -79,11 +84,10 @@ async def identified_map(
         raise BadReply(device, f"unit {unit} has no part {missing} (there are: {there})") from None
 
 
-async def _count(transport: Transport, unit: int, device: str, point: PointSpec) -> int | float:
-    found = await _found(transport, unit, point)
-    if found is None or isinstance(found, str):
-        raise BadReply(device, f"register {point.address} does not say how many parts the device has")
-    return found
+async def _counts(transport: Transport, unit: int, profile: DeviceProfile) -> dict[str, int | None]:
+    """How many of each repeated part there are; None where the device does not tell."""
+    told = [(c.instance, await _found(transport, unit, c.point)) for c in profile.counts]
+    return {name: None if found is None or isinstance(found, str) else int(found) for name, found in told}
 
 
 async def _found(transport: Transport, unit: int, point: PointSpec) -> int | float | str | None:

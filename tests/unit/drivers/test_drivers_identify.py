@@ -10,7 +10,7 @@ from mimctl.drivers.discovery import ProfileSource
 from mimctl.drivers.identify import identified_map, match_profile
 from mimctl.drivers.register_device import RegisterDevice
 from mimctl.model.clock import VirtualClock
-from mimctl.model.errors import BadReply
+from mimctl.model.errors import BadReply, DeviceRefusal
 from mimctl.wire.memory import MemoryBank, MemoryTransport
 
 COUNTED = """\
@@ -73,6 +73,19 @@ async def test_weak_signs_count_and_never_refuse(counted):
     assert (match.refuted, match.confirmed, match.hints) == ((), 1, 0)
     bank.write(81, b"\0\1")
     assert (await match_profile(transport, 1, counted)).hints == 1
+
+
+async def test_a_sign_that_the_device_does_not_show_is_a_warning_and_no_refusal(counted):
+    transport, _ = device(r0=2305)
+
+    def refuse(kind, unit, address, count):
+        if address >= 70:
+            raise DeviceRefusal("gw", "illegal address", 2)
+
+    transport.before = refuse
+    register_map, warnings = await identified_map(transport, 1, "d", counted)
+    assert len(register_map.points) == 13
+    assert [code for code, _ in warnings] == ["profile.unconfirmed", "profile.unconfirmed", "profile.uncounted"]
 
 
 async def test_only_the_parts_that_are_there_have_points(counted):
