@@ -179,6 +179,25 @@ CASES: dict[str, tuple[Bend, tuple[str, str, str]]] = {
         ("error", "control.data_age", "control.max_data_age"),
     ),
     "voltage band": (lambda d: d.update(control={"min_voltage": "110 %"}), ("error", "value.range", "control.min_voltage")),
+    "MIM with the profile of a meter": (
+        put("mims", 0, profile="schneider/iem3155"),
+        ("error", "mim.no_setpoints", "mims[0].profile"),
+    ),
+    "ports of a profile": (put("mims", 0, profile="sma/sunny_island"), ("error", "mim.profile_ports", "mims[0].ports")),
+    "deaf profile": (put("mims", 0, profile="sungrow/sh", ports=["3ph"]), ("error", "mim.no_failsafe", "mims[0].profile")),
+    "huge breaker": (put("nodes", 0, rating_a=1e6), ("warning", "plausible.breaker", "nodes[0].rating_a")),
+    "milliamperes": (put("nodes", 2, rating="32 mA"), ("warning", "plausible.breaker", "nodes[2].rating")),
+    "megavolts": (lambda d: d["site"].update(voltage="230 kV LN"), ("warning", "plausible.voltage", "site.voltage")),
+    "secondary voltage": (
+        put("nodes", 1, transformer={"group": "Dyn11", "rated": "90 kVA", "secondary_voltage": "23 V LN"}),
+        ("warning", "plausible.voltage", "nodes[1].transformer.secondary_voltage"),
+    ),
+    "aircraft": (lambda d: d["site"].update(frequency="400 Hz"), ("warning", "plausible.frequency", "site.frequency")),
+    "tiny port": (put("mims", 0, rating_va=2.0), ("warning", "plausible.port", "mims[0].ports[0]")),
+    "one phase": (put("mims", 0, ports=["L1", "L1", "L1"]), ("warning", "mim.one_phase", "mims[0].ports")),
+    "no MIM": (lambda d: d.update(mims=[], batteries=[]), ("warning", "site.no_mim", "site")),
+    "load over its breaker": (load(typical="8 kW"), ("warning", "load.over_breaker", "twin.loads[0].typical")),
+    "loads over a breaker above": (put("nodes", 1, rating_a=3), ("warning", "load.over_breaker", "nodes[1].rating_a")),
     "load phase": (
         both(put("nodes", 2, phases=["L2", "L3"]), put("mims", 0, ports=["L2"])),
         ("error", "load.phase_missing", "twin.loads[0].connection"),
@@ -218,6 +237,12 @@ ONLY_ONE = [
     "profile",
     "spectrum",
     "nested zones",
+    "MIM with the profile of a meter",
+    "huge breaker",
+    "aircraft",
+    "one phase",
+    "no MIM",
+    "load over its breaker",
 ]
 
 
@@ -237,6 +262,10 @@ def test_one_mistake_is_one_problem(tmp_path, name):
         add("rules", {"id": "r", "window": {"start": "22:00", "end": "06:00"}}),
         add("rules", {"id": "r", "window": {"start": "02:00", "end": "02:00"}}),  # all day: its ends never matter
         add("zones", *ZONES),
+        lambda d: d["site"].update(frequency="60 Hz", voltage="277/480 V"),
+        # from feed to feed: the same phase on both sides is a way to move power
+        put("mims", 0, ports=["L1", {"node": "rack-b1-1", "connection": "L1"}]),
+        put("mims", 1, profile="sungrow/sh", ports=["3ph"], accept_hold=True),
     ],
 )
 def test_what_is_meant_is_accepted(tmp_path, bend):

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from mimctl.config.checks.links import is_host
 from mimctl.config.site import check_site, load_site
 from mimctl.model.site import Link, LinkType, Parity, SerialLine
 from site_factory import site_dict, write_site
@@ -70,6 +71,8 @@ WRONG: dict[str, tuple[list[dict[str, Any]], list[tuple[str, str, str]]]] = {
     "no host": ([{"id": "t"}], [("error", "link.end", "L0")]),
     "no host, RTU over TCP": ([{"id": "t", "type": "modbus_rtu_tcp"}], [("error", "link.end", "L0")]),
     "no device": ([{"id": "b", "type": "modbus_rtu"}], [("error", "link.end", "L0")]),
+    "URL for a host": ([{**TCP, "host": "tcp://192.0.2.10"}], [("error", "link.host", "L0.host")]),
+    "port in the host": ([{**TCP, "host": "192.0.2.10:502"}], [("error", "link.host", "L0.host")]),
     "host on a serial link": ([{**BUS, "host": "127.0.0.1"}], [("error", "link.end", "L0.host")]),
     "port on a serial link": ([{**BUS, "port": 502}], [("error", "link.end", "L0.port")]),
     "baudrate on a network link": ([{**TCP, "baudrate": 9600}], [("error", "link.end", "L0.baudrate")]),
@@ -112,3 +115,61 @@ def test_plain_writes_are_warned_of_on_a_network_but_not_on_a_serial_line(tmp_pa
         data["mims"][0].update(link=link["id"], unit=200)
         _, found = check_site(write_site(tmp_path, data))
         assert [p.code for p in found] == expected
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "192.0.2.10",
+        "::1",
+        "2001:db8::7",
+        "fe80::1%eth0",
+        "localhost",
+        "gw-1.hall.example",
+        "gw_1",
+        "3com.example",
+        "hall.example.",
+        "münchen",
+    ],
+)
+def test_names_and_addresses_are_hosts(host: str) -> None:
+    assert is_host(host)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "192.0.2.10:502",
+        "tcp://gw",
+        "gate way!",
+        "192.0.2.300",
+        "192.0.2",
+        "[::1]",
+        "-gw",
+        "gw-",
+        "a..b",
+        "gw/1",
+        "x" * 64,
+        "a." * 127 + "a",
+    ],
+)
+def test_neither_name_nor_address_is_no_host(host: str) -> None:
+    """RFC 1123, section 2.1, and RFC 1035, section 2.3.4."""
+    assert not is_host(host)
+
+
+@pytest.mark.parametrize(
+    ("host", "hint"),
+    [
+        ("192.0.2.10:502", " ('host: 192.0.2.10', 'port: 502')"),
+        ("tcp://gw.example:1502/", " ('host: gw.example', 'port: 1502')"),
+        ("http://gw", " ('host: gw')"),
+        ("[2001:db8::7]:502", " ('host: 2001:db8::7', 'port: 502')"),
+        ("gate way!", ""),
+    ],
+)
+def test_what_is_meant_by_a_wrong_host_is_shown(tmp_path: Path, host: str, hint: str) -> None:
+    data = site_dict(racks=2)
+    data["links"][0]["host"] = host
+    (problem,) = check_site(write_site(tmp_path, data))[1]
+    assert problem.message == f"'{host}': host is a name or an address; write the port in 'port:'{hint}"

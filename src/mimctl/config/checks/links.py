@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 from collections.abc import Callable, Iterator
 from itertools import chain
 
 from mimctl.config.draft import Draft
+from mimctl.config.quoting import quoted
 from mimctl.config.schema_devices import LinkItem
 from mimctl.model.problem import Problem, error, warning
 from mimctl.model.site import LinkType
 
 #: whoever is in their network can write too
 _OPEN = (LinkType.MODBUS_TCP, LinkType.MODBUS_RTU_TCP)
+_HOST = "host is a name or an address; write the port in 'port:'"
+_LONGEST_NAME = 253
+_LABEL = re.compile(r"(?!-)[\w-]{1,63}(?<!-)\Z")
+_WITH_PORT = re.compile(r"(\[[^\]]*\]|[^:/]+)(?::([0-9]{1,5}))?(?:/.*)?\Z")
 #: keys that say something about a serial port only, and those that say something about the network only
 _SERIAL_KEYS = ("device", "baudrate", "parity", "stop_bits", "byte_size")
 _NETWORK_KEYS = ("host", "port")
@@ -33,6 +39,37 @@ def check_ends(draft: Draft) -> Iterator[Problem]:
             if key in link.model_fields_set and getattr(link, key) is not None:
                 there = "a serial link has no network address" if serial else "only the type modbus_rtu has a serial port"
                 yield error("link.end", f"{path}.{key}", f"'{key}' does not belong to the type {link.type.value}: {there}")
+
+
+def check_hosts(draft: Draft) -> Iterator[Problem]:
+    """`link.host`: what is neither a name nor an address: a URL, an address with a port, a slip of the finger."""
+    for path, link in draft.links():
+        if link.host is not None and not is_host(link.host):
+            yield error("link.host", f"{path}.host", f"{quoted(link.host)}: {_HOST}{_host_hint(link.host)}")
+
+
+def is_host(text: str) -> bool:
+    """Whether a text may be a host name, an IPv4 or an IPv6 address.
+
+    Reference: RFC 1123 (1989), section 2.1: labels of up to 63 letters, digits and hyphens; a name that ends in digits alone is an
+    address. The underscore is let through, for container networks use it.
+    """
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        labels = text.removesuffix(".").split(".")
+        return len(text) <= _LONGEST_NAME and all(map(_LABEL.match, labels)) and not labels[-1].isdigit()
+    return True
+
+
+def _host_hint(text: str) -> str:
+    """The keys that a URL or an address with a port should have been."""
+    bare = text.partition("://")[2] or text
+    found = _WITH_PORT.match(bare)
+    if found is None or not is_host(found[1].strip("[]")):
+        return ""
+    port = f", 'port: {found[2]}'" if found[2] else ""
+    return f" ('host: {found[1].strip('[]')}'{port})"
 
 
 def check_rtu_keys(draft: Draft) -> Iterator[Problem]:
@@ -126,6 +163,7 @@ def on_loopback(link: LinkItem) -> bool:
 
 CHECKS: tuple[Callable[[Draft], Iterator[Problem]], ...] = (
     check_ends,
+    check_hosts,
     check_rtu_keys,
     check_serial_units,
     check_endpoints,

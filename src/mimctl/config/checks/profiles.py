@@ -7,19 +7,20 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from mimctl.config.draft import Draft
-from mimctl.config.quoting import count
-from mimctl.config.wording import did_you_mean
+from mimctl.config.quoting import count, cut
+from mimctl.config.wording import did_you_mean, one_of
+from mimctl.model.instances import instance_names
 from mimctl.model.problem import Problem, Severity, error
 from mimctl.model.setpoints import Failsafe, MimMap
 from mimctl.model.site import SUNSPEC
 
 if TYPE_CHECKING:
-    from mimctl.config.schema_devices import MimItem
+    from mimctl.config.schema_devices import MeterItem, MimItem
     from mimctl.model.profile import DeviceProfile
 
 
 def check_profiles(draft: Draft) -> Iterator[Problem]:
-    """`profile.unknown`, every problem inside the profiles that are named, and MIMs that their profile cannot command."""
+    """`profile.unknown`, every problem inside the profiles that are named, and devices that cannot do what the site asks."""
     devices = [(path, device) for path, device in chain(draft.meters(), draft.mims()) if device.profile != SUNSPEC]
     if not devices:
         return  # reading profiles takes imports that a site without them need not wait for
@@ -30,6 +31,9 @@ def check_profiles(draft: Draft) -> Iterator[Problem]:
     for path, device in devices:
         if device.profile in missing:
             yield error("profile.unknown", f"{path}.profile", _unknown_text(draft, device.profile))
+    for path, meter in draft.meters():
+        if (found := usable.get(meter.profile)) is not None:
+            yield from _parts(path, meter, found)
     for path, mim in draft.mims():
         if (found := usable.get(mim.profile)) is not None:
             yield from _commandable(path, mim, found)
@@ -82,4 +86,26 @@ def _never_notices(commands: MimMap) -> bool:
     return commands.failsafe is Failsafe.NONE
 
 
-CHECKS: tuple[Callable[[Draft], Iterator[Problem]], ...] = (check_profiles,)
+def _parts(path: str, meter: MeterItem, profile: DeviceProfile) -> Iterator[Problem]:
+    """`meter.instance`: parts of a device that its profile does not have."""
+    maps = (profile.register_map, *(v.register_map for v in profile.variants))
+    known = list(dict.fromkeys(name for each in maps for name in instance_names(each)))
+    for i, name in enumerate(meter.instances):
+        if name not in known:
+            has = f"it has {cut(one_of(known), 60)}" if known else "it has none"
+            text = f"the profile '{profile.id}' has no part '{name}'{did_you_mean(name, known)}; {has}"
+            yield error("meter.instance", f"{path}.instances[{i}]", text)
+
+
+def check_instances(draft: Draft) -> Iterator[Problem]:
+    """`meter.instance`: parts of a device that says itself what it has, or one part named twice."""
+    for path, meter in draft.meters():
+        if meter.instances and meter.profile == SUNSPEC:
+            text = "only a device with a profile has parts: name its 'profile:', or drop the instances"
+            yield error("meter.instance", f"{path}.instances[0]", text)
+        for i, name in enumerate(meter.instances):
+            if name in meter.instances[:i]:
+                yield error("meter.instance", f"{path}.instances[{i}]", f"'{name}' is named already; each part counts once")
+
+
+CHECKS: tuple[Callable[[Draft], Iterator[Problem]], ...] = (check_profiles, check_instances)
