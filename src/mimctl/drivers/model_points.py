@@ -10,7 +10,7 @@ from typing import Any
 
 from mimctl.drivers.reading import ModelSummary, PointReading, WordSource
 from mimctl.model.errors import DeviceRefusal
-from mimctl.model.profile import PointSpec, ReadBlock, RegisterMap
+from mimctl.model.profile import PointSpec, PointType, ReadBlock, RegisterMap
 from mimctl.model.sample import Quality
 from mimctl.wire.reads import plan_reads
 from mimctl.wire.registers import CompiledMap, text_of
@@ -19,6 +19,8 @@ from mimctl.wire.sunspec_map import model_map
 from mimctl.wire.sunspec_models import definition_of, leaves
 from mimctl.wire.transport import Transport
 
+#: a hardware address is 48 bits at the end of four registers; as text `AA:BB:CC:DD:EE:FF`
+_EUI48_REGISTERS, _EUI48_TEXT = 4, 17
 #: exceptions that say “not these registers”, rather than “not now”
 NOT_THESE = (2, 3, 4)
 
@@ -71,6 +73,8 @@ def _of_model(block: ModelBlock, prefix: str, words: WordSource, unit: int) -> I
         value: float | str | None = numbers.get(point.key)
         if point.type.is_text:
             value = None if None in raw else text_of(point, _bytes(raw))
+            if isinstance(value, str) and point.type is PointType.HEX and point.registers == _EUI48_REGISTERS:
+                value = value[-_EUI48_TEXT:]
         quality = Quality.BAD if value is None else Quality.GOOD
         meaning = _meaning(symbols.get(point.key), point, value)
         yield PointReading(prefix + point.key, value, point.unit, quality, point.address, point.function, raw, meaning)
