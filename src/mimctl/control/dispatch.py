@@ -16,10 +16,10 @@ import structlog
 
 from mimctl.model.clock import Clock
 from mimctl.model.decision import WriteOutcome
-from mimctl.model.errors import LinkError
+from mimctl.model.errors import LinkError, WriteHeld
 from mimctl.model.layout import BoolArray, ComplexArray, FloatArray, SiteLayout
 from mimctl.model.plan import SafePlan
-from mimctl.model.protocols import DriverGroup, MimCommand, MimDriver
+from mimctl.model.protocols import DriverGroup, HeldSetpoint, MimCommand, MimDriver
 from mimctl.model.reason import Reason
 from mimctl.model.sample import Quality
 from mimctl.model.site import ExpiryAction
@@ -134,8 +134,14 @@ class Dispatcher:
             if self._clock.monotonic_s() > deadline_s:
                 return
             error: str | None = None
+            kept: str | None = None
+            uncertain = bool(self._uncertain[write.mim])
             try:
-                await self._write(write, plan)
+                holds = await self._write(write, plan)
+            except WriteHeld as held:
+                error = held.what
+                self._note_held(write, held, uncertain=uncertain)
+                kept = "soon" if held.passing else "budget"
             except LinkError as failure:
                 error = failure.what
                 self._uncertain[write.mim], self._tried_at_s[write.mim] = True, self._clock.monotonic_s()
@@ -143,33 +149,46 @@ class Dispatcher:
                 error = f"its driver failed: {failure!r}"
                 self._log.error("driver failed", device=self._layout.mims[write.mim].id, exc_info=failure)
             else:
-                self._note(write, plan)
-            outcomes.append(WriteOutcome(self._layout.mims[write.mim].id, write.kind, write.reason, error))
+                self._note(write, holds)
+            outcomes.append(WriteOutcome(self._layout.mims[write.mim].id, write.kind, write.reason, error, held=kept))
 
-    async def _write(self, write: _Write, plan: SafePlan) -> None:
+    async def _write(self, write: _Write, plan: SafePlan) -> HeldSetpoint | None:
+        """Do one write.
+
+        Returns:
+            What the device holds after it; None after a sign of life, which changes nothing.
+        """
         driver = self._drivers[write.mim]
         if write.kind == "release":
             await driver.release(write.reason)
-        elif write.kind == "refresh":
-            await driver.refresh()
-        else:
-            ports = self._layout.ports_of_mim[write.mim]
-            self._uncertain[write.mim], self._tried_at_s[write.mim] = True, self._clock.monotonic_s()
-            watts = tuple(float(w) for w in plan.inject_w[ports])
-            vars_ = tuple(float(q) for q in plan.inject_var[ports])
-            await driver.apply(MimCommand(watts, vars_, self._layout.mims[write.mim].validity_s, write.reason))
-
-    def _note(self, write: _Write, plan: SafePlan) -> None:
-        """The device has it: remember what it was told, and when."""
-        now_s, ports = self._clock.monotonic_s(), self._layout.ports_of_mim[write.mim]
-        self._written_at_s[write.mim] = now_s
+            zeros = (0.0,) * len(self._layout.mims[write.mim].ports)
+            return HeldSetpoint(zeros, zeros)
         if write.kind == "refresh":
+            await driver.refresh()
+            return None
+        ports = self._layout.ports_of_mim[write.mim]
+        self._uncertain[write.mim], self._tried_at_s[write.mim] = True, self._clock.monotonic_s()
+        watts = tuple(float(w) for w in plan.inject_w[ports])
+        vars_ = tuple(float(q) for q in plan.inject_var[ports])
+        return await driver.apply(MimCommand(watts, vars_, self._layout.mims[write.mim].validity_s, write.reason))
+
+    def _note(self, write: _Write, holds: HeldSetpoint | None) -> None:
+        """The device answered: remember what it holds, and since when."""
+        m, now_s, ports = write.mim, self._clock.monotonic_s(), self._layout.ports_of_mim[write.mim]
+        self._written_at_s[m] = now_s
+        if holds is None:
             return
-        self._uncertain[write.mim] = False
-        released = write.kind == "release"
-        self._in_force[write.mim] = not released
-        self._changed_at_s[write.mim] = now_s
-        self._setpoint_va[ports] = 0 if released else plan.inject_w[ports] + 1j * plan.inject_var[ports]
+        if not holds.kept:
+            self._changed_at_s[m] = now_s
+        self._uncertain[m] = False
+        self._in_force[m] = write.kind != "release"
+        self._setpoint_va[ports] = np.array(holds.inject_w) + 1j * np.array(holds.inject_var)
+
+    def _note_held(self, write: _Write, held: WriteHeld, *, uncertain: bool) -> None:
+        """Nothing of the command went out: what the device holds is as well known as it was before."""
+        self._uncertain[write.mim] = uncertain
+        if held.kept_alive:
+            self._written_at_s[write.mim] = self._clock.monotonic_s()
 
     def adopt(self, state: SiteState) -> None:
         """Take over what each device holds from a controller before us, once, when it first answers: a restart is no bump."""

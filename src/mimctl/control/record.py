@@ -38,8 +38,10 @@ def report_events(events: EventLog, record: DecisionRecord, collector: Collector
     events.keep_only("device.unreachable", failing, Severity.ERROR)
     doubted = [(device, f"{device}: {reason.text}") for device, reason in collector.doubts().items()]
     events.keep_only("device.values_missing", doubted, Severity.WARNING)
-    unwritten = [(o.mim, f"{o.mim}: {o.kind} failed: {o.error}") for o in record.outcomes if o.error is not None]
+    unwritten = [(o.mim, f"{o.mim}: {o.kind} failed: {o.error}") for o in record.outcomes if o.error is not None and o.held is None]
     events.keep_only("mim.write_failed", unwritten, Severity.ERROR)
+    spent = [(o.mim, f"{o.mim} keeps its setpoint: {o.error}") for o in record.outcomes if o.held == "budget"]
+    events.keep_only("mim.write_held", spent, Severity.WARNING)
     refused = [(j.mim, f"{j.mim}: {j.reason.text}") for j in record.safe_plan.judgements if j.verdict is Verdict.REFUSED]
     # while some devices are still being read for the first time, it is no news that nothing is sent yet
     events.keep_only("judge.refused", [] if collector.starting() else refused, Severity.WARNING)

@@ -53,9 +53,13 @@ class Frame:
     def after(self, state: CommandState) -> CommandState:
         """The state once the device has taken it."""
         for c in self.commands:
-            at = 2 * (c.point.address - self.address)
-            state = state.patched(c.point.address, self.data[at : at + 2 * c.point.registers])
+            state = state.patched(c.point.address, self.of(c))
         return state
+
+    def of(self, command: CommandPoint) -> bytes:
+        """What it puts into the registers of one of its commands."""
+        at = 2 * (command.point.address - self.address)
+        return self.data[at : at + 2 * command.point.registers]
 
     @property
     def persistent(self) -> int:
@@ -89,6 +93,12 @@ class CommandRegisters:
             whole[2 * (c.point.address - block.address) : 2 * (c.point.end - block.address)] = data
         apart = [Frame(c.point.address, data, _function(c), (c,)) for c, data in outside]
         return [*apart, Frame(block.address, bytes(whole), WRITE_MULTIPLE, tuple(c for c, _ in inside))]
+
+    def says_nothing_new(self, state: CommandState, frames: Sequence[Frame]) -> bool:
+        """Whether a device holds every setpoint and switch of a command already. A new sequence number is always news."""
+        told = (Role.ACTIVE, Role.REACTIVE, Role.DIRECTION, Role.SWITCH, Role.EXPIRY, Role.VALIDITY, Role.SEQUENCE)
+        carried = ((frame, c) for frame in frames for c in frame.commands if c.role in told)
+        return all(frame.of(c) == state.raw(c.point) for frame, c in carried)
 
     def keepalive(self, state: CommandState, wanted: Wanted) -> list[Frame]:
         """The writes that prove that the controller lives."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mimctl.drivers.discovery import MapSource
 from mimctl.drivers.mim_commands import CommandRegisters, Frame, Wanted
@@ -13,7 +13,7 @@ from mimctl.drivers.register_device import RegisterDevice
 from mimctl.drivers.write_budget import BudgetStore, MemoryBudget
 from mimctl.drivers.write_policy import PolicyKeeper
 from mimctl.model.clock import Clock
-from mimctl.model.errors import BadReply, Unencodable
+from mimctl.model.errors import BadReply, Unencodable, WriteHeld
 from mimctl.model.protocols import HeldSetpoint, MimCommand
 from mimctl.model.reason import Reason
 from mimctl.model.sample import Sample
@@ -115,18 +115,32 @@ class RegisterMim(RegisterDevice):
                 await self._adopt()
         return sample
 
-    async def apply(self, command: MimCommand) -> None:
+    async def apply(self, command: MimCommand) -> HeldSetpoint:
         wanted = Wanted(command.inject_w, command.inject_var, command.validity_s, self._mim.expiry_action)
         self._check_ports(wanted)
         async with self._busy:
             registers, state = await self._known()
-            if not self._lost and self._policy.is_small(registers.map, state, wanted):
-                await self._keep_alive(registers, state)
-                return
             frames = registers.frames(state, wanted)
+            nothing_new = registers.says_nothing_new(state, frames) or self._policy.is_small(registers.map, state, wanted)
+            kept = not self._lost and self._wanted is not None and nothing_new
+            if kept:
+                await self._keep_alive(registers, state)
+            else:
+                await self._command(registers, state, frames)
+                self._wanted, self._foreign, self._lost = wanted, None, False
+            held = self.held() or HeldSetpoint(command.inject_w, command.inject_var)
+            return replace(held, kept=kept)
+
+    async def _command(self, registers: CommandRegisters, state: CommandState, frames: Sequence[Frame]) -> None:
+        """Send a command that the write policy allows; else a sign of life for the one before, and say so."""
+        try:
             self._policy.allow(registers.map, frames)
-            await self._send(registers, state, frames)
-            self._wanted, self._foreign, self._lost = wanted, None, False
+        except WriteHeld as held:
+            if self._lost or not state.enabled:
+                raise
+            await self._keep_alive(registers, state)
+            raise WriteHeld(self._device, held.what, passing=held.passing, kept_alive=True) from None
+        await self._send(registers, state, frames)
 
     async def refresh(self) -> None:
         async with self._busy:

@@ -1,6 +1,6 @@
 """How many writes of registers with wearing memory a device has had today.
 
-Kept over restarts: a crash loop must not wear it out.
+Kept over restarts: a crash loop must not wear it out. A record that cannot be read counts as a day's budget that is used up.
 """
 
 from __future__ import annotations
@@ -10,6 +10,13 @@ import os
 from datetime import date
 from pathlib import Path
 from typing import Protocol
+
+import structlog
+
+#: more than any budget: how many were made is not known
+ALL_SPENT = 1 << 30
+#: stands for every device in a file whose predecessor could not be read
+_EVERY_DEVICE = "*"
 
 
 class BudgetStore(Protocol):
@@ -48,25 +55,49 @@ class FileBudget:
     """One small JSON file, replaced as a whole at each spending. Implements `BudgetStore`.
 
     Args:
-        path: in the state directory of the service.
+        path: in the state directory of the service, which is made when there is something to keep.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._memory = MemoryBudget()
-        if path.exists():
-            for device, (day, count) in json.loads(path.read_text(encoding="utf-8")).items():
-                self._memory.restore(device, date.fromisoformat(day), int(count))
+        #: why the record could not be read; None where it could
+        self.problem: str | None = None
+        self._lost = False
+        if not path.exists():
+            return
+        try:
+            for device, (day, count) in _entries(path):
+                self._memory.restore(device, day, count)
+        except (OSError, ValueError, TypeError, AttributeError) as error:
+            self.problem = f"{path} cannot be read: {error}"
+            self._memory = MemoryBudget()
+            structlog.get_logger("mimctl.write_budget").error("the day's writes count as spent", reason=self.problem)
+        self._lost = self.problem is not None
 
     def spent(self, device: str, day: date) -> int:
-        return self._memory.spent(device, day)
+        self._settle(day)
+        return max(self._memory.spent(device, day), self._memory.spent(_EVERY_DEVICE, day))
 
     def spend(self, device: str, day: date, count: int) -> None:
+        self._settle(day)
         self._memory.spend(device, day, count)
         text = json.dumps({name: (last.isoformat(), spent) for name, last, spent in self._memory.items()}, indent=1)
+        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         draft = self._path.with_suffix(".new")
         with draft.open("w", encoding="utf-8") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
         draft.replace(self._path)
+
+    def _settle(self, day: date) -> None:
+        """The first day that is asked for after the record was lost is the one that counts as used up, for every device."""
+        if self._lost:
+            self._lost = False
+            self._memory.restore(_EVERY_DEVICE, day, ALL_SPENT)
+
+
+def _entries(path: Path) -> list[tuple[str, tuple[date, int]]]:
+    found = json.loads(path.read_text(encoding="utf-8"))
+    return [(device, (date.fromisoformat(day), int(count))) for device, (day, count) in found.items()]

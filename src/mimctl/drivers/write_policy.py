@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import structlog
+
 from mimctl.drivers.mim_commands import Frame, Wanted
 from mimctl.drivers.mim_state import CommandState
-from mimctl.drivers.write_budget import BudgetStore
+from mimctl.drivers.write_budget import ALL_SPENT, BudgetStore
 from mimctl.model.clock import Clock
 from mimctl.model.errors import WriteHeld
 from mimctl.model.setpoints import MimMap
@@ -20,6 +22,7 @@ class PolicyKeeper:
         self._clock = clock
         self._budget = budget
         self._last_s = -float("inf")
+        self._log = structlog.get_logger("mimctl.write_policy")
 
     def is_small(self, mim_map: MimMap, state: CommandState, wanted: Wanted) -> bool:
         """Whether a command changes so little that the device keeps what it has."""
@@ -44,19 +47,32 @@ class PolicyKeeper:
         policy = mim_map.policy
         since_s = self._clock.monotonic_s() - self._last_s
         if frames and since_s < policy.min_interval_s:
-            raise WriteHeld(self._device, f"written {since_s:.1f} s ago; it takes a command every {policy.min_interval_s:g} s")
+            text = f"written {since_s:.1f} s ago; it takes a command every {policy.min_interval_s:g} s"
+            raise WriteHeld(self._device, text, passing=True)
         count, day = sum(f.persistent for f in frames), self._clock.utc().date()
         if count and policy.daily_budget is not None:
             spent = self._budget.spent(self._device, day)
+            if spent >= ALL_SPENT:
+                text = "the record of writes to wearing memory was unreadable: the day's writes count as spent"
+                raise WriteHeld(self._device, text)
             if spent + count > policy.daily_budget:
                 text = f"{spent} of the day's {policy.daily_budget} writes to wearing memory are spent; this one takes {count}"
                 raise WriteHeld(self._device, text)
-        self.note(frames)
+        try:
+            self._count(frames)
+        except OSError as error:
+            raise WriteHeld(self._device, f"a write to wearing memory cannot be recorded: {error}") from error
 
     def note(self, frames: Sequence[Frame]) -> None:
-        """Count writes that are about to be made."""
-        if frames:
-            self._last_s = self._clock.monotonic_s()
+        """Count writes that are made whatever the policy says; a record that cannot be kept does not stop them."""
+        try:
+            self._count(frames)
+        except OSError as error:
+            self._log.error("a write to wearing memory could not be recorded", device=self._device, error=str(error))
+
+    def _count(self, frames: Sequence[Frame]) -> None:
         count = sum(f.persistent for f in frames)
         if count:
             self._budget.spend(self._device, self._clock.utc().date(), count)
+        if frames:
+            self._last_s = self._clock.monotonic_s()

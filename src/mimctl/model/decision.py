@@ -19,6 +19,7 @@ class WriteOutcome:
     Args:
         kind: `setpoint`, `refresh` or `release`.
         error: None when the device took it.
+        held: the device's write policy kept the command back, not a fault: `soon` lets it through by itself, `budget` not today.
         skipped: a dry run: nothing was attempted.
     """
 
@@ -27,6 +28,7 @@ class WriteOutcome:
     reason: Reason
     error: str | None = None
     skipped: bool = False
+    held: str | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

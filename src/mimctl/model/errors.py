@@ -75,10 +75,19 @@ class Unencodable(LinkError):
 
 
 class WriteHeld(LinkError):
-    """A write that the device's write policy does not allow now: too soon after the last one, or the day's budget is spent.
+    """A command that the device's write policy does not allow now: too soon after the last one, or the day's budget is spent.
 
-    Nothing was sent; what was in force stays in force.
+    None of it was sent; what was in force stays in force.
+
+    Args:
+        passing: the policy lets the command through soon, nothing is amiss.
+        kept_alive: the device was given a sign of life instead.
     """
+
+    def __init__(self, device: str, what: str, *, passing: bool = False, kept_alive: bool = False) -> None:
+        self.passing = passing
+        self.kept_alive = kept_alive
+        super().__init__(device, what)
 
 
 class Unreachable(MimctlError):

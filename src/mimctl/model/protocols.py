@@ -42,10 +42,15 @@ class MimCommand:
 
 @dataclass(frozen=True, slots=True)
 class HeldSetpoint:
-    """What an enabled device holds in its command registers, one value per port; injection positive [W], [var]."""
+    """What an enabled device holds in its command registers, one value per port; injection positive [W], [var].
+
+    Args:
+        kept: a command was so small a change that it was not written, and this is what stood before.
+    """
 
     inject_w: tuple[float, ...]
     inject_var: tuple[float, ...]
+    kept: bool = False
 
 
 @runtime_checkable
@@ -56,8 +61,15 @@ class MimDriver(Driver, Protocol):
         """What the device was found to hold when last asked; None where it is disabled or that is not known."""
         ...
 
-    async def apply(self, command: MimCommand) -> None:
-        """Write the setpoints in one atomic step, with a new sequence number and a fresh heartbeat."""
+    async def apply(self, command: MimCommand) -> HeldSetpoint:
+        """Write the setpoints in one atomic step, with a new sequence number and a fresh heartbeat.
+
+        Returns:
+            What the device holds now: rounded to its registers, and what it held before where the change is too small to write.
+
+        Raises:
+            WriteHeld: its write policy forbids the command now; the setpoint before stays, and was kept alive where it is ours.
+        """
         ...
 
     async def refresh(self) -> None:

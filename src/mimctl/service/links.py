@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from mimctl.config.profile import find_profile, load_profile
 from mimctl.drivers.registry import build_groups
+from mimctl.drivers.write_budget import FileBudget
 from mimctl.model.clock import Clock
 from mimctl.model.errors import UserError
 from mimctl.model.profile import DeviceProfile
 from mimctl.model.protocols import DriverGroup
 from mimctl.model.site import SUNSPEC, Link, Site
+from mimctl.service.state_dir import state_path
 from mimctl.wire.modbus import ModbusLink
+
+#: in the site's state directory: writes of the day to registers with wearing memory
+BUDGET_FILE = "write_budget.json"
 
 
 def site_profiles(site: Site) -> dict[str, DeviceProfile]:
@@ -32,9 +37,13 @@ def site_profiles(site: Site) -> dict[str, DeviceProfile]:
 
 
 def open_groups(site: Site, clock: Clock) -> list[DriverGroup]:
-    """The drivers of a site over its real links; nothing is connected yet."""
+    """The drivers of a site over its real links; nothing is connected yet.
+
+    Writes to wearing memory are counted in the site's state directory, whichever command makes them.
+    """
 
     def transport(link: Link) -> ModbusLink:
         return ModbusLink(link, clock)
 
-    return build_groups(site, transport, site_profiles(site), clock)
+    budget = FileBudget(state_path(site.id) / BUDGET_FILE)
+    return build_groups(site, transport, site_profiles(site), clock, budget)

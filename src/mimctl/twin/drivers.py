@@ -129,14 +129,16 @@ class PlantMim:
         setpoint = self._fleet.setpoint_va[self._fleet.layout.ports_of_mim[self._m]]
         return HeldSetpoint(tuple(setpoint.real.tolist()), tuple(setpoint.imag.tolist()))
 
-    async def apply(self, command: MimCommand) -> None:
+    async def apply(self, command: MimCommand) -> HeldSetpoint:
         self._ask()
         fleet, m = self._fleet, self._m
         fleet.set_watchdog(m, command.validity_s, self._action)
         fleet.enable(m, True)
         await self.refresh()
         # setpoints travel in whole watts and vars, as in the registers
-        fleet.apply(m, tuple(map(round, command.inject_w)), tuple(map(round, command.inject_var)), self._next())
+        inject_w, inject_var = tuple(map(round, command.inject_w)), tuple(map(round, command.inject_var))
+        fleet.apply(m, inject_w, inject_var, self._next())
+        return HeldSetpoint(inject_w, inject_var)
 
     async def refresh(self) -> None:
         self._ask()

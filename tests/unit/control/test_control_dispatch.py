@@ -11,7 +11,7 @@ from tests.builders import START, rack_site
 
 from mimctl.control.dispatch import Dispatcher
 from mimctl.model.clock import SystemClock, VirtualClock
-from mimctl.model.errors import LinkTimeout
+from mimctl.model.errors import LinkTimeout, WriteHeld
 from mimctl.model.layout import SiteLayout
 from mimctl.model.plan import Judgement, SafePlan, Verdict
 from mimctl.model.protocols import HeldSetpoint, MimCommand
@@ -27,6 +27,8 @@ class RecordingMim:
     hangs: bool = False
 
     holds: HeldSetpoint | None = None
+    keeps: HeldSetpoint | None = None
+    held_back: WriteHeld | None = None
 
     async def read(self) -> Sample:
         raise NotImplementedError
@@ -37,12 +39,15 @@ class RecordingMim:
     async def _take(self, what: object) -> None:
         if self.hangs:
             await asyncio.sleep(3600)
+        if self.held_back is not None and isinstance(what, MimCommand):
+            raise self.held_back
         if self.fails:
             raise LinkTimeout(self.device, "no answer")
         self.written.append(what)
 
-    async def apply(self, command: MimCommand) -> None:
+    async def apply(self, command: MimCommand) -> HeldSetpoint:
         await self._take(command)
+        return self.keeps or HeldSetpoint(command.inject_w, command.inject_var)
 
     async def refresh(self) -> None:
         await self._take("refresh")
@@ -204,3 +209,36 @@ async def test_a_validity_counts_in_whole_seconds_as_in_the_device():
     clock.advance_to(3.1)
     dispatch.expire(clock.monotonic_s())
     assert not dispatch.in_force[0]
+
+
+async def test_what_a_device_keeps_instead_of_a_small_change_is_what_counts():
+    dispatch, mims, clock = dispatcher()
+    await dispatch.send(plan(send=[0]), 1.0)
+    clock.advance_to(0.5)
+    mims[0].keeps = HeldSetpoint((100.0,) * 3, (0.0,) * 3, kept=True)
+    await dispatch.send(plan(send=[0], watts=104.0), 1.0)
+    assert dispatch.setpoint_va[:3].tolist() == [100, 100, 100]
+    assert (dispatch.changed_at_s[0], dispatch.written_at_s[0]) == (0.0, 0.5)
+
+
+async def test_a_command_that_is_held_back_leaves_what_stood_before_alive():
+    dispatch, mims, clock = dispatcher()
+    await dispatch.send(plan(send=[0]), 1.0)
+    mims[0].held_back = WriteHeld("mim-rack1", "49 of 50 are spent", kept_alive=True)
+    for n in range(1, 30):
+        clock.advance_to(float(n))
+        (outcome,) = await dispatch.send(plan(send=[0], watts=300.0), n + 1.0)
+        dispatch.expire(float(n))
+    assert (outcome.held, outcome.error) == ("budget", "49 of 50 are spent")
+    assert dispatch.in_force[0]  # 29 s after a command that is good for 10
+    assert dispatch.setpoint_va[:3].tolist() == [100, 100, 100]
+    assert [(o.kind, o.error) for o in await dispatch.send(plan(refresh=[0]), 40.0)] == [("refresh", None)]
+
+
+async def test_a_command_held_back_before_any_was_written_leaves_nothing_in_force():
+    dispatch, mims, _ = dispatcher()
+    mims[0].held_back = WriteHeld("mim-rack1", "too soon", passing=True)
+    (outcome,) = await dispatch.send(plan(send=[0]), 1.0)
+    assert outcome.held == "soon"
+    assert not dispatch.in_force[0]
+    assert dispatch.written_at_s[0] == -np.inf

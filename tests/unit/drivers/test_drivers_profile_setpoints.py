@@ -9,10 +9,10 @@ from fake_mim import mim
 from mimctl.config.profile import find_profile, load_profile
 from mimctl.drivers.discovery import ProfileSource
 from mimctl.drivers.register_mim import RegisterMim
-from mimctl.drivers.write_budget import FileBudget, MemoryBudget
+from mimctl.drivers.write_budget import ALL_SPENT, FileBudget, MemoryBudget
 from mimctl.model.clock import VirtualClock
 from mimctl.model.errors import BadReply, DeviceRefusal, Unencodable, WriteHeld
-from mimctl.model.protocols import MimCommand
+from mimctl.model.protocols import HeldSetpoint, MimCommand
 from mimctl.model.reason import Reason
 from mimctl.model.setpoints import Failsafe
 from mimctl.wire.memory import MemoryBank, MemoryTransport
@@ -182,6 +182,39 @@ async def test_wearing_memory_has_a_budget_for_the_day_and_zero_is_always_allowe
     await driver.apply(command(1000.0))
 
 
+@pytest.mark.parametrize("content", ["", "{", '["x"]', '{"mim1": ["2026-01-05"]}', '{"mim1": ["yesterday", 3]}'])
+def test_a_budget_that_cannot_be_read_is_spent_for_one_day(tmp_path, content):
+    path = tmp_path / "budget.json"
+    path.write_text(content)
+    first = FileBudget(path)
+    assert "cannot be read" in first.problem
+    assert first.spent("mim1", date(2026, 1, 5)) >= ALL_SPENT
+    first.spend("mim1", date(2026, 1, 5), 2)
+    second = FileBudget(path)  # written anew, and still known to be incomplete
+    assert second.problem is None
+    assert second.spent("mim2", date(2026, 1, 5)) >= ALL_SPENT
+    assert second.spent("mim2", date(2026, 1, 6)) == 0
+
+
+def test_a_budget_makes_its_directory_when_there_is_something_to_keep(tmp_path):
+    store = FileBudget(tmp_path / "state" / "site" / "budget.json")
+    assert store.spent("mim1", date(2026, 1, 5)) == 0
+    assert not (tmp_path / "state").exists()
+    store.spend("mim1", date(2026, 1, 5), 1)
+    assert FileBudget(tmp_path / "state" / "site" / "budget.json").spent("mim1", date(2026, 1, 5)) == 1
+
+
+async def test_a_budget_that_cannot_be_recorded_holds_commands_back_but_never_a_release(tmp_path):
+    (tmp_path / "file").touch()
+    driver, transport, _, _ = shipped("sungrow/sh", 1, FileBudget(tmp_path / "file" / "budget.json"))
+    await driver.read()
+    with pytest.raises(WriteHeld, match="cannot be recorded"):
+        await driver.apply(command(1000.0))
+    assert writes(transport) == []
+    await driver.release(WHY)
+    assert writes(transport) != []
+
+
 def test_a_budget_outlives_the_process_and_a_clock_that_is_set_back(tmp_path):
     path = tmp_path / "writes.json"
     first = FileBudget(path)
@@ -238,3 +271,22 @@ async def test_a_refused_write_leaves_nothing_assumed(limited):
         await driver.apply(command(1000.0))
     assert driver.in_force is None
     assert driver.held() is None
+
+
+async def test_a_command_that_comes_too_soon_is_told_after_a_sign_of_life(limited):
+    driver, transport, _, clock = limited
+    await driver.apply(command(1000.0))
+    transport.log.clear()
+    clock.advance_to(clock.monotonic_s() + 1.0)
+    with pytest.raises(WriteHeld) as told:
+        await driver.apply(command(2000.0))
+    assert (told.value.passing, told.value.kept_alive) == (True, True)
+    assert writes(transport) == [(20, 1)]  # the heartbeat alone
+    assert driver.held().inject_w == (1000.0,)
+
+
+async def test_the_driver_says_what_the_device_holds(limited):
+    driver, _, _, clock = limited
+    assert (await driver.apply(command(1000.7))) == HeldSetpoint((1000.0,), (0.0,))
+    clock.advance_to(clock.monotonic_s() + 5.0)
+    assert (await driver.apply(command(1015.0))) == HeldSetpoint((1000.0,), (0.0,), kept=True)
