@@ -17,7 +17,7 @@ DEMO = ROOT / "site_configs" / "demo.yaml"
 
 
 def mimctl(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "mimctl.cli.main", *map(str, arguments)]
+    command = [sys.executable, "-m", "mimctl", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
@@ -61,7 +61,7 @@ def test_what_is_no_site_file_is_one_line(tmp_path, content, code):
     assert (done.returncode, done.stderr) == (1, "")
     line, summary = done.stdout.splitlines()
     assert line.startswith(f"{path}:")
-    assert line.endswith(f"[{code}]")
+    assert re.fullmatch(rf"{path}:\d+:\d+ \(file\): .+ \[{code}\]", line)
     assert summary == f"{path}: 1 error"
 
 
@@ -70,6 +70,55 @@ def test_standard_output_holds_json_alone_when_asked(tmp_path):
     assert done.returncode == 1
     assert [p["code"] for p in json.loads(done.stdout)["problems"]] == ["file.directory"]
     assert "fine" in done.stderr
+
+
+def test_the_judge_has_its_say_at_the_place_in_the_file(tmp_path):
+    data = site_dict(racks=2)
+    del data["meters"][2]
+    data["feeds"][0]["reverse_power_limit_w"] = 500
+    path = write_site(tmp_path, data)
+    done = mimctl("check", path)
+    assert done.returncode == 0
+    reverse, unseen, summary = done.stdout.splitlines()
+    text = path.read_text().splitlines()
+    for line, code, place in ((reverse, "safety.reverse_power", "500"), (unseen, "safety.load_unseen", "- L1")):
+        assert f"[{code}] warning" in line
+        assert place in text[int(line.split(":")[1]) - 1]
+    assert "fine but for 2 warnings" in summary
+
+
+def test_golden_values_that_a_profile_of_the_site_does_not_give_are_errors(tmp_path):
+    own = tmp_path / "device_profiles" / "schneider" / "iem3155.yaml"
+    own.parent.mkdir(parents=True)
+    text = (ROOT / "device_profiles" / "schneider" / "iem3155.yaml").read_text(encoding="utf-8")
+    wrong, bent = re.subn(r"(voltage\.L1: )([0-9.]+)", r"\g<1>1\g<2>", text)
+    assert bent
+    own.write_text(wrong, encoding="utf-8")
+    data = site_dict(racks=2)
+    data["meters"][0]["profile"] = "schneider/iem3155"
+    done = mimctl("check", write_site(tmp_path, data))
+    assert done.returncode == 1
+    assert re.search(rf"^{own}:\d+:\d+ tests\[0\]\S+voltage\.L1: .+ \[profile\.vector\]$", done.stdout, re.MULTILINE)
+    assert "1 error" in done.stdout.splitlines()[-1]
+
+
+def test_many_problems_of_a_kind_are_counted(tmp_path):
+    data = site_dict(racks=120)
+    for mim in data["mims"]:
+        mim["link"] = "gw-none"
+    path, target = write_site(tmp_path, data), tmp_path / "problems.json"
+    *lines, rest, summary = mimctl("check", path, "--json", target).stdout.splitlines()
+    assert len(lines) == 50
+    assert rest == "… and 70 more of this kind [reference.unknown]; --all shows them"
+    assert summary == f"{path}: 120 errors"
+    assert len(json.loads(target.read_text())["problems"]) == 120
+    assert len(mimctl("check", path, "--all").stdout.splitlines()) == 121
+
+
+def test_an_empty_file_name_is_a_slip_of_the_command_line():
+    done = mimctl("check", "")
+    assert done.returncode == 2
+    assert "the name of the file is empty" in done.stderr
 
 
 def test_a_profile_may_be_checked_alone(tmp_path):

@@ -5,63 +5,133 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from mimctl.cli.render import STDOUT, json_option, write_json
+from mimctl.config.quoting import count
+from mimctl.model.site import SUNSPEC
 
 if TYPE_CHECKING:
+    from mimctl.config.source import Document
     from mimctl.model.problem import Problem
     from mimctl.model.site import Site
 
 _COLOURS = {"error": "red", "warning": "yellow", "info": "cyan"}
+
+#: further problems of the same code are counted only
+MOST_OF_A_KIND = 50
+
+
+class _FileName(click.Path):
+    """A path; an empty text, as an unset variable of a shell gives it, would mean the directory."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "":
+            self.fail("the name of the file is empty", param, ctx)
+        return super().convert(value, param, ctx)
 
 
 @click.command(
     "check",
     epilog="Example:  mimctl check site_configs/demo.yaml --json problems.json",
 )
-@click.argument("sites", metavar="SITE...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("sites", metavar="SITE...", nargs=-1, required=True, type=_FileName(path_type=Path))
+@click.option("--all", "show_all", is_flag=True, help=f"Show every problem, also where more than {MOST_OF_A_KIND} are of one kind.")
 @json_option
 @click.pass_context
-def command(context: click.Context, sites: tuple[Path, ...], json_target: str | None) -> None:
+def command(context: click.Context, sites: tuple[Path, ...], show_all: bool, json_target: str | None) -> None:
     """Find every problem of site files and of the device profiles they name.
 
     Each problem is one line: file:line:column path: message [code]. The exit code is 1 if there is an error; a warning
-    does not stop a site from running. A device profile may be given in place of a site.
+    does not stop a site from running. The golden vectors of the profiles are run. A device profile may be given in place
+    of a site.
     """
     found: list[Problem] = []
     for path in sites:
         contents, problems = _judge(path)
         found += problems
-        print_problems(problems, err=json_target == STDOUT)
+        print_problems(problems, err=json_target == STDOUT, most=None if show_all else MOST_OF_A_KIND)
         click.echo(_summary(path, contents, problems), err=json_target == STDOUT)
     if json_target is not None:
         write_json(json_target, {"problems": [_plain(problem) for problem in found]})
-    if any(problem.severity == "error" for problem in found):
+    if has_error(found):
         context.exit(1)
 
 
 def _judge(path: Path) -> tuple[str | None, list[Problem]]:
     """What the file holds, None where it has an error; and its problems."""
-    from mimctl.config.site import check_document
     from mimctl.config.source import read_document
 
     document = read_document(path)
     if isinstance(document.data, dict) and "points" in document.data and not {"site", "nodes"} & document.data.keys():
-        from mimctl.config.profile import check_profile
+        return _judge_profile(path)
+    return _judge_site(document)
 
-        problems = check_profile(path)
-        return None if any(p.severity == "error" for p in problems) else "a device profile", problems
+
+def _judge_profile(path: Path) -> tuple[str | None, list[Problem]]:
+    from mimctl.config.profile import check_profile
+
+    problems = check_profile(path)
+    if not has_error(problems):
+        problems += _vectors(path)
+    return None if has_error(problems) else "a device profile", problems
+
+
+def _judge_site(document: Document) -> tuple[str | None, list[Problem]]:
+    """What every room says about a site: those that see the file as it stands, and those that need it whole."""
+    from mimctl.config.site import check_document, order_in, placed
+
     site, problems = check_document(document)
-    return None if site is None else _contents(site), problems
+    if site is None:
+        return None, problems
+    from mimctl.safety.check import check as check_safety
+
+    problems += placed(document, check_safety(site))
+    for profile in _profiles(site, document.path.parent):
+        problems += _vectors(profile)
+    problems.sort(key=order_in(document.path))
+    return None if has_error(problems) else _contents(site), problems
 
 
-def print_problems(problems: Iterable[Problem], *, err: bool = False) -> None:
-    """One line each, coloured on a terminal."""
+def _profiles(site: Site, folder: Path) -> list[Path]:
+    """The files of the profiles that a site names."""
+    named = dict.fromkeys(device.address.profile for device in (*site.meters, *site.mims) if device.address.profile != SUNSPEC)
+    if not named:
+        return []
+    from mimctl.config.profile import find_profile
+
+    return [file for name in named if (file := find_profile(name, beside=folder)) is not None]
+
+
+def _vectors(profile: Path) -> list[Problem]:
+    """Golden values that a sound profile does not give."""
+    from mimctl.config.profile import load_profile, place_in
+    from mimctl.wire.golden import check_vectors
+
+    wrong = check_vectors(load_profile(profile))
+    return place_in(profile, wrong) if wrong else []
+
+
+def has_error(problems: Iterable[Problem]) -> bool:
+    return any(problem.severity == "error" for problem in problems)
+
+
+def print_problems(problems: Iterable[Problem], *, err: bool = False, most: int | None = None) -> None:
+    """One line each, coloured on a terminal.
+
+    Args:
+        most: lines of one code; what is more of it is counted at the end. None = all.
+    """
+    shown: Counter[str] = Counter()
     for problem in problems:
-        click.echo(_line(problem), err=err)
+        shown[problem.code] += 1
+        if most is None or shown[problem.code] <= most:
+            click.echo(_line(problem), err=err)
+    for code, number in shown.items():
+        if most is not None and number > most:
+            click.echo(f"… and {number - most} more of this kind [{code}]; --all shows them", err=err)
 
 
 def _line(problem: Problem) -> str:
@@ -71,7 +141,7 @@ def _line(problem: Problem) -> str:
 
 def _summary(path: Path, contents: str | None, problems: list[Problem]) -> str:
     counts = Counter(problem.severity.value for problem in problems)
-    trouble = ", ".join(_count(counts[kind], kind) for kind in ("error", "warning") if counts[kind])
+    trouble = ", ".join(count(counts[kind], kind) for kind in ("error", "warning") if counts[kind])
     if contents is None:
         return f"{path}: {trouble}"
     return f"{path}: fine{f' but for {trouble}' if trouble else ''} ({contents})"
@@ -88,12 +158,7 @@ def _contents(site: Site) -> str:
         (len(site.batteries), "battery"),
         (len(site.zones), "zone"),
     ]
-    return ", ".join(_count(number, word) for number, word in parts if number)
-
-
-def _count(number: int, word: str) -> str:
-    plural = word[:-1] + "ies" if word.endswith("y") else word + "s"
-    return f"{number} {word if number == 1 else plural}"
+    return ", ".join(count(number, word) for number, word in parts if number)
 
 
 def _plain(problem: Problem) -> dict[str, object]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -54,14 +54,19 @@ def check_document(document: Document) -> tuple[Site | None, list[Problem]]:
     if draft is not None:
         wrong = {problem.path for problem in shape}
         # a key whose shape is wrong already has its problem
-        found += [p for p in _placed(document, run_checks(draft)) if p.path not in wrong or p.file != str(path)]
-    found.sort(key=lambda p: (p.file != str(path), p.file, p.line, p.column))
+        found += [p for p in placed(document, run_checks(draft)) if p.path not in wrong or p.file != str(path)]
+    found.sort(key=order_in(path))
     usable = draft is not None and file is not None and not any(p.severity is Severity.ERROR for p in found)
     return (build_site(draft, path) if draft is not None and usable else None), found
 
 
-def _placed(document: Document, problems: Iterable[Problem]) -> list[Problem]:
-    """With places in the file, and with quantities spelt as the file spells them."""
+def order_in(path: Path) -> Callable[[Problem], tuple[bool, str, int, int]]:
+    """Sorting key: the problems of the site file first, each file in the order of its lines."""
+    return lambda p: (p.file != str(path), p.file, p.line, p.column)
+
+
+def placed(document: Document, problems: Iterable[Problem]) -> list[Problem]:
+    """Problems of a site with their places in its file, and with quantities spelt as the file spells them."""
     return place(document, [p if p.line else replace(p, path=_as_spelt(document, p.path)) for p in problems])
 
 
@@ -72,4 +77,6 @@ def _as_spelt(document: Document, path: str) -> str:
         short = path.removesuffix(suffix)
         if short != path and document.has(short):
             return short
+        if document.has(path + suffix):
+            return path + suffix
     return path

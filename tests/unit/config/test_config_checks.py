@@ -118,7 +118,6 @@ CASES: dict[str, tuple[Bend, tuple[str, str, str]]] = {
     "zero rating": (put("nodes", 3, rating="0 A"), ("error", "value.range", "nodes[3].rating")),
     "big port": (put("mims", 0, rating_va=8000), ("error", "rating.port_over_breaker", "mims[0].ports[0]")),
     "no measurement": (lambda d: d["meters"].pop(0), ("error", "node.no_measurement", "nodes[0]")),
-    "MIM node unmeasured": (lambda d: d["meters"].pop(2), ("warning", "node.unmeasured", "mims[0].ports[0]")),
     "address": (put("mims", 0, unit=1), ("error", "device.address_twice", "mims[0].unit")),
     "endpoint": (put("links", 1, port=15020), ("error", "link.endpoint_twice", "links[1].port")),
     "TLS without files": (put("links", 0, type="modbus_tls"), ("error", "link.tls", "links[0]")),

@@ -10,8 +10,8 @@ from mimctl.model.connection import Connection
 from mimctl.model.phases import PHASES, Phase
 from mimctl.model.problem import Problem, warning
 
-#: breakers for low voltage end at 6300 A (frame sizes of IEC 60947-2 makers); below 1 A there are only instrument fuses
-_BREAKER_A = (1.0, 6300.0)
+#: from instrument fuses to the generator circuit-breakers of power stations (IEC/IEEE 62271-37-013)
+_BREAKER_A = (1.0, 50_000.0)
 #: line to neutral, from telecommunication supplies to the 36 kV class (IEC 60038, table 3)
 _VOLTAGE_LN_V = (40.0, 21_000.0)
 _FREQUENCY_HZ = (30.0, 80.0)
@@ -24,7 +24,7 @@ def check_breakers(draft: Draft) -> Iterator[Problem]:
     low, high = _BREAKER_A
     for path, node in draft.nodes():
         if not low <= node.rating_a <= high and node.rating_a != float("inf"):
-            text = f"a breaker of {node.rating_a:g} A is unusual ({low:g} to {high:g} A are made): is the unit right?"
+            text = f"a breaker of {node.rating_a:g} A is unusual ({low:g} A to {high / 1e3:g} kA are made): is the unit right?"
             yield warning("plausible.breaker", f"{path}.rating_a", text)
 
 

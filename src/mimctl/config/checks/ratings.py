@@ -62,20 +62,6 @@ def check_every_node_is_measured(draft: Draft) -> Iterator[Problem]:
         yield error("node.no_measurement", path, f"nothing measures '{node.id}'{more}: add a meter with 'node: {node.id}'")
 
 
-def check_mim_nodes_are_measured(draft: Draft) -> Iterator[Problem]:
-    """`node.unmeasured`: a node with a MIM port and no meter of its own; its load is guessed from the meter above."""
-    if draft.unclear("meters", "node"):
-        return
-    metered = _metered(draft)
-    seen: set[str] = set()
-    for path, mim, port in draft.ports():
-        if port.node not in draft.tree.supply or port.node in metered or port.node in seen:
-            continue
-        seen.add(port.node)
-        text = f"'{mim.id}' feeds '{port.node}', which has no meter of its own: its load is only known as part of the meter above"
-        yield warning("node.unmeasured", path, text)
-
-
 def _metered(draft: Draft) -> set[str]:
     return {str(meter.get("node")) for meter in draft.raw("meters")}
 
@@ -95,5 +81,4 @@ CHECKS: tuple[Callable[[Draft], Iterator[Problem]], ...] = (
     check_transformers_carry_children,
     check_ports_fit_breakers,
     check_every_node_is_measured,
-    check_mim_nodes_are_measured,
 )
