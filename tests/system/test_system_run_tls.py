@@ -46,5 +46,5 @@ def test_without_a_certificate_that_the_devices_accept_nothing_answers_and_the_s
             return status is not None and len([e for e in status["events"] if e["code"] == "device.unreachable"]) >= 6
 
         until(nobody_answers, "every device is reported")
-        assert here.zone()["state"] == "watching"
+        assert here.zone()["state"] == "blind"
         assert run.stop() == 0

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -42,9 +41,11 @@ def _readings(read: Read, every_s: float, seconds: float | None) -> Iterator[Map
 
 
 def _lines(readings: Iterator[Mapping[str, Any] | MimctlError]) -> None:
-    before: Mapping[str, Any] | None = None
+    from mimctl.model.clock import SystemClock
+
+    clock, before = SystemClock(), None
     for now in readings:
-        at = datetime.now(UTC).isoformat(timespec="milliseconds")
+        at = clock.utc().isoformat(timespec="milliseconds")
         if isinstance(now, MimctlError):
             click.echo(f"{at}  {now}", err=True)
             continue
