@@ -147,6 +147,8 @@ def _mim(item: MimItem) -> m.Mim:
         validity_s=item.validity_s,
         expiry_action=item.expiry_action,
         response_s=item.response_s,
+        second_master=item.second_master,
+        authority=None if item.authority_pct is None else item.authority_pct / 100,
     )
 
 

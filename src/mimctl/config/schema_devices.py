@@ -19,7 +19,7 @@ from mimctl.config.units import (
     Record,
 )
 from mimctl.model.connection import Connection
-from mimctl.model.site import SUNSPEC, ExpiryAction, LinkType, Parity
+from mimctl.model.site import SUNSPEC, ExpiryAction, LinkType, Parity, SecondMaster
 
 ConnectionWord = Annotated[Connection, Strict(False)]
 UnitId = Annotated[int, Field(ge=0, le=255)]
@@ -154,6 +154,16 @@ class MimItem(DeviceItem):
         False, description="Accept the expiry action `hold`: the device keeps its last setpoint for ever when mimctl is gone."
     )
     response_s: Annotated[float, Field(ge=0, le=600), DURATION] = Field(1.0, description="Time to reach 95 % of a step.")
+    second_master: Annotated[SecondMaster, Strict(False)] | None = Field(
+        None,
+        description="When somebody else writes setpoints to it: `insist` writes ours again, `yield` leaves it alone until nobody "
+        "else has written for 5 min. Default: insist where the device counts its commands, as the SunSpec MIM does, else yield.",
+    )
+    authority_pct: Annotated[float, Field(gt=0, le=100), PERCENT] | None = Field(
+        None,
+        description="Share of each port's rating that control may use. Default: 100 %; 25 % where the device has no failsafe: "
+        "it would keep its last setpoint for ever when mimctl is gone. Naming a share accepts that.",
+    )
 
 
 class BatteryItem(Record):

@@ -2,8 +2,10 @@
 
 device → Sample → SiteState → SiteReport → LoadForecast → Bounds → Plan → SafePlan → device
 
-Each arrow is one call with typed input and one typed output; nothing is mutated on the way, and nothing flows back. The
-answer of the devices is the next cycle's samples.
+Each arrow is one call with typed input and one typed output; a value that flows is never changed afterwards, and none flows back.
+What must be remembered from one cycle to the next is kept by the stages: the samples by the collector, the loads by the tracker,
+what each device was told by the dispatcher, the plan to move on from and the count of failed solves by the cycle itself. The answer
+of the devices is the next cycle's samples.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import numpy as np
 from mimctl.analysis.report import Analyst
 from mimctl.balance.problem import Balancer
 from mimctl.control.collect import Collector
+from mimctl.control.commanded import Authorities, Rivals
 from mimctl.control.dispatch import Dispatcher
 from mimctl.control.events import EventLog
 from mimctl.control.limits import BoundsMaker
@@ -55,6 +58,8 @@ class Cycle:
     tracker: LoadTracker
     bounds_maker: BoundsMaker
     supervisor: Supervisor
+    rivals: Rivals
+    authorities: Authorities
     balancer: Balancer
     judge: Judge
     dispatcher: Dispatcher
@@ -84,14 +89,26 @@ class Cycle:
 
         self.dispatcher.expire(state.now_s)
         self.dispatcher.adopt(state)
+        contest = self.rivals.check(state.now_s)
+        self.dispatcher.insist(contest.fresh, state.now_s)
+        self.dispatcher.let_go(contest.yielded)
         setpoint_va = self.dispatcher.setpoint_va
         written_at_s = self.dispatcher.written_at_s
         obeying = self.supervisor.check(state, np.nan_to_num(setpoint_va), written_at_s, self.dispatcher.in_force)
         reported = state.mims.quality > Quality.BAD
         bounds = self.bounds_maker.bounds(
-            state.utc, setpoint_va, self.period_s, obeying=obeying, reported=reported, paused=self.paused, upstream=self.upstream
+            state.utc,
+            setpoint_va,
+            self.period_s,
+            obeying=obeying,
+            reported=reported,
+            yielded=contest.yielded,
+            authority=self.authorities.shares(),
+            paused=self.paused,
+            upstream=self.upstream,
         )
-        bounds = self.pins.narrowed(bounds, state.layout, obeying & reported & (not self.paused), state.now_s)
+        usable = obeying & reported & ~contest.yielded & (not self.paused)
+        bounds = self.pins.narrowed(bounds, state.layout, usable, state.now_s)
         watch.lap("bounds")
 
         anchor_va = np.nan_to_num(setpoint_va) if self.anchor_va is None else self.anchor_va

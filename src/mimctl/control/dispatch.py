@@ -203,6 +203,26 @@ class Dispatcher:
             self._written_at_s[m] = state.now_s - max(0.0, self._validity_s[m] - remaining_s)
             self._changed_at_s[m] = -np.inf
 
+    def insist(self, contested: BoolArray, now_s: float) -> None:
+        """Somebody else has written to these MIMs: a heartbeat would keep theirs alive, so ours is written anew."""
+        for m in np.flatnonzero(contested & self._in_force):
+            self._uncertain[m], self._tried_at_s[m], self._changed_at_s[m] = True, now_s, now_s
+            self._setpoint_va[self._layout.ports_of_mim[m]] = self._held_va(int(m))
+
+    def let_go(self, yielded: BoolArray) -> None:
+        """These MIMs belong to somebody else now: nothing is written to them, not even a release."""
+        for m in np.flatnonzero(yielded):
+            self._in_force[m] = self._uncertain[m] = False
+            self._written_at_s[m] = self._changed_at_s[m] = -np.inf
+            self._setpoint_va[self._layout.ports_of_mim[m]] = self._held_va(int(m))
+
+    def _held_va(self, m: int) -> ComplexArray:
+        """What a device was found to hold, NaN where that is not known [VA]."""
+        held = self._drivers[m].held() if m in self._drivers else None
+        if held is None:
+            return np.full(len(self._layout.mims[m].ports), np.nan + 0j)
+        return np.array(held.inject_w) + 1j * np.array(held.inject_var)
+
     def expire(self, now_s: float) -> None:
         """A device not reached for its whole validity has gone to its expiry action.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime
 
 import numpy as np
@@ -39,6 +40,8 @@ class BoundsMaker:
         *,
         obeying: BoolArray,
         reported: BoolArray,
+        yielded: BoolArray | None = None,
+        authority: FloatArray | None = None,
         paused: bool = False,
         upstream: tuple[UpstreamPrice | None, ...] = (),
     ) -> Bounds:
@@ -48,16 +51,20 @@ class BoundsMaker:
             utc: decides which rule is in force.
             obeying: (M,) False: left out because it did not follow its setpoints.
             reported: (M,) the MIM has told its state lately.
+            yielded: (M,) left to somebody else who commands the MIM; None = none.
+            authority: (M,) share of its ratings that each MIM may use; None = all.
             setpoint_va: (K,) setpoints in force, for losses [VA].
             period_s: time until the next plan, for ramps [s].
             paused: somebody wants the zone to watch only.
         """
         rule = rule_in_force(self._layout, self._zone, utc)
-        wanted = obeying if rule is not None and not paused else np.zeros_like(obeying)
+        left = np.zeros_like(obeying) if yielded is None else yielded
+        share = np.ones(len(obeying)) if authority is None else authority
+        wanted = obeying & ~left if rule is not None and not paused else np.zeros_like(obeying)
         return Bounds(
             mim_enabled=frozen(wanted & reported),
-            mim_release=frozen(~wanted),
-            port_s_max_va=self._layout.port_rating_va,
+            mim_release=frozen(~wanted & ~left),
+            port_s_max_va=frozen(self._layout.port_rating_va * share[self._layout.port_mim]),
             mim_neutral_max_a=self._layout.mim_neutral_rating_a,
             mim_dc_w=frozen(-self._losses.watts(np.nan_to_num(setpoint_va))),
             step_max_va=frozen(self._ramp_w_per_s * period_s),
@@ -66,7 +73,7 @@ class BoundsMaker:
             head_min_import_w=self._layout.head_min_import_w,
             weights=self._weight(rule),
             deadband_a=0.0 if rule is None else rule.deadband_a,
-            restrictions=self._restrictions(obeying, reported, rule, paused=paused),
+            restrictions=(*self._restrictions(obeying, reported, rule, paused=paused), *self._narrowed(left, share)),
             upstream=upstream,
         )
 
@@ -93,3 +100,9 @@ class BoundsMaker:
         silent = Reason("mim.silent", "the MIM has not told its state lately")
         found = [Restriction(self._layout.mims[m].id, strays) for m in np.flatnonzero(~obeying)]
         return (*found, *(Restriction(self._layout.mims[m].id, silent) for m in np.flatnonzero(obeying & ~reported)))
+
+    def _narrowed(self, yielded: BoolArray, share: FloatArray) -> Iterator[Restriction]:
+        rival = Reason("mim.second_master", "somebody else writes setpoints to the MIM: it is left alone for now")
+        yield from (Restriction(self._layout.mims[m].id, rival) for m in np.flatnonzero(yielded))
+        for m in np.flatnonzero(share < 1.0):
+            yield Restriction(self._layout.mims[m].id, Reason("mim.authority", f"it may use {share[m]:.0%} of its rating"))

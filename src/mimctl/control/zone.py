@@ -12,6 +12,7 @@ import structlog
 from mimctl.analysis.report import Analyst
 from mimctl.balance.problem import Balancer
 from mimctl.control.collect import Collector
+from mimctl.control.commanded import Authorities, Rivals
 from mimctl.control.cycle import Cycle
 from mimctl.control.dispatch import Dispatcher
 from mimctl.control.events import EventLog
@@ -120,6 +121,8 @@ def build_zone(
         tracker=LoadTracker(operators, OutputModel(layout)),
         bounds_maker=BoundsMaker(layout, zone.id),
         supervisor=Supervisor(layout, events),
+        rivals=Rivals(layout, own, events),
+        authorities=Authorities(layout, own, events),
         balancer=Balancer(operators),
         judge=Judge(operators, SafetySettings(max_data_age_s=max_age_s)),
         dispatcher=Dispatcher(layout, own, clock, dry_run=dry_run),

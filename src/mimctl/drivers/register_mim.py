@@ -4,34 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from mimctl.drivers.discovery import MapSource
-from mimctl.drivers.mim_commands import CommandRegisters, Frame, Wanted
+from mimctl.drivers.mim_commands import CommandRegisters, Frame, Wanted, newer
 from mimctl.drivers.mim_state import CommandState
 from mimctl.drivers.register_device import RegisterDevice
 from mimctl.drivers.write_budget import BudgetStore, MemoryBudget
 from mimctl.drivers.write_policy import PolicyKeeper
 from mimctl.model.clock import Clock
 from mimctl.model.errors import BadReply, Unencodable, WriteHeld
-from mimctl.model.protocols import HeldSetpoint, MimCommand
+from mimctl.model.protocols import ForeignWrite, HeldSetpoint, MimCommand
 from mimctl.model.reason import Reason
 from mimctl.model.sample import Sample
 from mimctl.model.setpoints import MimMap, Role
 from mimctl.model.site import Mim
 from mimctl.wire.transport import Transport
-
-
-@dataclass(frozen=True, slots=True)
-class ForeignWrite:
-    """A setpoint register that changed without our writing: somebody else commands the device.
-
-    Args:
-        seen_at_s: monotonic [s]
-    """
-
-    text: str
-    seen_at_s: float
 
 
 class RegisterMim(RegisterDevice):
@@ -105,15 +93,30 @@ class RegisterMim(RegisterDevice):
         self._acknowledged = None if acknowledged is None else int(acknowledged)
         async with self._busy:
             state = self._state
-            if state is not None and writes == self._writes and (foreign := self._foreign_in(sample, state)) is not None:
-                self._foreign = ForeignWrite(foreign, sample.taken_at_s)
-                self._log.warning("mim.foreign_write", text=foreign)
+            ours = state if writes == self._writes else None
+            if ours is not None and (foreign := self._foreign_in(sample, ours)) is not None:
+                self._note_foreign(foreign, sample)
                 state = None
             if state is None or (self._acknowledged is not None and self._acknowledged != state.sequence):
                 # first time, or another command is in force than the last one sent: the device restarted, or someone else writes
                 self._lost = self._wanted is not None
-                await self._adopt()
+                _, found = await self._adopt()
+                if ours is not None and state is not None and (foreign := self._counted_by_others(ours, found)) is not None:
+                    self._note_foreign(foreign, sample)
         return sample
+
+    def _note_foreign(self, text: str, sample: Sample) -> None:
+        self._foreign = ForeignWrite(text, sample.taken_at_s)
+        self._log.warning("mim.foreign_write", text=text)
+
+    def _counted_by_others(self, ours: CommandState, found: CommandState) -> str | None:
+        """A command with a later number than our last: somebody else counted on. A device that restarts counts anew, or is off."""
+        point = found.map.sequence
+        if self._wanted is None or point is None or not found.enabled or found.sequence == ours.sequence:
+            return None
+        if newer(point, found.sequence, ours.sequence) != found.sequence:
+            return None
+        return f"command {found.sequence} is in force, our last was {ours.sequence}: somebody else writes to the device"
 
     async def apply(self, command: MimCommand) -> HeldSetpoint:
         wanted = Wanted(command.inject_w, command.inject_var, command.validity_s, self._mim.expiry_action)

@@ -8,6 +8,7 @@ from typing import Protocol, runtime_checkable
 
 from mimctl.model.reason import Reason
 from mimctl.model.sample import Sample
+from mimctl.model.setpoints import MimMap
 
 
 @runtime_checkable
@@ -78,6 +79,33 @@ class MimDriver(Driver, Protocol):
 
     async def release(self, reason: Reason) -> None:
         """Bring the device to its safe state: zero setpoints, disabled."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignWrite:
+    """A setpoint that changed without our writing: somebody else commands the device.
+
+    Args:
+        seen_at_s: monotonic [s]
+    """
+
+    text: str
+    seen_at_s: float
+
+
+@runtime_checkable
+class Commanded(Protocol):
+    """A device with setpoints in registers, which others may write too and whose failsafe its map tells."""
+
+    @property
+    def mim_map(self) -> MimMap | None:
+        """How it is commanded; None until it has answered once."""
+        ...
+
+    @property
+    def foreign_write(self) -> ForeignWrite | None:
+        """The last setpoint of somebody else; None since our last command."""
         ...
 
 

@@ -285,6 +285,13 @@ class ExpiryAction(StrEnum):
     HOLD = "hold"
 
 
+class SecondMaster(StrEnum):
+    """What to do about somebody else who writes setpoints to a MIM."""
+
+    INSIST = "insist"
+    YIELD = "yield"
+
+
 @dataclass(frozen=True, slots=True)
 class Mim:
     """A micro-inverter module: AC ports around one DC link.
@@ -295,6 +302,8 @@ class Mim:
         ramp_w_per_s: how fast each port may be moved [W/s].
         validity_s: how long a setpoint stands without refresh before the expiry action [s].
         response_s: time to reach 95 % of a step [s].
+        second_master: None = insist where the device counts its commands, else yield.
+        authority: share of each port's rating that control may use; None = all of it, less where the device has no failsafe.
     """
 
     id: str
@@ -306,6 +315,8 @@ class Mim:
     validity_s: float = 10.0
     expiry_action: ExpiryAction = ExpiryAction.ZERO
     response_s: float = 1.0
+    second_master: SecondMaster | None = None
+    authority: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
