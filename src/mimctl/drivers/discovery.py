@@ -12,7 +12,7 @@ from mimctl.model.errors import BadReply, DeviceRefusal
 from mimctl.model.profile import DeviceClass, DeviceProfile, PointSpec, RegisterMap
 from mimctl.model.setpoints import Failsafe
 from mimctl.wire.reads import plan_reads
-from mimctl.wire.registers import CompiledMap, text_of
+from mimctl.wire.registers import CompiledMap, compiled_map, text_of
 from mimctl.wire.sunspec import BASES, ModelBlock, walk
 from mimctl.wire.sunspec_map import device_of, model_map, register_map_of
 from mimctl.wire.sunspec_setpoints import CONTROL_MODELS, as_mim, inverter_commands
@@ -126,7 +126,7 @@ async def discover(transport: Transport, unit: int, device: str, source: MapSour
         LinkError: it does not answer, or is not what it should be.
     """
     register_map, warnings = await source.discover(transport, unit, device)
-    compiled = CompiledMap(register_map, max_registers)
+    compiled = compiled_map(register_map, max_registers)
     if not compiled.keys:
         raise BadReply(device, f"unit {unit} has no point that mimctl knows")
     identity = await _identity(transport, unit, register_map.identity, max_registers)
@@ -156,7 +156,7 @@ async def _identity(
 async def _nameplate(
     transport: Transport, unit: int, register_map: RegisterMap, max_registers: int
 ) -> tuple[tuple[str, float], ...]:
-    static = CompiledMap(register_map, max_registers, static=True)
+    static = compiled_map(register_map, max_registers, static=True)
     if not static.keys:
         return ()
     blocks: list[bytes | None] = []

@@ -9,6 +9,7 @@ import math
 import operator
 import struct
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -206,6 +207,14 @@ def _direction(told: float, bit: int | None) -> float:
         return math.nan
     negative = told < 0 if bit is None else bool(int(told) >> bit & 1)
     return -1.0 if negative else 1.0
+
+
+@lru_cache(maxsize=512)
+def compiled_map(
+    register_map: RegisterMap, max_registers: int = 125, max_gap: int | None = None, *, static: bool = False
+) -> CompiledMap:
+    """The codec of a map, one for all devices that have the same one: less memory, and warm where many are read in turn."""
+    return CompiledMap(register_map, max_registers, max_gap, static=static)
 
 
 class _Places:
