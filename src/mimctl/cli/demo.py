@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mimctl.cli.before_after import print_before_after
+from mimctl.cli.interrupts import INTERRUPTED, loading
 from mimctl.cli.options import Number, seed_option
 from mimctl.cli.render import console, fail, json_option, write_json
 
@@ -47,16 +48,17 @@ def command(site: Path | None, seconds: float, live: bool | None, seed: int | No
     The first third of the time nothing is controlled, then everything is. SITE is the packaged demo site unless given. Ctrl-C
     shows what was compared so far; the exit code is 130 then.
     """
-    import asyncio
+    with loading():
+        import asyncio
 
-    from mimctl.cli.twin_process import twin_process
-    from mimctl.config.site import load_site
-    from mimctl.model.resources import site_config
-    from mimctl.service.logs import set_up
+        from mimctl.cli.twin_process import twin_process
+        from mimctl.config.site import load_site
+        from mimctl.model.resources import site_config
+        from mimctl.service.logs import set_up
 
-    path = site or site_config("demo")
-    loaded = load_site(path)
-    _long_enough(loaded, seconds)
+        path = site or site_config("demo")
+        loaded = load_site(path)
+        _long_enough(loaded, seconds)
     screen = console(stderr=json_target == "-")
     live = screen.is_terminal if live is None else live
     set_up("error" if live else "warning")
@@ -65,10 +67,10 @@ def command(site: Path | None, seconds: float, live: bool | None, seed: int | No
         result = asyncio.run(_run(links(loaded), seconds, live))
     if json_target is not None:
         write_json(json_target, result)
-    title = f"Before → after, as the site's own meters saw it (the first {SETTLING_S:.0f} s of control left out)"
+    title = f"Before → after by the site's own meters, without the first {SETTLING_S:.0f} s of control"
     print_before_after(loaded, result, title, to_stderr=json_target == "-")
     if result["interrupted_after_s"] is not None:
-        fail(f"interrupted after {result['interrupted_after_s']:.0f} s", 130)
+        fail(f"interrupted after {result['interrupted_after_s']:.0f} s", INTERRUPTED)
     for name, looks in result["cycles"].items():
         if looks < _LEAST_LOOKS:
             fail(f"nothing to compare: {looks} complete measurements {_PART[name]}, {_LEAST_LOOKS} are needed")
@@ -135,7 +137,7 @@ class _Watch:
 
     async def run(self, live: bool) -> float | None:
         """None when it had its time; else after how many seconds somebody stopped it."""
-        from mimctl.cli.live import headline, shown_nodes
+        from mimctl.cli.live import answering, shown_nodes
 
         clock = self.service.clock
         began_s, shown = clock.monotonic_s(), shown_nodes(self.service.site)
@@ -146,7 +148,8 @@ class _Watch:
                 if left_s is None:
                     break
                 self.status = self.service.status()
-                show(self.status, shown, f"{headline(self.status)} · {phase} · {left_s:.0f} s left · Ctrl-C ends it")
+                headline = f"{self.status['name']} · {phase} · {left_s:.0f} s left · Ctrl-C ends it · {answering(self.status)}"
+                show(self.status, shown, headline)
                 if await self._stopped_within(_LOOK_EVERY_S):
                     return clock.monotonic_s() - began_s
         if self.running.done():

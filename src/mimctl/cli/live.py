@@ -21,11 +21,11 @@ _ABOVE_NODES = 4
 _FEWEST_NODES = 3
 
 NODE_COLUMNS = ("node", "L1 A", "L2 A", "L3 A", "I2/I1 %", "I0/I1 %", "neutral A", "load %", "headroom A", "firm A")
-ZONE_COLUMNS = ("zone", "state", "MIMs", "cycle ms", "of ms", "cycles", "skipped", "objective")
+ZONE_COLUMNS = ("zone", "state", "MIMs", "cycle ms", "of ms", "cycles", "skipped", "J")
 EVENT_COLUMNS = ("since UTC", "severity", "where", "what")
 #: what a narrow terminal goes without, the first first
 NODE_SPARE = ("firm A", "I0/I1 %", "headroom A", "load %", "neutral A")
-ZONE_SPARE = ("skipped", "of ms", "cycles", "objective", "cycle ms")
+ZONE_SPARE = ("skipped", "of ms", "cycles", "J", "cycle ms")
 
 #: states in which no setpoint is refreshed, or nothing is known to refresh it on
 _NOT_CONTROLLING = {"failing", "silent", "blind"}
@@ -33,10 +33,14 @@ _NOT_CONTROLLING = {"failing", "silent", "blind"}
 
 def headline(status: Mapping[str, Any]) -> str:
     """What a person must know before the figures: whose they are, whether anything is written, how much of the site answers."""
+    return " · ".join([status["name"], *(["DRY RUN"] if status["dry_run"] else []), answering(status)])
+
+
+def answering(status: Mapping[str, Any]) -> str:
+    """How many of the site's meters and MIMs answer."""
     found = [zone["devices"] for zone in status["zones"].values()]
-    answering, total = (sum(devices[key] for devices in found) for key in ("answering", "total"))
-    parts = [status["name"], *(["DRY RUN"] if status["dry_run"] else []), f"{answering} of {total} devices answer"]
-    return " · ".join(parts)
+    now, total = (sum(devices[key] for devices in found) for key in ("answering", "total"))
+    return f"{now} of {total} devices answer"
 
 
 def shown_nodes(site: Site) -> frozenset[str]:
@@ -89,7 +93,7 @@ def zone_rows(status: Mapping[str, Any]) -> list[list[str]]:
             f"{1000 * zone['cycle_s']:.0f}",
             str(zone["cycles"]),
             str(zone["skipped"]),
-            number(zone.get("objective"), 5),
+            number(zone.get("objective"), 6),
         ]
         for name, zone in status["zones"].items()
     ]

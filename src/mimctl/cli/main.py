@@ -18,6 +18,7 @@ import click
 from click.exceptions import Exit, NoArgsIsHelpError
 
 from mimctl import __version__
+from mimctl.cli.interrupts import INTERRUPTED, loading
 from mimctl.model.errors import ConfigError, LinkDown, LinkTimeout, MimctlError, Unreachable
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ COMMANDS: dict[str, str] = {
     "schema": "Print the JSON Schema of site files or device profiles.",
 }
 
-EXIT_FAILED, EXIT_USAGE, EXIT_UNREACHABLE, EXIT_INTERRUPTED, EXIT_CLOSED_PIPE = 1, 2, 3, 130, 141
+EXIT_FAILED, EXIT_USAGE, EXIT_UNREACHABLE, EXIT_INTERRUPTED, EXIT_CLOSED_PIPE = 1, 2, 3, INTERRUPTED, 141
 
 #: set by the shell's completion script (`_MIMCTL_COMPLETE=bash_source mimctl` prints it)
 _COMPLETION = "_MIMCTL_COMPLETE"
@@ -65,7 +66,8 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"mimctl.cli.{cmd_name.replace('-', '_')}")
+        with loading():
+            module = importlib.import_module(f"mimctl.cli.{cmd_name.replace('-', '_')}")
         command: click.Command = module.command
         return command
 

@@ -13,7 +13,6 @@ AnyFunction = TypeVar("AnyFunction", bound=Callable[..., Any])
 #: a year of 365 days [s]
 YEAR_S = 31_536_000.0
 LOADS_HELP = "Trace of loads, CSV or CSV.gz; docs/reference/loads-csv.md has the format [default: the built-in generator]."
-_SEED_MOST = 2**63 - 1
 
 
 class Number(click.FloatRange):
@@ -37,6 +36,6 @@ def seed_option(function: AnyFunction) -> AnyFunction:
     """Give a command the option `--seed`."""
     return click.option(
         "--seed",
-        type=click.IntRange(0, _SEED_MOST),
-        help="Of the loads and the noise, a whole number from 0 [default: the site's twin.seed].",
+        type=click.IntRange(min=0),
+        help="Of the loads and the noise [default: the site's twin.seed].",
     )(function)

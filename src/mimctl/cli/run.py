@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from mimctl.cli.interrupts import loading
+
 
 @click.command(epilog="Example: mimctl run site.yaml --dry-run")
 @click.argument("site", type=click.Path(path_type=Path))
@@ -29,21 +31,22 @@ def command(site: Path, dry_run: bool, twin: Path | None, log_level: str, json_l
 
     Stops on SIGTERM and Ctrl-C after bringing every device it touched to its safe state; the exit code is 0 then.
     """
-    from mimctl.cli.twin_links import pointed_at, read_addresses
-    from mimctl.config.site import load_site
-    from mimctl.model.clock import SystemClock
-    from mimctl.model.errors import UserError
-    from mimctl.service.app import Service
-    from mimctl.service.event_loop import run
-    from mimctl.service.links import open_groups
-    from mimctl.service.logs import set_up
-    from mimctl.service.signals import stop_on_signals
-    from mimctl.service.state_dir import site_lock, state_directory
+    with loading():
+        from mimctl.cli.twin_links import pointed_at, read_addresses
+        from mimctl.config.site import load_site
+        from mimctl.model.clock import SystemClock
+        from mimctl.model.errors import UserError
+        from mimctl.service.app import Service
+        from mimctl.service.event_loop import run
+        from mimctl.service.links import open_groups
+        from mimctl.service.logs import set_up
+        from mimctl.service.signals import stop_on_signals
+        from mimctl.service.state_dir import site_lock, state_directory
 
-    loaded = load_site(site)
-    if twin is not None:
-        loaded = pointed_at(loaded, read_addresses(twin))
-    directory = state_directory(loaded.id)
+        loaded = load_site(site)
+        if twin is not None:
+            loaded = pointed_at(loaded, read_addresses(twin))
+        directory = state_directory(loaded.id)
     set_up(log_level, human=None if json_logs is None else not json_logs)
 
     async def serve() -> tuple[str, ...]:

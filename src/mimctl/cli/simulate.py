@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mimctl.cli.before_after import print_before_after
+from mimctl.cli.interrupts import loading
 from mimctl.cli.options import LOADS_HELP, Number, positive, seed_option
 from mimctl.cli.render import console, fail, json_option, progress, write_json
 
@@ -47,15 +48,17 @@ def command(
     The very control cycle of `run`, on measurements one cycle old, against the digital twin; beside it the same hours without
     control, with every MIM clipping its own rack, and the optimum with perfect knowledge.
     """
-    from mimctl.config.site import load_site
-    from mimctl.service.logs import set_up
-    from mimctl.simulation.engine import Request, simulate
-    from mimctl.simulation.loads import choose_loads
+    with loading():
+        from mimctl.config.site import load_site
+        from mimctl.service.logs import set_up
+        from mimctl.simulation.engine import Request, simulate
+        from mimctl.simulation.loads import choose_loads
 
     set_up("error")
     if hours is not None:
         _refuse_endless(hours, step)
-    loaded = load_site(site)
+    with loading():
+        loaded = load_site(site)
     seed = loaded.twin.seed if seed is None else seed
     begin = None if start is None else start.replace(tzinfo=UTC)
     chosen = choose_loads(loaded, loads, start=begin, hours=hours, step_s=step, seed=seed)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mimctl.cli.interrupts import loading
 from mimctl.cli.render import json_option, print_table, write_json
 
 if TYPE_CHECKING:
@@ -23,9 +24,10 @@ def command(site: Path, every_node: bool, json_target: str | None) -> None:
     The service is found by its state directory: MIMCTL_STATE_DIR, where it is set, must be the one of the service. Only the user
     who runs the service may ask.
     """
-    from mimctl.config.site import load_site
+    with loading():
+        from mimctl.config.site import load_site
 
-    loaded = load_site(site)
+        loaded = load_site(site)
     status = _ask(loaded, site)
     if json_target is not None:
         write_json(json_target, status)

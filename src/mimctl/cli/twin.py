@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mimctl.cli.interrupts import loading
 from mimctl.cli.options import LOADS_HELP, YEAR_S, positive, seed_option
 from mimctl.cli.render import json_option, print_table, write_json
 
@@ -76,15 +77,16 @@ def _serve_site(
     while_stdin: bool,
     json_target: str | None,
 ) -> None:
-    import asyncio
+    with loading():
+        import asyncio
 
-    from mimctl.config.site import load_site
-    from mimctl.model.clock import SystemClock
-    from mimctl.service.links import site_profiles
-    from mimctl.simulation.loads import choose_loads
+        from mimctl.config.site import load_site
+        from mimctl.model.clock import SystemClock
+        from mimctl.service.links import site_profiles
+        from mimctl.simulation.loads import choose_loads
 
-    loaded = load_site(site)
-    profiles = site_profiles(loaded)
+        loaded = load_site(site)
+        profiles = site_profiles(loaded)
     number = loaded.twin.seed if seed is None else seed
     begin = None if loads is not None else SystemClock().utc()
     chosen = choose_loads(loaded, loads, start=begin, hours=None, step_s=1.0, seed=number).loads

@@ -33,8 +33,8 @@ _NODE_FIGURES = {
 _OVERDUE_PERIODS = 3.0
 
 
-def _number(value: float) -> float | None:
-    return None if math.isnan(value) else round(float(value), 4)
+def _number(value: float, digits: int = 4) -> float | None:
+    return None if math.isnan(value) else round(float(value), digits)
 
 
 def _row(values: FloatArray) -> list[float | None]:
@@ -75,7 +75,7 @@ def zone_status(zone: ZoneController) -> dict[str, Any]:
         "cycle_ms": round(1000 * sum(durations.values()), 2),
         "stages_ms": {name: round(1000 * seconds, 3) for name, seconds in durations.items()},
         "latency_s": _latency(zone),
-        "objective": _number(record.report.objective),
+        "objective": _number(record.report.objective, 9),
         "plan": {"status": record.plan.status.value, "iterations": record.plan.iterations},
         "devices": _devices(zone, record.state),
         "bad_nodes": record.state.bad_nodes(),

@@ -54,7 +54,7 @@ def test_a_row_says_what_is_known_and_marks_what_is_not() -> None:
 
 
 def test_a_zone_says_how_many_mims_are_at_work() -> None:
-    assert zone_rows(status()) == [["hall", "balancing", "1/2", "12.3", "1000", "7", "0", "0.00042"]]
+    assert zone_rows(status()) == [["hall", "balancing", "1/2", "12.3", "1000", "7", "0", "0.000420"]]
 
 
 def test_a_zone_that_has_not_begun_is_shown() -> None:
