@@ -97,7 +97,8 @@ def _judge_site(document: Document) -> tuple[str | None, list[Problem]]:
 
 def _profiles(site: Site, folder: Path) -> list[Path]:
     """The files of the profiles that a site names."""
-    named = dict.fromkeys(device.address.profile for device in (*site.meters, *site.mims) if device.address.profile != SUNSPEC)
+    addresses = (*(meter.address for meter in site.meters), *(mim.address for mim in site.mims))
+    named = dict.fromkeys(address.profile for address in addresses if address.profile != SUNSPEC)
     if not named:
         return []
     from mimctl.config.profile import find_profile

@@ -5,15 +5,14 @@ from __future__ import annotations
 from datetime import time
 from pathlib import Path
 
-from mimctl.config.draft import Draft, port_of
+from mimctl.config.draft import DEFAULT_ZONE, Draft, port_of
 from mimctl.config.schema import LoadItem, RuleItem, TwinItem
 from mimctl.config.schema_devices import BatteryItem, DeviceItem, LinkItem, MeterItem, MimItem
 from mimctl.config.schema_grid import CableItem, NodeItem, TransformerItem
 from mimctl.model import site as m
 from mimctl.model.phases import PHASES
 
-#: ids of what a site file may leave out
-DEFAULT_ZONE = "site"
+#: the rule of a file that names none
 DEFAULT_RULE = "balance"
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 

@@ -13,8 +13,11 @@ from mimctl.config.schema_devices import BatteryItem, LinkItem, MeterItem, MimIt
 from mimctl.config.schema_grid import FeedItem, NodeItem
 from mimctl.config.tree_view import TreeView, view_tree
 from mimctl.model.connection import Connection
-from mimctl.model.site import PortSpec
+from mimctl.model.site import PortSpec, Zone
 
+#: the zone of a file that names none
+DEFAULT_ZONE = "site"
+DEFAULT_CYCLE_S = Zone(DEFAULT_ZONE, ()).cycle_s
 #: sections that are lists of entries with an id
 SECTIONS = ("links", "feeds", "nodes", "meters", "mims", "batteries", "zones", "rules")
 
@@ -96,7 +99,7 @@ class Draft:
     def zone_heads(self) -> list[tuple[str, str, str]]:
         """(zone, path of the head, head) of every zone, the default zone included."""
         if not self.file.zones:
-            return [("site", self.node_path[n.id], n.id) for n in self.file.nodes if n.parent is None]
+            return [(DEFAULT_ZONE, self.node_path[n.id], n.id) for n in self.file.nodes if n.parent is None]
         return [
             (zone.id, f"{self.path('zones', i)}.heads[{h}]", head)
             for i, zone in enumerate(self.file.zones)

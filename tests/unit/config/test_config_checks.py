@@ -177,13 +177,17 @@ CASES: dict[str, tuple[Bend, tuple[str, str, str]]] = {
         ),
         ("error", "control.data_age", "control.max_data_age"),
     ),
+    "data age of the zone that nobody named": (
+        lambda d: d.update(control={"max_data_age": "900 ms"}),
+        ("error", "control.data_age", "control.max_data_age"),
+    ),
     "voltage band": (lambda d: d.update(control={"min_voltage": "110 %"}), ("error", "value.range", "control.min_voltage")),
     "MIM with the profile of a meter": (
         put("mims", 0, profile="schneider/iem3155"),
         ("error", "mim.no_setpoints", "mims[0].profile"),
     ),
     "ports of a profile": (put("mims", 0, profile="sma/sunny_island"), ("error", "mim.profile_ports", "mims[0].ports")),
-    "deaf profile": (put("mims", 0, profile="sungrow/sh", ports=["3ph"]), ("error", "mim.no_failsafe", "mims[0].profile")),
+    "deaf profile": (put("mims", 0, profile="sungrow/sh", ports=["3ph"]), ("warning", "mim.no_failsafe", "mims[0].profile")),
     "huge breaker": (put("nodes", 0, rating_a=1e6), ("warning", "plausible.breaker", "nodes[0].rating_a")),
     "milliamperes": (put("nodes", 2, rating="32 mA"), ("warning", "plausible.breaker", "nodes[2].rating")),
     "megavolts": (lambda d: d["site"].update(voltage="230 kV LN"), ("warning", "plausible.voltage", "site.voltage")),
@@ -265,6 +269,7 @@ def test_one_mistake_is_one_problem(tmp_path, name):
         # from feed to feed: the same phase on both sides is a way to move power
         put("mims", 0, ports=["L1", {"node": "rack-b1-1", "connection": "L1"}]),
         put("mims", 1, profile="sungrow/sh", ports=["3ph"], accept_hold=True),
+        put("mims", 1, profile="sungrow/sh", ports=["3ph"], authority="50 %"),
     ],
 )
 def test_what_is_meant_is_accepted(tmp_path, bend):

@@ -173,3 +173,27 @@ def test_what_is_meant_by_a_wrong_host_is_shown(tmp_path: Path, host: str, hint:
     data["links"][0]["host"] = host
     (problem,) = check_site(write_site(tmp_path, data))[1]
     assert problem.message == f"'{host}': host is a name or an address; write the port in 'port:'{hint}"
+
+
+def slow(folder: Path, cycle: str = "1 s", **link: Any) -> list[str]:
+    """Problems of a PDU whose link, with a meter and twelve more meters and MIMs each, is another."""
+    data = site_dict(racks=12)
+    data["links"][1] = {"id": data["links"][1]["id"], **link}
+    data["zones"] = [{"id": "z", "heads": ["feed-a"], "cycle": cycle}]
+    return [f"{p.severity.value} {p.code}: {p.message}" for p in check_site(write_site(folder, data))[1]]
+
+
+def test_a_serial_line_that_cannot_keep_up_with_the_cycle_is_told(tmp_path: Path) -> None:
+    """25 readings of 113 characters of 11 bits, with two silences of 3.5 characters each: 25 · 120 · 11 / 9600 = 3.44 s."""
+    serial = {"type": "modbus_rtu", "device": "/dev/ttyUSB0"}
+    (told,) = slow(tmp_path, **serial, baudrate=9600)
+    assert told.startswith("warning link.too_slow: to read its 25 devices once takes 3.4 s or more")
+    assert slow(tmp_path, cycle="3.4 s", **serial, baudrate=9600)[:1] == [told.replace("each 1 s", "each 3.4 s")]
+    assert not slow(tmp_path, **serial, baudrate=115200)
+
+
+def test_quiet_times_between_requests_count(tmp_path: Path) -> None:
+    gateway = {"host": "127.0.0.1", "port": 1502, "request_gap": "50 ms"}
+    assert [text.partition(":")[0] for text in slow(tmp_path, **gateway)] == ["warning link.too_slow"]
+    assert not slow(tmp_path, **gateway, max_connections=2)
+    assert not slow(tmp_path, cycle="2 s", **gateway)

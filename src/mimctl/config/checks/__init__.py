@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from mimctl.config.checks import control, devices, links, plausible, profiles, ratings, references, tree, twin
+from mimctl.config.checks import control, devices, links, plausible, profiles, ratings, references, timing, tree, twin
 from mimctl.config.draft import Draft
 from mimctl.model.problem import Problem
 
@@ -15,6 +15,7 @@ CHECKS: tuple[Callable[[Draft], Iterator[Problem]], ...] = (
     *links.CHECKS,
     *devices.CHECKS,
     *control.CHECKS,
+    *timing.CHECKS,
     *twin.CHECKS,
     *plausible.CHECKS,
     *profiles.CHECKS,

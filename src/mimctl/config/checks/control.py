@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from mimctl.config.draft import Draft
+from mimctl.config.draft import DEFAULT_CYCLE_S, DEFAULT_ZONE, Draft
 from mimctl.model.calendar import timezone_exists
 from mimctl.model.problem import Problem, Severity, error, warning
 from mimctl.model.site import ExpiryAction
@@ -71,7 +71,7 @@ def _zones_of_mims(draft: Draft) -> Iterator[tuple[str, str, set[str | None]]]:
 
 def check_validity(draft: Draft) -> Iterator[Problem]:
     """`mim.validity_short`: setpoints that run out before the third cycle could refresh them."""
-    cycles = {zone.id: zone.cycle_s for zone in draft.file.zones} or {"site": 1.0}
+    cycles = {zone.id: zone.cycle_s for zone in draft.file.zones} or {DEFAULT_ZONE: DEFAULT_CYCLE_S}
     validity = {mim.id: mim.validity_s for mim in draft.file.mims}
     for path, mim_id, zones in _zones_of_mims(draft):
         cycle_s = max((cycles.get(z, 0.0) for z in zones if z is not None), default=0.0)
@@ -137,10 +137,11 @@ def check_windows(draft: Draft) -> Iterator[Problem]:
 
 def check_data_age(draft: Draft) -> Iterator[Problem]:
     """`control.data_age`: measurements are too old before the next cycle brings new ones."""
-    longest = max(draft.file.zones, key=lambda z: z.cycle_s, default=None)
+    cycles = {zone.id: zone.cycle_s for zone in draft.file.zones} or {DEFAULT_ZONE: DEFAULT_CYCLE_S}
+    longest = max(cycles, key=cycles.__getitem__)
     age_s = draft.file.control.max_data_age_s
-    if longest is not None and age_s < longest.cycle_s:
-        text = f"measurements are too old after {age_s:g} s, but '{longest.id}' reads new ones each {longest.cycle_s:g} s"
+    if age_s < cycles[longest]:
+        text = f"measurements are too old after {age_s:g} s, but the zone '{longest}' reads new ones each {cycles[longest]:g} s"
         yield error("control.data_age", "control.max_data_age_s", text)
 
 

@@ -10,8 +10,8 @@ from mimctl.config.draft import Draft
 from mimctl.config.quoting import count, cut
 from mimctl.config.wording import did_you_mean, one_of
 from mimctl.model.instances import instance_names
-from mimctl.model.problem import Problem, Severity, error
-from mimctl.model.setpoints import Failsafe, MimMap
+from mimctl.model.problem import Problem, Severity, error, warning
+from mimctl.model.setpoints import Failsafe
 from mimctl.model.site import SUNSPEC
 
 if TYPE_CHECKING:
@@ -74,16 +74,13 @@ def _commandable(path: str, mim: MimItem, profile: DeviceProfile) -> Iterator[Pr
         has = count(maps[0].ports, "port")
         text = f"the profile '{profile.id}' commands {has}, not {len(mim.ports)}: list the ports in the order of the device"
         yield error("mim.profile_ports", f"{path}.ports", text)
-    if not mim.accept_hold and any(_never_notices(m) for m in maps):
+    accepted = mim.accept_hold or "authority_pct" in mim.model_fields_set
+    if not accepted and any(m.failsafe is Failsafe.NONE for m in maps):
         text = (
-            f"a device of the profile '{profile.id}' never notices that mimctl is gone and keeps its last setpoint for ever: "
-            f"add 'accept_hold: true' where that is acceptable"
+            f"a device of the profile '{profile.id}' never notices that mimctl is gone and keeps its last setpoint for ever, so "
+            f"only a part of its rating is used: name the share that is acceptable ('authority: 50 %')"
         )
-        yield error("mim.no_failsafe", f"{path}.profile", text)
-
-
-def _never_notices(commands: MimMap) -> bool:
-    return commands.failsafe is Failsafe.NONE
+        yield warning("mim.no_failsafe", f"{path}.profile", text)
 
 
 def _parts(path: str, meter: MeterItem, profile: DeviceProfile) -> Iterator[Problem]:
