@@ -1,4 +1,4 @@
-"""The forms that texts in files have, each with what a person calls it: messages never show a regular expression."""
+"""The forms that texts in files have, each with what to say of a text that has another: messages never show a regular expression."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ PROFILE_ID = r"^[a-z0-9_\-]+/[a-z0-9_\-]+$"
 INSTANCE = r"^[a-z][a-z_]*$"
 
 _WORDS = {
-    ID: "an id: letters, digits, '.', '_' and '-', a letter or digit first",
-    TIME_OF_DAY: "a time of day: HH:MM, like 06:00",
-    ORDER: "a harmonic order: a whole number from 2 to 99",
-    PRINTABLE: "a text without control characters",
-    HEX: "registers in hexadecimal: digits, letters a to f and spaces",
-    PROFILE_ID: "vendor/model in small letters, digits, '_' and '-'",
-    INSTANCE: "a name of small letters and '_', a letter first",
+    ID: "is not an id: letters, digits, '.', '_' and '-', a letter or digit first",
+    TIME_OF_DAY: "is not a time of day: HH:MM, like 06:00",
+    ORDER: "is not a harmonic order: a whole number from 2 to 99",
+    PRINTABLE: "holds control characters; leave them out",
+    HEX: "is not registers in hexadecimal: digits, letters a to f and spaces",
+    PROFILE_ID: "is not vendor/model in small letters, digits, '_' and '-'",
+    INSTANCE: "is not a name of small letters and '_', a letter first",
 }
 
 
-def form_of(pattern: str) -> str | None:
-    """What a text of this pattern is called; None for a pattern that has no words here."""
+def objection(pattern: str) -> str | None:
+    """What to say of a text that does not fit, to follow the text itself; None for a pattern that has no words here."""
     return _WORDS.get(pattern)

@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from mimctl.config.annotations import Model, choices, known_keys, models_at, spellings
-from mimctl.config.patterns import form_of
+from mimctl.config.patterns import objection
 from mimctl.config.quoting import count, cut, quoted
 from mimctl.config.units import Dimension, Record
 from mimctl.config.yaml_core import resolve_scalar
@@ -185,8 +185,8 @@ def _length(f: Finding) -> Problem:
 
 
 def _pattern(f: Finding) -> Problem:
-    form = form_of(f.ctx["pattern"])
-    return error("value.pattern", f.path, f"{show(f.value)} is not {form}" if form else f"{show(f.value)} has not the right form")
+    words = objection(f.ctx["pattern"]) or "has not the right form"
+    return error("value.pattern", f.path, f"{show(f.value)} {words}")
 
 
 def _raised(f: Finding) -> Problem:

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import pytest
 from pydantic import Field, Strict, field_validator
 
-from mimctl.config.patterns import HEX, ID, INSTANCE, ORDER, PRINTABLE, PROFILE_ID, TIME_OF_DAY, form_of
+from mimctl.config.patterns import HEX, ID, INSTANCE, ORDER, PRINTABLE, PROFILE_ID, TIME_OF_DAY, objection
 from mimctl.config.profile_schema import ProfileFile
 from mimctl.config.source import parse_document
 from mimctl.config.units import CURRENT, LENGTH, Record
@@ -39,6 +39,7 @@ class Stretch(Record):
 class Root(Record):
     version: Literal[1] = 1
     flag: bool = False
+    name: Annotated[str, Field(pattern=PRINTABLE)] = ""
     id: Annotated[str, Field(pattern=ID)] = "x"
     by_id: dict[Annotated[str, Field(pattern=ID)], int] = Field(default_factory=dict)
     cables: list[Stretch] = Field(default_factory=list)
@@ -103,6 +104,8 @@ class Root(Record):
          ["site.yaml:1:5 id: 'a b' is not an id: letters, digits, '.', '_' and '-', a letter or digit first [value.pattern]"]),
         ("by_id: {a b: 1}\n", ["site.yaml:1:14 by_id.a b: 'a b' is not an id: letters, digits, '.', '_' and '-', a letter or digit "
                                "first [value.pattern]"]),
+        ('name: "a\\x1b[1m"\n',
+         ["site.yaml:1:7 name: 'a\\x1b[1m' holds control characters; leave them out [value.pattern]"]),
         # a quantity that stands there without a value is not missing
         ("cables: [{length: null}]\n",
          ["site.yaml:1:19 cables[0].length: 'length' has no value; write it like 'length: 40 m' [value.empty]"]),
@@ -154,14 +157,14 @@ def test_whatever_stands_in_a_file_a_message_is_short_and_printable():
 
 @pytest.mark.parametrize("form", [ID, TIME_OF_DAY, ORDER, PRINTABLE, HEX, PROFILE_ID, INSTANCE])
 def test_every_form_has_words(form):
-    assert form_of(form)
+    assert objection(form)
 
 
 def test_the_forms_of_profiles_have_words():
     """Their patterns stand in the schema of profiles."""
     schema = ProfileFile.model_json_schema()
     patterns = set(_values_of(schema, "pattern"))
-    unworded = {p for p in patterns if form_of(p) is None and "[-+]?" not in p}  # quantities say how to write them
+    unworded = {p for p in patterns if objection(p) is None and "[-+]?" not in p}  # quantities say how to write them
     assert not unworded
 
 
