@@ -209,3 +209,15 @@ def test_without_any_device_it_is_blind_and_says_so(here: Machine) -> None:
     assert shown.startswith("hall · 0 of 8 devices answer (process ")
     assert "UTC" in shown
     assert run.stop() == 0
+
+
+def test_three_interrupts_in_a_row_still_release_every_device(here: Machine, site: Path, mims: list[Looker]) -> None:
+    run = here.service(site)
+    here.balanced(run)
+    for _ in range(3):
+        run.process.send_signal(signal.SIGINT)
+        time.sleep(0.05)
+    assert run.process.wait(15) == 0
+    for mim in mims:
+        assert mim.control()["Cmt"]["Ena"] == 0
+        assert not any(mim.setpoints())

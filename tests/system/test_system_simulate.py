@@ -133,6 +133,18 @@ def test_a_bad_trace_gives_one_line(run_cli, tmp_path, text, says):
     assert ended.err.strip().count("\n") == 0
 
 
+def test_a_hole_in_the_trace_and_what_control_caused_are_told(run_cli, tmp_path):
+    loads = tmp_path / "loads.csv"
+    minutes = [0, 1, 2, 5]
+    rows = [f"2026-01-01T00:0{minute},3000" for minute in minutes]
+    loads.write_text("\n".join(["time,rack-a11.L1.p_w", *rows]))
+    ended = run_cli("simulate", CONFIGS / "demo.yaml", "--loads", loads, "--step", "10", "--no-optimum")
+    assert ended.code == 0
+    assert "warning: the trace has a hole of 180 s" in ended.err
+    assert "overload 0.0 → 0.0 min; limit violations caused by control: 0" in ended.out
+    assert max(map(len, ended.out.splitlines()[:9])) <= 120
+
+
 def test_more_hours_than_the_trace_holds_is_said(run_cli, tmp_path):
     loads = tmp_path / "short.csv"
     loads.write_text("time,rack-a11.L1.p_w\n2026-01-01T00:00,1000\n2026-01-01T00:01,1000\n")
