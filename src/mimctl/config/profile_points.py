@@ -113,6 +113,7 @@ def _point(file: ProfileFile, named: Named) -> PointSpec:
         sign=_sign(file, named.key, item),
         unit=quantity.unit if quantity is not None else "",
         static=item.static,
+        slow=None if item.poll is None else item.poll == "slow",
         names=tuple(item.names.items()),
     )
 

@@ -96,6 +96,11 @@ class PointItem(RegisterItem):
         default_factory=dict, description="Names of the values of an enumeration, or of the bits of a bit field."
     )
     sign: Literal[1, -1] = Field(1, description="−1 where this point alone runs against the conventions.")
+    poll: Literal["fast", "slow"] | None = Field(
+        None,
+        description="Slow points are read now and then where they take a read of their own. Default: by quantity; energies, "
+        "temperatures, distortion and apparent power are slow.",
+    )
     static: bool = Field(False, description="Does not change while the device runs: read once.")
     difference: Annotated[list[Text], Field(min_length=2, max_length=2)] | None = Field(
         None, description="Names of two other points: the value is the first less the second."

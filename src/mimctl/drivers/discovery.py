@@ -10,8 +10,8 @@ from typing import Protocol
 from mimctl.drivers.identify import identified_map
 from mimctl.model.errors import BadReply, DeviceRefusal
 from mimctl.model.profile import DeviceClass, DeviceProfile, PointSpec, RegisterMap
+from mimctl.model.reads import plan_reads
 from mimctl.model.setpoints import Failsafe
-from mimctl.wire.reads import plan_reads
 from mimctl.wire.registers import CompiledMap, compiled_map, text_of
 from mimctl.wire.sunspec import BASES, ModelBlock, walk
 from mimctl.wire.sunspec_map import device_of, model_map, register_map_of

@@ -11,8 +11,8 @@ from typing import Any
 from mimctl.drivers.reading import ModelSummary, PointReading, WordSource
 from mimctl.model.errors import DeviceRefusal
 from mimctl.model.profile import PointSpec, PointType, ReadBlock, RegisterMap
+from mimctl.model.reads import plan_reads
 from mimctl.model.sample import Quality
-from mimctl.wire.reads import plan_reads
 from mimctl.wire.registers import CompiledMap, text_of
 from mimctl.wire.sunspec import ModelBlock
 from mimctl.wire.sunspec_map import model_map

@@ -8,9 +8,11 @@ import numpy as np
 import structlog
 
 from mimctl.drivers.discovery import Discovered, MapSource, discover
+from mimctl.drivers.slow_reads import SlowReads
 from mimctl.model.clock import Clock
-from mimctl.model.errors import BadReply, DeviceRefusal
+from mimctl.model.errors import BadReply, DeviceRefusal, LinkError
 from mimctl.model.layout import FloatArray
+from mimctl.model.points import ReadBlock
 from mimctl.model.reason import Reason
 from mimctl.model.sample import Quality, Sample
 from mimctl.wire.registers import CompiledMap
@@ -30,10 +32,19 @@ class RegisterDevice:
         unit: Modbus unit id.
         source: where its register map comes from.
         max_registers: most registers that the link gives in one read.
+        slow_period_s: how often values are read that control does not decide on; 0 = with every reading [s].
     """
 
     def __init__(
-        self, device: str, transport: Transport, unit: int, *, source: MapSource, clock: Clock, max_registers: int = 125
+        self,
+        device: str,
+        transport: Transport,
+        unit: int,
+        *,
+        source: MapSource,
+        clock: Clock,
+        max_registers: int = 125,
+        slow_period_s: float = 0.0,
     ) -> None:
         self._device = device
         self._transport = transport
@@ -42,6 +53,7 @@ class RegisterDevice:
         self._clock = clock
         self._max_registers = max_registers
         self._found: Discovered | None = None
+        self._slow = SlowReads(device, slow_period_s)
         self._next_scan_s = -np.inf
         self._log = structlog.get_logger().bind(device=device, link=transport.link)
 
@@ -62,7 +74,7 @@ class RegisterDevice:
         return self._source
 
     def over(self, transport: Transport) -> RegisterDevice:
-        """A reader of the same device over another transport, for example one that remembers every register."""
+        """A reader of the same device over another transport, such as one that remembers every register; it always reads all."""
         return RegisterDevice(
             self._device, transport, self._unit, source=self._source, clock=self._clock, max_registers=self._max_registers
         )
@@ -74,15 +86,20 @@ class RegisterDevice:
 
     async def read(self) -> Sample:
         found = await self._ready()
+        compiled = found.compiled
         started_s = self._clock.monotonic_s()
-        blocks = await self._read_blocks(found)
+        fast = [await self._ask(found, read) for read in compiled.reads[: compiled.fast_reads]]
         ended_s = self._clock.monotonic_s()
+        await self._read_slow(found)
+        blocks = [*(b if isinstance(b, bytes) else None for b in fast), *self._slow.blocks(ended_s)]
+        refusals = [b for b in fast if isinstance(b, DeviceRefusal)]
+        if refusals and not any(blocks):
+            raise refusals[-1]
         moved = found.compiled.mismatch(blocks)
         if moved is not None:
             self._found = None
             raise BadReply(self._device, moved)
-        values = found.compiled.decode(blocks)
-        return self._sample(found.compiled, values, blocks, (started_s + ended_s) / 2)
+        return self._sample(compiled, compiled.decode(blocks), (started_s + ended_s) / 2, len(refusals) + self._slow.refused)
 
     async def _ready(self) -> Discovered:
         """The device's map, asked for where there is none."""
@@ -99,23 +116,29 @@ class RegisterDevice:
         self._found = found
         return found
 
-    async def _read_blocks(self, found: Discovered) -> list[bytes | None]:
-        """One reply per read; None where the device refuses those registers but answers others."""
-        blocks: list[bytes | None] = []
-        refusal: DeviceRefusal | None = None
-        for read in found.compiled.reads:
-            try:
-                blocks.append(await self._transport.read(self._unit, read.address, read.count, function=read.function))
-            except DeviceRefusal as error:
-                if error.code not in _NOT_THESE:
-                    raise
-                refusal = error
-                blocks.append(None)
-        if refusal is not None:
+    async def _ask(self, found: Discovered, read: ReadBlock) -> bytes | DeviceRefusal:
+        """One reply; the refusal where the device has not these registers, whatever else it answers."""
+        try:
+            return await self._transport.read(self._unit, read.address, read.count, function=read.function)
+        except DeviceRefusal as error:
+            if error.code not in _NOT_THESE:
+                raise
             self._read_smaller(found)
-            if not any(blocks):
-                raise refusal
-        return blocks
+            return error
+
+    async def _read_slow(self, found: Discovered) -> None:
+        """What is due now of the values that control does not decide on. That they do not come spoils none of the others."""
+        compiled = found.compiled
+        for n in self._slow.due(compiled, self._clock.monotonic_s()):
+            asked_s = self._clock.monotonic_s()
+            try:
+                data = await self._ask(found, compiled.reads[compiled.fast_reads + n])
+            except LinkError as error:
+                self._log.warning("device.slow_read_failed", error=error.what)
+                self._slow.missed(n, self._clock.monotonic_s())
+            else:
+                now_s = self._clock.monotonic_s()
+                self._slow.took(n, data if isinstance(data, bytes) else None, (asked_s + now_s) / 2)
 
     def _read_smaller(self, found: Discovered) -> None:
         """Next time read less at once: first no register that is not a point's own (the refused read may have run over a hole),
@@ -127,12 +150,13 @@ class RegisterDevice:
                 self._found = replace(found, compiled=smaller)
                 return
 
-    def _sample(self, compiled: CompiledMap, values: FloatArray, blocks: list[bytes | None], taken_at_s: float) -> Sample:
+    def _sample(self, compiled: CompiledMap, values: FloatArray, taken_at_s: float, refused: int) -> Sample:
         quality, reason = Quality.GOOD, None
         if np.isnan(values).all():
             quality, reason = Quality.BAD, Reason("device.no_values", "the device answers, but gives no value")
-        elif None in blocks:
-            missing = sum(b is None for b in blocks)
+        elif refused:
             quality = Quality.SUSPECT
-            reason = Reason("device.registers_refused", f"{missing} of {len(blocks)} reads were refused")
-        return Sample(self._device, taken_at_s, compiled.keys, values, quality, reason)
+            reason = Reason("device.registers_refused", f"{refused} of {len(compiled.reads)} reads were refused")
+        elif missing := sum(b is None for b in self._slow.blocks(taken_at_s)):
+            reason = Reason("device.slow_values_missing", f"{missing} of the reads that are made now and then bring nothing")
+        return Sample(self._device, taken_at_s, compiled.keys, values, quality, reason, self._slow.older_s())

@@ -41,9 +41,18 @@ class RegisterMim(RegisterDevice):
         source: MapSource,
         clock: Clock,
         max_registers: int = 125,
+        slow_period_s: float = 0.0,
         budget: BudgetStore | None = None,
     ) -> None:
-        super().__init__(mim.id, transport, mim.address.unit, source=source, clock=clock, max_registers=max_registers)
+        super().__init__(
+            mim.id,
+            transport,
+            mim.address.unit,
+            source=source,
+            clock=clock,
+            max_registers=max_registers,
+            slow_period_s=slow_period_s,
+        )
         self._mim = mim
         self._registers: CommandRegisters | None = None
         self._state: CommandState | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from mimctl.drivers.discovery import MapSource, ProfileSource, SunSpecSource
@@ -13,6 +13,7 @@ from mimctl.model.clock import Clock
 from mimctl.model.errors import UserError
 from mimctl.model.profile import DeviceClass, DeviceProfile
 from mimctl.model.protocols import Driver, DriverGroup
+from mimctl.model.reads import SLOW_PERIOD_S
 from mimctl.model.site import SUNSPEC, DeviceAddress, Link, LinkType, Meter, Mim, Site
 from mimctl.wire.transport import Transport
 
@@ -124,16 +125,60 @@ def register_group(
     clock: Clock,
     budget: BudgetStore | None = None,
 ) -> RegisterGroup:
+    """The drivers behind one link, in the order in which they are read."""
     most = devices.link.max_registers
     shared = MemoryBudget() if budget is None else budget
     drivers: list[Driver] = []
-    for meter in devices.meters:
-        source = source_of(meter.address, DeviceClass.METER, profiles, most)
-        drivers.append(RegisterDevice(meter.id, transport, meter.address.unit, source=source, clock=clock, max_registers=most))
-    for mim in devices.mims:
-        source = source_of(mim.address, DeviceClass.MIM, profiles, most)
-        drivers.append(RegisterMim(mim, transport, source=source, clock=clock, max_registers=most, budget=shared))
+    for device in reading_order(devices):
+        wanted = DeviceClass.MIM if isinstance(device, Mim) else DeviceClass.METER
+        how = Reading(transport, source_of(device.address, wanted, profiles, most), clock, most)
+        drivers.append(_mim_driver(device, how, shared) if isinstance(device, Mim) else _meter_driver(device, how))
     return RegisterGroup(transport, {d.device: d for d in drivers})
+
+
+def reading_order(devices: LinkDevices) -> Iterator[Meter | Mim]:
+    """Each meter, and behind it the MIMs at its node: what is subtracted from each other is measured close together."""
+    waiting = list(devices.mims)
+    for meter in devices.meters:
+        yield meter
+        near = [mim for mim in waiting if mim.ports[0].node == meter.node]
+        waiting = [mim for mim in waiting if mim not in near]
+        yield from near
+    yield from waiting
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How one device is read."""
+
+    transport: Transport
+    source: MapSource
+    clock: Clock
+    max_registers: int
+
+
+def _meter_driver(meter: Meter, how: Reading) -> Driver:
+    return RegisterDevice(
+        meter.id,
+        how.transport,
+        meter.address.unit,
+        source=how.source,
+        clock=how.clock,
+        max_registers=how.max_registers,
+        slow_period_s=SLOW_PERIOD_S,
+    )
+
+
+def _mim_driver(mim: Mim, how: Reading, budget: BudgetStore) -> Driver:
+    return RegisterMim(
+        mim,
+        how.transport,
+        source=how.source,
+        clock=how.clock,
+        max_registers=how.max_registers,
+        slow_period_s=SLOW_PERIOD_S,
+        budget=budget,
+    )
 
 
 def source_of(address: DeviceAddress, wanted: DeviceClass, profiles: Mapping[str, DeviceProfile], max_registers: int) -> MapSource:

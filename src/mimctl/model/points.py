@@ -78,6 +78,7 @@ class PointSpec:
         sentinels: raw values that mean “no value”.
         sign: −1 turns the device's direction into mimctl's.
         static: does not change while the device runs: read once, not polled.
+        slow: read now and then where it takes a read of its own; None = as its quantity is.
         writable: mimctl may write it.
         minimum, maximum: what may be written, in the unit of the quantity.
         names: (value, name) of an enumeration, (bit number, name) of a bit field.
@@ -97,6 +98,7 @@ class PointSpec:
     sign: int = 1
     unit: str = ""
     static: bool = False
+    slow: bool | None = None
     writable: bool = False
     minimum: float | None = None
     maximum: float | None = None

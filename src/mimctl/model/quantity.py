@@ -56,6 +56,24 @@ QUANTITIES: dict[str, Quantity] = _table(
 )
 
 
+#: what control does not decide on: read now and then where it takes a read of its own
+SLOW_QUANTITIES = frozenset(
+    {
+        "energy_import",
+        "energy_export",
+        "temperature",
+        "thd_v",
+        "thd_i",
+        "apparent_power",
+        "soc",
+        "harmonic_share",
+        "rating_active_power",
+        "rating_current",
+        "rating_apparent_power",
+    }
+)
+
+
 def quantity_of(key: str) -> Quantity | None:
     """The quantity that a point key names, None if there is none of that name."""
     return QUANTITIES.get(key.partition(".")[0])

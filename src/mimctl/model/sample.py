@@ -28,7 +28,9 @@ class Sample:
         keys: point keys; the same tuple object from one reading to the next, so that a reader can cache positions.
         values: one float per key, NaN where the device gave none.
         quality: of the reading as a whole.
-        reason: why the quality is not GOOD.
+        reason: why the quality is not GOOD, or why some values are missing that are read now and then.
+        older_s: (len(keys),) the instant of each value that is older than `taken_at_s`, NaN for the others; None = all are of one
+            instant [s].
     """
 
     device: str
@@ -37,6 +39,14 @@ class Sample:
     values: FloatArray
     quality: Quality = Quality.GOOD
     reason: Reason | None = None
+    older_s: FloatArray | None = None
+
+    def instant_s(self, key: str) -> float:
+        """When one value was true, monotonic [s]."""
+        if self.older_s is None or key not in self.keys:
+            return self.taken_at_s
+        own_s = float(self.older_s[self.keys.index(key)])
+        return self.taken_at_s if math.isnan(own_s) else own_s
 
     def get(self, key: str) -> float | None:
         """One value; None if the device has no such point or gave no value."""

@@ -17,7 +17,7 @@ import numpy as np
 from mimctl.model.layout import BoolArray, FloatArray, frozen
 from mimctl.model.profile import ByteOrder, Guard, PointSpec, PointType, ReadBlock, RegisterMap, WordOrder
 from mimctl.model.quantity import quantity_of
-from mimctl.wire.reads import guard_of, plan_reads
+from mimctl.model.reads import guard_of, plan_polls
 
 #: a scale factor outside ±10 is garbage, and 0x8000 means that the device has none: the point then has no value
 MAX_EXPONENT = 10
@@ -71,12 +71,17 @@ class CompiledMap:
         #: keys of the decoded values; the same object for the life of the map
         self.keys: tuple[str, ...] = (*(p.key for p in direct), *(d.key for d in differences))
         gap = register_map.max_gap if max_gap is None else max_gap
+        polls = plan_polls(register_map, self._points, max_registers, gap)
         #: what to read for `decode`, in this order
-        self.reads: tuple[ReadBlock, ...] = plan_reads(register_map, self._points, max_registers, gap)
+        self.reads: tuple[ReadBlock, ...] = (*polls.fast, *polls.slow)
+        #: so many of them belong to every cycle, the rest is slow
+        self.fast_reads = len(polls.fast)
         self._sizes = [2 * r.count for r in self.reads]
         self._place = _Places(self.reads)
         self._compile_fields()
         self._compile_vectors()
+        #: (read, (len(keys),) which keys have no value without it) of every slow read
+        self.slow_keys = [(n, self._of_keys(self._needs[n])) for n in range(self.fast_reads, len(self.reads))]
         self._guards = [self._guard_check(g) for g in register_map.guards if self._guard_is_read(g)]
 
     def decode(self, blocks: Sequence[bytes | None]) -> FloatArray:
@@ -111,6 +116,10 @@ class CompiledMap:
         elif self._direct < len(values):
             values = values[: self._direct]
         return frozen(values)
+
+    def _of_keys(self, points: BoolArray) -> BoolArray:
+        """From points to keys: a difference needs what its halves need."""
+        return np.concatenate([points[: self._direct], points[self._plus] | points[self._minus]])
 
     def mismatch(self, blocks: Sequence[bytes | None]) -> str | None:
         """What is wrong with the identifying registers that came with the values; None if nothing is."""
