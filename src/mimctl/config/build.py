@@ -27,7 +27,7 @@ def build_site(draft: Draft, file: Path) -> m.Site:
         timezone=head.timezone,
         frequency_hz=head.frequency_hz,
         rotation=head.rotation,
-        links=tuple(_link(item, draft.folder) for item in parts.links),
+        links=tuple(build_link(item, draft.folder) for item in parts.links),
         feeds=tuple(m.Feed(f.id, f.node, f.source, f.reverse_power_limit_w, f.short_circuit_va, f.rx_ratio) for f in parts.feeds),
         nodes=_nodes(draft),
         meters=tuple(_meter(item) for item in parts.meters),
@@ -41,7 +41,7 @@ def build_site(draft: Draft, file: Path) -> m.Site:
     )
 
 
-def _link(item: LinkItem, folder: Path) -> m.Link:
+def build_link(item: LinkItem, folder: Path) -> m.Link:
     tls = item.tls
     files = None
     if tls is not None:
@@ -64,6 +64,7 @@ def _link(item: LinkItem, folder: Path) -> m.Link:
         max_connections=item.max_connections,
         write_function=item.write_function,
         local_echo=item.local_echo,
+        latency_s=item.latency_s,
     )
 
 

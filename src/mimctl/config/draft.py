@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mimctl.config.schema import LoadItem, SiteFile
 from mimctl.config.schema_devices import BatteryItem, LinkItem, MeterItem, MimItem, PortItem
 from mimctl.config.schema_grid import FeedItem, NodeItem
 from mimctl.config.tree_view import TreeView, view_tree
 from mimctl.model.connection import Connection
-from mimctl.model.site import PortSpec, Zone
+from mimctl.model.errors import ConfigError
+from mimctl.model.site import SUNSPEC, PortSpec, Zone
+
+if TYPE_CHECKING:
+    from mimctl.model.profile import DeviceProfile
 
 #: the zone of a file that names none
 DEFAULT_ZONE = "site"
@@ -48,6 +53,22 @@ class Draft:
     @cached_property
     def tree(self) -> TreeView:
         return view_tree(self.file.nodes, self.file.site.voltage_ln_v)
+
+    @cached_property
+    def profiles(self) -> Mapping[str, DeviceProfile]:
+        """The device profiles that are named, those without an error."""
+        named = {device.profile for device in (*self.file.meters, *self.file.mims)} - {SUNSPEC}
+        if not named:
+            return {}  # reading profiles takes imports that a site without them need not wait for
+        from mimctl.config.profile import find_profile, load_profile
+
+        found: dict[str, DeviceProfile] = {}
+        for name in sorted(named):
+            path = find_profile(name, beside=self.folder)
+            if path is not None:
+                with contextlib.suppress(ConfigError):  # told by the check of profiles
+                    found[name] = load_profile(path)
+        return found
 
     def raw(self, section: str) -> list[dict[str, Any]]:
         """The mappings of a section as the document has them, readable or not."""

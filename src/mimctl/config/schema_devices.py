@@ -56,6 +56,11 @@ class LinkItem(Record):
     connect_delay_s: Annotated[float, Field(ge=0, le=60), DURATION] = Field(
         0.0, description="Quiet time after connecting that some gateways need."
     )
+    latency_s: Annotated[float, Field(gt=0, le=60), DURATION] | None = Field(
+        None,
+        description="Usual time from a request to its answer, by which `check` tells whether the link can keep up. Default: 10 ms; "
+        "30 ms for modbus_rtu_tcp; on a serial port what its baud rate takes; 1 ms inside this machine.",
+    )
     request_gap_s: Annotated[float, Field(ge=0, le=10), DURATION] = Field(0.0, description="Quiet time between two requests.")
     max_connections: int = Field(
         1, ge=1, le=16, description="Connections at a time that the other side allows and that are used; many gateways allow one."

@@ -5,6 +5,7 @@ Built by `config` after every check passed; frozen from then on. All figures are
 
 from __future__ import annotations
 
+import ipaddress
 from dataclasses import dataclass, field
 from datetime import time
 from enum import StrEnum
@@ -88,6 +89,7 @@ class Link:
         max_connections: how many connections at a time the other side allows and may be used.
         write_function: 6 for devices that take a single register by function 6 only, else 16.
         local_echo: whatever is sent comes back first, as many two-wire RS-485 adapters do (RTU only).
+        latency_s: from a request to its answer, without its bytes on a serial line; None = as links of its kind have it [s].
     """
 
     id: str
@@ -106,6 +108,28 @@ class Link:
     max_connections: int = 1
     write_function: int = 16
     local_echo: bool = False
+    latency_s: float | None = None
+
+    @property
+    def expected_latency_s(self) -> float:
+        """From a request to its answer, without the time of its bytes on a serial line [s]."""
+        if self.latency_s is not None:
+            return self.latency_s
+        if self.serial is not None:
+            return self.serial.silence_s
+        if self.on_loopback:
+            return 1e-3
+        return 0.03 if self.type.is_rtu else 0.01
+
+    @property
+    def on_loopback(self) -> bool:
+        """Whether the link stays inside this machine."""
+        if self.host.lower() == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
 
 
 class SourceKind(StrEnum):

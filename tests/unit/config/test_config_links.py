@@ -183,17 +183,35 @@ def slow(folder: Path, cycle: str = "1 s", **link: Any) -> list[str]:
     return [f"{p.severity.value} {p.code}: {p.message}" for p in check_site(write_site(folder, data))[1]]
 
 
-def test_a_serial_line_that_cannot_keep_up_with_the_cycle_is_told(tmp_path: Path) -> None:
-    """25 readings of 113 characters of 11 bits, with two silences of 3.5 characters each: 25 · 120 · 11 / 9600 = 3.44 s."""
+def test_a_serial_line_that_cannot_keep_up_with_the_cycle_is_refused(tmp_path: Path) -> None:
+    """At 9600 bit/s with parity a character takes 11 / 9600 s; every request has two silences of 3.5 characters.
+
+    13 meters: 13 + 2·107 = 227 characters and 7 of silence. 12 MIMs: two reads of 38 registers (89 and 7 each) and one write of 26
+    (69 and 7). In all 13·234 + 12·(2·96 + 76) = 6258 characters: 7.17 s.
+    """
     serial = {"type": "modbus_rtu", "device": "/dev/ttyUSB0"}
     (told,) = slow(tmp_path, **serial, baudrate=9600)
-    assert told.startswith("warning link.too_slow: to read its 25 devices once takes 3.4 s or more")
-    assert slow(tmp_path, cycle="3.4 s", **serial, baudrate=9600)[:1] == [told.replace("each 1 s", "each 3.4 s")]
+    assert told == (
+        "error link.cycle_too_short: its 25 devices take 37 reads and 12 writes at 9600 bit/s, 7.17 s of each cycle of 1 s; "
+        "80% of a link's time is usable: a cycle of 9 s, a higher baudrate, or fewer devices on the link"
+    )
+    assert [p for p in slow(tmp_path, cycle="3 s", **serial, baudrate=9600) if "link.cycle_too_short" in p] != []
     assert not slow(tmp_path, **serial, baudrate=115200)
 
 
 def test_quiet_times_between_requests_count(tmp_path: Path) -> None:
-    gateway = {"host": "127.0.0.1", "port": 1502, "request_gap": "50 ms"}
-    assert [text.partition(":")[0] for text in slow(tmp_path, **gateway)] == ["warning link.too_slow"]
+    """49 requests of 1 ms, as on the loopback, and 30 ms between them: 1.52 s."""
+    gateway = {"host": "127.0.0.1", "port": 1502, "request_gap": "30 ms"}
+    (told,) = slow(tmp_path, **gateway)
+    assert "take 37 reads and 12 writes of 1 ms with 30 ms between them, 1.52 s of each cycle of 1 s" in told
     assert not slow(tmp_path, **gateway, max_connections=2)
     assert not slow(tmp_path, cycle="2 s", **gateway)
+
+
+def test_the_latency_of_a_link_is_by_its_kind_unless_it_is_named(tmp_path: Path) -> None:
+    """49 requests: 0.49 s at 10 ms, 1.47 s at 30 ms."""
+    far = {"host": "192.0.2.7", "isolated": True}
+    assert not slow(tmp_path, **far)
+    assert "of 30 ms, 1.47 s of each" in slow(tmp_path, **far, type="modbus_rtu_tcp")[0]
+    assert "of 20 ms, 0.98 s of each" in slow(tmp_path, **far, latency="20 ms")[0]
+    assert not slow(tmp_path, **far, type="modbus_rtu_tcp", latency="8 ms")

@@ -2,57 +2,95 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from itertools import chain
 
+from mimctl.config.build import build_link
 from mimctl.config.draft import DEFAULT_CYCLE_S, Draft, port_of
-from mimctl.config.schema_devices import DeviceItem, LinkItem, MeterItem, MimItem
-from mimctl.model.problem import Problem, warning
-from mimctl.model.site import SUNSPEC, LinkType, SerialLine
-
-#: bytes of one read and its answer on a serial line, beside the registers: addresses, function codes, counts, checksums
-_FRAME_BYTES = 13
-#: registers that one reading of a device takes at the least: a SunSpec meter or MIM; a profile may name a handful
-_SUNSPEC_REGISTERS, _PROFILE_REGISTERS = 50, 6
+from mimctl.config.link_load import USABLE_SHARE, LinkLoad, Traffic, link_load, mapped_device, sunspec_meter, sunspec_mim
+from mimctl.config.schema_devices import MeterItem, MimItem
+from mimctl.model.instances import select_instances
+from mimctl.model.problem import Problem, error
+from mimctl.model.site import SUNSPEC, Link, LinkType
 
 
 def check_links_keep_up(draft: Draft) -> Iterator[Problem]:
-    """`link.too_slow`: one look at every device of a link takes longer than the cycle of a zone that needs it."""
-    cycles = {zone.id: zone.cycle_s for zone in draft.file.zones}
-    devices: dict[str, list[MeterItem | MimItem]] = defaultdict(list)
-    every: Iterator[MeterItem | MimItem] = chain((m for _, m in draft.meters()), (m for _, m in draft.mims()))
+    """`link.cycle_too_short`: to read and write every device of a link takes more of the cycle than there is."""
+    on_link: dict[str, list[MeterItem | MimItem]] = defaultdict(list)
+    every: Iterator[MeterItem | MimItem] = chain(draft.file.meters, draft.file.mims)
     for device in every:
-        devices[device.link].append(device)
-    for path, link in draft.links():
-        wanted = [cycles.get(zone, DEFAULT_CYCLE_S) for device in devices[link.id] for zone in _zones(draft, device)]
-        sweep_s = sum(_least_s(link, device) for device in devices[link.id]) / link.max_connections
-        if wanted and sweep_s > min(wanted):
-            text = (
-                f"to read its {len(devices[link.id])} devices once takes {sweep_s:.1f} s or more, but their zone wants new values "
-                f"each {min(wanted):g} s: {_mend(link)}"
-            )
-            yield warning("link.too_slow", path, text)
+        on_link[device.link].append(device)
+    for path, item in draft.links():
+        if item.type is LinkType.MODBUS_RTU and item.device is None:
+            continue
+        link = build_link(item, draft.folder)
+        traffic = (found for device in on_link[item.id] if (found := _traffic(draft, link, device)) is not None)
+        load = link_load(link, traffic)
+        if load is not None and load.share > USABLE_SHARE:
+            yield error("link.cycle_too_short", path, _sentence(link, load))
 
 
-def _zones(draft: Draft, device: MeterItem | MimItem) -> set[str]:
-    """The zones that need a device in every cycle."""
+def _traffic(draft: Draft, link: Link, device: MeterItem | MimItem) -> Traffic | None:
+    """What a device asks of its link; None where that is not known, or nobody reads it."""
+    cycle_s = _cycle_s(draft, device)
+    if cycle_s is None:
+        return None
+    if device.profile == SUNSPEC:
+        return sunspec_mim(link, len(device.ports), cycle_s) if isinstance(device, MimItem) else sunspec_meter(link, cycle_s)
+    profile = draft.profiles.get(device.profile)
+    if profile is None:
+        return None
+    register_map = profile.register_map
+    if isinstance(device, MeterItem) and device.instances:
+        try:
+            register_map = select_instances(register_map, device.instances)
+        except (KeyError, ValueError):  # told by `meter.instance`
+            return None
+    return mapped_device(link, register_map, cycle_s, commanded=isinstance(device, MimItem))
+
+
+def _cycle_s(draft: Draft, device: MeterItem | MimItem) -> float | None:
+    """How often a device is read; a meter above the zones is read for the site level, a MIM without a zone is not read."""
+    cycles = {zone.id: zone.cycle_s for zone in draft.file.zones}
     nodes = {device.node} if isinstance(device, MeterItem) else {port_of(device, port)[0] for port in device.ports}
-    return {zone for node in nodes if node is not None and (zone := draft.zone_of_node.get(node)) is not None}
+    zones = {zone for node in nodes if node is not None and (zone := draft.zone_of_node.get(node)) is not None}
+    if zones:
+        return min(cycles.get(zone, DEFAULT_CYCLE_S) for zone in zones)
+    return draft.file.control.site_period_s if isinstance(device, MeterItem) else None
 
 
-def _least_s(link: LinkItem, device: DeviceItem) -> float:
-    """The least time that one reading takes on the link [s]: what is sent, and the prescribed silences; no answering time."""
-    if link.type is not LinkType.MODBUS_RTU:
-        return link.request_gap_s
-    line = SerialLine("", link.baudrate, link.parity, link.stop_bits, link.byte_size)
-    registers = _SUNSPEC_REGISTERS if device.profile == SUNSPEC else _PROFILE_REGISTERS
-    return (_FRAME_BYTES + 2 * registers) * line.character_s + 2 * line.silence_s + link.request_gap_s
+def _sentence(link: Link, load: LinkLoad) -> str:
+    """The figures, and what would mend them."""
+    requests = f"{load.reads:.3g} reads and {load.writes:.3g} writes" if load.writes else f"{load.reads:.3g} reads"
+    latency_ms = 1000 * link.expected_latency_s
+    each = f"of {latency_ms:.3g} ms" if link.serial is None else f"at {link.serial.baudrate} bit/s"
+    gap = f" with {1000 * link.request_gap_s:.3g} ms between them" if link.request_gap_s else ""
+    at_once = f" on {link.max_connections} connections" if link.max_connections > 1 else ""
+    faster = "a higher baudrate" if link.serial is not None else "a shorter 'latency' if the devices answer sooner"
+    longer_s = math.ceil(10 * load.busy_s / USABLE_SHARE - 1e-9) / 10
+    return (
+        f"its {load.devices} devices take {requests} {each}{gap}{at_once}, "
+        f"{load.busy_s:.2f} s of each cycle of {load.cycle_s:g} s; "
+        f"{USABLE_SHARE:.0%} of a link's time is usable: a cycle of {longer_s:g} s, {faster}, or fewer devices on the link"
+    )
 
 
-def _mend(link: LinkItem) -> str:
-    faster = "a higher baudrate" if link.type is LinkType.MODBUS_RTU else "a smaller request_gap"
-    return f"fewer devices on a link, {faster} or a longer cycle"
+def check_failsafe_times(draft: Draft) -> Iterator[Problem]:
+    """`mim.failsafe_short`: a device whose own timer, which cannot be set as long as needed, runs out before the third cycle."""
+    for path, mim in draft.mims():
+        profile, cycle_s = draft.profiles.get(mim.profile), _cycle_s(draft, mim)
+        if profile is None or cycle_s is None:
+            continue
+        maps = [m.mim for m in (profile.register_map, *(v.register_map for v in profile.variants)) if m.mim is not None]
+        longest = [t for m in maps for t in (m.failsafe_s, m.validity.maximum if m.validity is not None else None) if t is not None]
+        if longest and min(longest) < 3 * cycle_s:
+            text = (
+                f"a device of the profile '{profile.id}' waits {min(longest):g} s at most for a sign of life, its zone gives one "
+                f"each {cycle_s:g} s: make the zone's cycle {min(longest) / 3:.3g} s or shorter"
+            )
+            yield error("mim.failsafe_short", f"{path}.profile", text)
 
 
-CHECKS: tuple[Callable[[Draft], Iterator[Problem]], ...] = (check_links_keep_up,)
+CHECKS: tuple[Callable[[Draft], Iterator[Problem]], ...] = (check_links_keep_up, check_failsafe_times)
