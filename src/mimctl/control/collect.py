@@ -6,6 +6,7 @@ A link that is slow or dead never holds the others up: its devices keep their la
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,6 +25,7 @@ from mimctl.model.state import BatteryState, MimState, NodeState, PortState, Sit
 
 _BACKOFF_FIRST_S = 1.0
 _BACKOFF_MOST_S = 30.0
+_KEPT_SWEEPS = 500
 
 
 @dataclass(slots=True)
@@ -48,9 +50,17 @@ class LinkSweep:
     clock: Clock
     samples: dict[str, Sample] = field(default_factory=dict)
     health: dict[str, _Health] = field(default_factory=dict)
+    #: how long the last sweeps took [s]
+    durations_s: deque[float] = field(default_factory=lambda: deque(maxlen=_KEPT_SWEEPS))
     _log: Any = field(default_factory=lambda: structlog.get_logger("mimctl.collect"))
 
     async def run(self) -> None:
+        """One sweep."""
+        started_s = self.clock.monotonic_s()
+        await self._ask_all()
+        self.durations_s.append(self.clock.monotonic_s() - started_s)
+
+    async def _ask_all(self) -> None:
         for driver in sorted(self.devices, key=lambda d: self.failed(d.device)):
             health = self.health.setdefault(driver.device, _Health())
             if self.clock.monotonic_s() < health.retry_at_s:
@@ -142,6 +152,10 @@ class Collector:
         """The devices that answer, but not with everything they should, and why."""
         read = ((d.device, s.samples.get(d.device)) for s in self._sweeps for d in s.devices if not s.failed(d.device))
         return {name: sample.reason for name, sample in read if sample is not None and sample.reason is not None}
+
+    def sweeps_s(self) -> Mapping[str, Sequence[float]]:
+        """By link, how long the last sweeps took [s]."""
+        return {sweep.group.link: tuple(sweep.durations_s) for sweep in self._sweeps}
 
     def starting(self) -> bool:
         """Some device has neither answered nor failed so far."""

@@ -80,7 +80,7 @@ class Cycle:
         started_s = self.clock.monotonic_s()
         self.number += 1
 
-        state = await self.collector.collect(started_s + _READ_UNTIL * self.period_s)
+        state = await self.collector.collect(started_s + self.reading_s)
         watch.lap("collect")
         report = self.analyst.report(state, detail=self.detailed_report)
         watch.lap("analysis")
@@ -147,6 +147,11 @@ class Cycle:
         plan = self.balancer.solve(last.forecast, bounds, np.nan_to_num(setpoint_va), setpoint_va)
         accepted = Accepted(setpoint_va, self.dispatcher.written_at_s, self.dispatcher.changed_at_s)
         return plan, self.judge.judge(last.state, last.forecast, bounds, plan, accepted, now_s=now_s)
+
+    @property
+    def reading_s(self) -> float:
+        """How long a cycle waits for its links [s]."""
+        return _READ_UNTIL * self.period_s
 
     @property
     def silent(self) -> bool:

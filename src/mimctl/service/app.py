@@ -20,6 +20,7 @@ from mimctl.model.protocols import DriverGroup
 from mimctl.model.site import Site
 from mimctl.service.devices import DeviceDesk
 from mimctl.service.door import Door
+from mimctl.service.link_status import links_status
 from mimctl.service.operator_writes import OperatorWrites
 from mimctl.service.state_dir import socket_path
 from mimctl.service.status import site_status
@@ -121,5 +122,6 @@ class Service:
                 "errors": self.schedule.errors,
                 "clock_steps": self.schedule.clock_steps,
             },
+            "links": links_status(self.groups, self.controller),
         }
         return site_status(self.controller, self.events, extra)
