@@ -5,7 +5,7 @@ import struct
 import pytest
 
 from mimctl.model.errors import BadReply, DeviceRefusal, LinkDown, LinkTimeout
-from mimctl.wire.memory import MemoryTransport, MemoryBank
+from mimctl.wire.memory import MemoryBank, MemoryTransport
 from mimctl.wire.sunspec import MAX_MODELS, ModelBlock, walk
 from mimctl.wire.sunspec_image import ModelContent, build_chain
 
