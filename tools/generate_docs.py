@@ -38,10 +38,11 @@ def cli_page() -> str:
         NOTE,
         "Exit codes: 0 fine, 1 the thing asked for is wrong or failed, 2 usage, 3 something that is needed could not be reached, "
         "130 interrupted, 141 the reader of a pipe left.\n",
-        "Ctrl-C is an interruption (130) for every command but `run`, which Ctrl-C and SIGTERM end in order: 0 once every device is "
-        "released, 1 if one could not be. `twin` serves until it is told to stop: SIGTERM ends it with 0. SIGTERM "
+        "Ctrl-C is an interruption (130) for every command but `run`, which Ctrl-C and SIGTERM end in order: 0 once every device "
+        "is released, 1 if one could not be. `twin` serves until it is told to stop: SIGTERM ends it with 0. SIGTERM "
         "cuts a `demo` short as Ctrl-C does.\n",
-        "What the words in the tables mean is in [words](words.md); what a file for `--loads` looks like, in [traces of loads](loads-csv.md).\n",
+        "What the words in the tables mean is in [words](words.md); what a file for `--loads` looks like, in "
+        "[traces of loads](loads-csv.md).\n",
         "`--json -` writes to standard output, and nothing else is written there then. Progress is shown on standard error, "
         "and only on a terminal.\n",
         _help(mimctl, top),

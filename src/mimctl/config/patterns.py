@@ -1,4 +1,4 @@
-"""The forms that texts in files have, each with what to say of a text that has another: messages never show a regular expression."""
+"""The forms that texts in files have, each with what to say of a text that has another: no message shows a pattern."""
 
 from __future__ import annotations
 
