@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from mimctl.drivers.discovery import MapSource
-from mimctl.drivers.mim_commands import CommandRegisters, Frame, Wanted, newer
+from mimctl.drivers.mim_commands import CommandRegisters, Frame, Wanted
 from mimctl.drivers.mim_state import CommandState
 from mimctl.drivers.register_device import RegisterDevice
 from mimctl.drivers.write_budget import BudgetStore, MemoryBudget
@@ -20,6 +20,9 @@ from mimctl.model.sample import Sample
 from mimctl.model.setpoints import MimMap, Role
 from mimctl.model.site import Mim
 from mimctl.wire.transport import Transport
+
+#: a number so much later than our last is a later command; more is not anybody's count
+_COUNTED_ON = 1000
 
 
 class RegisterMim(RegisterDevice):
@@ -61,6 +64,7 @@ class RegisterMim(RegisterDevice):
         self._lost = False
         self._writes = 0
         self._foreign: ForeignWrite | None = None
+        self._sent_sequence: int | None = None
         self._policy = PolicyKeeper(mim.id, clock, MemoryBudget() if budget is None else budget)
         self._busy = asyncio.Lock()
 
@@ -103,29 +107,17 @@ class RegisterMim(RegisterDevice):
         async with self._busy:
             state = self._state
             ours = state if writes == self._writes else None
-            if ours is not None and (foreign := self._foreign_in(sample, ours)) is not None:
-                self._note_foreign(foreign, sample)
+            if ours is not None and self._shows_other_setpoints(sample, ours):
                 state = None
             if state is None or (self._acknowledged is not None and self._acknowledged != state.sequence):
                 # first time, or another command is in force than the last one sent: the device restarted, or someone else writes
                 self._lost = self._wanted is not None
-                _, found = await self._adopt()
-                if ours is not None and state is not None and (foreign := self._counted_by_others(ours, found)) is not None:
-                    self._note_foreign(foreign, sample)
+                registers, found = await self._adopt()
+                foreign = None if ours is None or self._wanted is None else self._foreign_in(registers, ours, found)
+                if foreign is not None:
+                    self._foreign = ForeignWrite(foreign, sample.taken_at_s)
+                    self._log.warning("mim.foreign_write", text=foreign)
         return sample
-
-    def _note_foreign(self, text: str, sample: Sample) -> None:
-        self._foreign = ForeignWrite(text, sample.taken_at_s)
-        self._log.warning("mim.foreign_write", text=text)
-
-    def _counted_by_others(self, ours: CommandState, found: CommandState) -> str | None:
-        """A command with a later number than our last: somebody else counted on. A device that restarts counts anew, or is off."""
-        point = found.map.sequence
-        if self._wanted is None or point is None or not found.enabled or found.sequence == ours.sequence:
-            return None
-        if newer(point, found.sequence, ours.sequence) != found.sequence:
-            return None
-        return f"command {found.sequence} is in force, our last was {ours.sequence}: somebody else writes to the device"
 
     async def apply(self, command: MimCommand) -> HeldSetpoint:
         wanted = Wanted(command.inject_w, command.inject_var, command.validity_s, self._mim.expiry_action)
@@ -152,7 +144,9 @@ class RegisterMim(RegisterDevice):
                 raise
             await self._keep_alive(registers, state)
             raise WriteHeld(self._device, held.what, passing=held.passing, kept_alive=True) from None
+        self._sent_sequence = None  # until it is known to have arrived
         await self._send(registers, state, frames)
+        self._sent_sequence = None if self._state is None or registers.map.sequence is None else self._state.sequence
 
     async def refresh(self) -> None:
         async with self._busy:
@@ -248,12 +242,27 @@ class RegisterMim(RegisterDevice):
         self._state = frame.after(state)
         return self._state
 
-    def _foreign_in(self, sample: Sample, state: CommandState) -> str | None:
-        """What the sample shows in a setpoint register that we did not put there."""
+    def _shows_other_setpoints(self, sample: Sample, state: CommandState) -> bool:
+        """Whether the sample shows anything in a setpoint register that we did not put there."""
         if self._registers is None or self._wanted is None:
-            return None
+            return False
         for command in self._registers.map.of(Role.ACTIVE, Role.REACTIVE):
             shown, ours = sample.get(command.point.key), state.number(command.point)
             if shown is not None and ours is not None and abs(shown - ours) > self._registers.tolerance(command, state):
-                return f"{command.point.key} was left at {ours:g} and reads {shown:g}: somebody else writes to the device"
+                return True
+        return False
+
+    def _foreign_in(self, registers: CommandRegisters, ours: CommandState, found: CommandState) -> str | None:
+        """What somebody else wrote, as a second read confirms it; None where the device just restarted, or was misread."""
+        point = registers.map.sequence
+        if point is not None:
+            sent, width = self._sent_sequence, 1 << 16 * point.type.registers
+            # whoever else writes counts on from ours; a device that restarts counts anew, or is off
+            if sent is None or not found.enabled or not 0 < (found.sequence - sent) % width <= _COUNTED_ON:
+                return None
+            return f"command {found.sequence} is in force, our last was {sent}: somebody else writes to the device"
+        for command in registers.map.of(Role.ACTIVE, Role.REACTIVE):
+            before, now = ours.number(command.point), found.number(command.point)
+            if before is not None and now is not None and abs(now - before) > registers.tolerance(command, found):
+                return f"{command.point.key} was left at {before:g} and reads {now:g}: somebody else writes to the device"
         return None

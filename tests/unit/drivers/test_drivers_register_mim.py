@@ -3,8 +3,8 @@
 from datetime import UTC, datetime
 
 import pytest
-from fake_mim import FakeMim, mim
 
+from fake_mim import FakeMim, mim
 from mimctl.drivers.discovery import SunSpecSource
 from mimctl.drivers.mim_commands import newer, next_count
 from mimctl.drivers.register_mim import RegisterMim
@@ -239,3 +239,52 @@ async def test_a_refused_command_is_a_link_error_and_the_device_is_asked_anew():
     with pytest.raises(DeviceRefusal):
         await driver.apply(command())
     assert driver.in_force is None
+
+
+async def test_a_command_that_others_counted_on_is_a_foreign_write_until_our_next():
+    driver, device, _ = setup()
+    other, _, _ = setup(device)
+    await driver.apply(command())
+    await driver.read()
+    assert driver.foreign_write is None
+    await other.read()
+    await other.apply(command(w=(777.0, 0.0, 0.0)))
+    await driver.read()
+    assert "command 9 is in force, our last was 8" in driver.foreign_write.text
+    assert driver.held().inject_w == (777, 0, 0)
+    await driver.apply(command())
+    assert driver.foreign_write is None
+
+
+async def test_a_command_of_ours_that_arrived_unanswered_is_not_somebody_elses():
+    driver, device, transport = setup()
+    await driver.apply(command())
+    await driver.read()
+
+    def lost(kind, unit, address, count):
+        if kind == "write":
+            transport.before = None
+            device.bank.write(address, pending)
+            raise LinkTimeout("gw", "no answer")
+
+    block = device.map.mim.command
+    pending = bytearray(device.bank.read(block.address, block.count))
+    pending[-4:] = (9).to_bytes(4, "big")
+    transport.before = lost
+    with pytest.raises(LinkTimeout):
+        await driver.apply(command(w=(50.0, 0.0, 0.0)))
+    for _ in range(3):
+        await driver.read()
+    assert device.number("sequence") == 9
+    assert driver.foreign_write is None
+
+
+async def test_a_device_that_restarts_is_not_somebody_else():
+    driver, device, _ = setup()
+    await driver.apply(command())
+    await driver.read()
+    block = device.map.mim.command
+    device.bank.write(block.address, bytes(2 * block.count))
+    device.show({"sequence_ack": 0.0})
+    await driver.read()
+    assert driver.foreign_write is None
