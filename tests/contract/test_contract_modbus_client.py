@@ -220,6 +220,50 @@ async def test_unasked_answer_without_transaction_ids_costs_the_connection() -> 
         await good_read(link)
 
 
+UNSETTLED: dict[str, tuple[Script, type[LinkError]]] = {
+    "another unit": (lambda r: [r.frame(r.good_pdu(), tid=0, unit=9)], BadReply),
+    "another function": (lambda r: [r.frame(b"\x04" + r.good_pdu()[1:], tid=0)], BadReply),
+    "fewer registers": (lambda r: [r.frame(bytes([3, 10]) + r.registers(5), tid=0)], BadReply),
+    "exception of another function": (lambda r: [r.frame(b"\x90\x02", tid=0)], BadReply),
+    "exception from another unit": (lambda r: [r.frame(b"\x83\x02", tid=0, unit=9)], DeviceRefusal),
+    "acknowledge": (lambda r: [r.frame(b"\x83\x05", tid=0)], DeviceRefusal),
+    "gateway path unavailable": (lambda r: [r.frame(b"\x83\x0a", tid=0)], DeviceRefusal),
+    "gateway target silent": (lambda r: [r.frame(b"\x83\x0b", tid=0)], DeviceRefusal),
+}
+
+
+@pytest.mark.parametrize("case", UNSETTLED)
+async def test_true_answer_after_a_wrong_one_is_not_taken_for_the_next_request(case: str) -> None:
+    """Without transaction ids: asked 2000 it would give the values of 1000, and so on for ever."""
+    script, kind = UNSETTLED[case]
+    late: Script = lambda r: [*script(r), 0.06, r.frame(r.good_pdu(), tid=0)]  # noqa: E731
+    async with linked(late, lambda r: [0.15, r.frame(r.good_pdu(), tid=0)], tid_zero=True) as (link, device):
+        with pytest.raises(kind):
+            await link.read(1, 1000, 10)
+        await back_up(link)
+        await good_read(link, 2000)
+        await good_read(link, 3000)
+        assert device.accepted == 2
+
+
+async def test_echo_of_another_write_without_transaction_ids_costs_the_connection() -> None:
+    async with linked(lambda r: [r.frame(b"\x10\x00\x29\x00\x01", tid=0)], tid_zero=True) as (link, device):
+        with pytest.raises(BadReply):
+            await link.write(1, 40, b"\0\1")
+        await back_up(link)
+        await link.write(1, 40, b"\0\1")
+        assert device.accepted == 2
+
+
+@pytest.mark.parametrize("code", [1, 2, 3, 4])
+async def test_refusal_of_the_device_itself_keeps_a_connection_without_transaction_ids(code: int) -> None:
+    async with linked(lambda r: [r.frame(bytes([0x83, code]), tid=0)], tid_zero=True) as (link, device):
+        with pytest.raises(DeviceRefusal):
+            await link.read(1, 1000, 10)
+        await good_read(link)
+        assert device.accepted == 1
+
+
 async def test_long_silence_over_all_units_ends_the_connection() -> None:
     silence: Script = lambda r: []  # noqa: E731
     policy = replace(FAST, max_silent=3)

@@ -48,7 +48,7 @@ class ModbusLink:
     alone for a while, longer each time (`wire.modbus_breaker`); requests to it then fail at once.
 
     Holes that remain, by the protocol itself: with `tid_zero` an answer is told from an earlier one only by its connection, so
-    every unanswered or abandoned request costs a reconnect; a device that answers the right transaction with another
+    every request without exactly its answer costs a reconnect; a device that answers the right transaction with another
     register's values cannot be found out here (register maps re-read their headers in the same frame).
 
     Args:
@@ -140,7 +140,7 @@ class ModbusLink:
             if not isinstance(answer, ExceptionResponse):
                 return answer
             code = answer.exception_code
-            if code not in _BUSY or loop.time() + pause_s > deadline:
+            if code not in _BUSY or not (self.connected and loop.time() + pause_s <= deadline):
                 raise self._refusal(request, answer)
             self.counts.busy += 1
             await asyncio.sleep(pause_s)

@@ -24,8 +24,9 @@ from pymodbus.pdu import DecodePDU, ModbusPDU
 from pymodbus.transaction import TransactionManager
 
 from mimctl.model.site import Link
-from mimctl.wire.modbus_frames import Frame, LostFraming, WrongAnswer, decode_answer, next_frame
+from mimctl.wire.modbus_frames import Frame, LostFraming, WrongAnswer, decode_answer, is_settled, next_frame
 from mimctl.wire.modbus_policy import LinkCounts
+from mimctl.wire.rtu_frames import Expected
 
 #: seconds of silence before the kernel probes, between probes, and how many may stay unanswered
 _KEEPALIVE_S = (10, 5, 3)
@@ -144,6 +145,9 @@ class Connection(TransactionManager):
 class MbapConnection(Connection):
     """Modbus/TCP, plain or TLS: answers are told apart by their transaction ids.
 
+    Where the device sends none (`tid_zero`), by the connection alone: it lives on only after an answer of exactly the unit,
+    function and length (or echo) that was asked for, and one that no other can follow.
+
     Args:
         tls: context of a TLS link.
     """
@@ -153,6 +157,9 @@ class MbapConnection(Connection):
         super().__init__(client, FramerSocket(DecodePDU(False)), counts)
         self._link = link
         self._tls = tls
+        #: where answers carry no transaction id: what the one to the request in flight looks like, and whether it was that
+        self._wanted: Expected | None = None
+        self._settled = False
 
     async def dial(self, timeout_s: float) -> None:
         await self._dial_tcp(timeout_s, self._tls, self._link.tls.server_name if self._link.tls else None)
@@ -173,13 +180,18 @@ class MbapConnection(Connection):
             timer.cancel()
         return answer
 
-    def _after(self) -> None:
-        """A caller that gave up leaves an answer on its way: drop the connection where it could be taken for another one."""
+    async def ask(self, request: ModbusPDU) -> ModbusPDU:
         if not self._link.tid_zero:
-            return
-        answer = self.response_future
-        if not answer.done() or answer.cancelled() or isinstance(answer.exception(), TimeoutError):
-            self.drop("no answer, and answers carry no transaction id to tell a late one by")
+            return await super().ask(request)
+        self._wanted = Expected.of(request, any_unit=self._link.any_unit or request.dev_id == 0)
+        self._settled = False
+        try:
+            answer = await super().ask(request)
+            self._settled = self._settled and is_settled(answer)
+            return answer
+        finally:
+            if not self._settled:
+                self.drop("the true answer may still come, and answers carry no transaction id to tell a late one by")
 
     def data_received(self, data: bytes) -> None:
         # not handed on: the stock method empties its buffer with every request, and with it the half of a late answer
@@ -197,6 +209,7 @@ class MbapConnection(Connection):
     def _receive(self, frame: Frame) -> None:
         mine = frame.tid == self.request_transaction_id or (frame.tid == 0 and self._link.tid_zero)
         if mine and not self.response_future.done():
+            self._settled = self._wanted is not None and self._wanted.fits(frame)
             self._answer(frame, any_unit=self._link.any_unit)
             return
         self._counts.late += 1

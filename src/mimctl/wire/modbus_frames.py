@@ -22,6 +22,9 @@ logging.getLogger("pymodbus").setLevel(logging.CRITICAL)
 _MBAP = struct.Struct(">HHHB")
 #: unit id and a PDU of 1 to 253 bytes
 _MIN_LENGTH, _MAX_LENGTH = 2, 254
+#: exceptions after which the true answer may still come: 5 acknowledge (the device is at work on it), 10 and 11 (a gateway that
+#: gave up on its slave sooner than the slave on the request)
+_UNSETTLED = (5, 10, 11)
 
 
 class LostFraming(Exception):
@@ -95,6 +98,11 @@ class WriteSingle(_Echo):
 
     def expected_echo(self) -> bytes:
         return self.encode()
+
+
+def is_settled(answer: ModbusPDU) -> bool:
+    """Whether an answer is the last word: no other one to the same request can follow it."""
+    return not (isinstance(answer, ExceptionResponse) and answer.exception_code in _UNSETTLED)
 
 
 READS: dict[int, type[ReadHolding]] = {READ_HOLDING: ReadHolding, READ_INPUT: ReadInput}
