@@ -98,6 +98,43 @@ async def test_late_refusal_is_not_taken_for_one_of_the_next_request(kind: str) 
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("code", [10, 11])
+@pytest.mark.parametrize("late_by", [0.75, 2.0])
+async def test_answer_of_a_slave_slower_than_its_gateway_is_not_taken_for_the_next(late_by: float, code: int, kind: str) -> None:
+    """A gateway that gives up sooner than the slave passes the answer on all the same: asked 2000 it would be that of 1000."""
+    late: Script = lambda r: [r.exception(code), late_by * HASTY_S, r.good()]  # noqa: E731
+    slow: Script = lambda r: [0.9 * HASTY_S, r.good()]  # noqa: E731
+    async with linked(kind, late, slow, timeout_s=HASTY_S) as (link, device):
+        with pytest.raises(DeviceRefusal) as caught:
+            await link.read(1, 1000, 10)
+        assert caught.value.code == code
+        rights = 0
+        for address in range(2000, 2010):
+            try:
+                await good_read(link, address)
+            except (LinkTimeout, BadReply):
+                continue
+            rights += 1
+        assert rights >= 5
+        assert device.accepted == 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_gateway_that_cannot_reach_its_slave_says_so_each_time(kind: str) -> None:
+    """No request is sent whose answer could be confused; a write to such a unit fails as a read does, and it comes back."""
+    gone: Script = lambda r: [r.exception(11)]  # noqa: E731
+    async with linked(kind, gone, gone, gone, gone, timeout_s=HASTY_S) as (link, device):
+        for _ in range(2):
+            with pytest.raises(DeviceRefusal, match="function 3"):
+                await link.read(1, 1000, 10)
+            with pytest.raises(DeviceRefusal, match="function 16"):
+                await link.write(1, 40, b"\0\1")
+        await good_read(link, 2000)
+        await link.write(1, 40, b"\0\1")
+        assert (link.counts.timeouts, device.accepted) == (0, 1)
+
+
+@pytest.mark.parametrize("kind", KINDS)
 async def test_late_write_answer_does_not_confirm_the_next_write(kind: str) -> None:
     """The second write must have been taken itself: same registers, other values."""
     async with linked(kind, lambda r: [3 * HASTY_S, r.good()], timeout_s=HASTY_S) as (link, device):

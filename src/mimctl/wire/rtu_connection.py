@@ -1,10 +1,11 @@
 """RTU frames on a serial port or over TCP, where nothing but order tells one answer from another.
 
 An answer counts only with the right unit, function code, byte count (or echo) and check sum, whatever noise stands before it. When
-a request ends without its answer, the answer may still come. Before anything is asked again the line must have been quiet for
-the timeout, and what came meanwhile is thrown away. That alone would not do: an answer may be later still. So before a request
-whose answer could be confused with one that is outstanding (same unit and function), a small read of another length is sent.
-Devices answer in order: once that read is answered, the earlier answer has come and was thrown away, or never will.
+a request ends without its answer, or with a gateway's word that its slave is silent, the answer may still come. Before anything is
+asked again the line must have been quiet for the timeout, and what came meanwhile is thrown away. That alone would not do: an
+answer may be later still. So before a request whose answer could be confused with one that is outstanding (same unit and
+function), a small read of another length is sent. Devices answer in order: once that read is answered, the earlier answer has come
+and was thrown away, or never will.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from pymodbus.transport.serialtransport import create_serial_connection
 
 from mimctl.model.site import Link, LinkType, Parity, SerialLine
 from mimctl.wire.modbus_connection import Connection, ConnectionLost
-from mimctl.wire.modbus_frames import READS, Frame, WrongAnswer
+from mimctl.wire.modbus_frames import READS, Frame, WrongAnswer, is_settled
 from mimctl.wire.modbus_policy import LinkCounts
 from mimctl.wire.rtu_frames import EXCEPTION_SIZE, Expected, whole_answer
 from mimctl.wire.rtu_ghosts import Ghosts
@@ -114,8 +115,12 @@ class RtuConnection(Connection):
         await self._fall_quiet()
         wanted = self._expected(request)
         if self._ghosts.like(wanted, self.loop.time()):
-            await self._flush_out(request, wanted)
+            instead = await self._flush_out(request, wanted)
+            if instead is not None:
+                return instead
         answer = await self._one(request, wanted)
+        if not is_settled(answer):
+            return answer
         if isinstance(answer, ExceptionResponse) and self._ghosts.like(wanted, self.loop.time()):
             self._ghosts.add(wanted, self.loop.time())
             raise WrongAnswer("a refusal that may belong to an earlier request")
@@ -123,7 +128,7 @@ class RtuConnection(Connection):
         return answer
 
     async def _one(self, request: ModbusPDU, wanted: Expected) -> ModbusPDU:
-        """One request and what looks like its answer; without one, it is outstanding from now on."""
+        """One request and what looks like its answer; without one that is final, it is outstanding from now on."""
         request_size = 8 if request.function_code in READS else 9 + 2 * request.count
         on_the_wire = wanted.size + request_size * (2 if self._link.local_echo else 1)
         self.comm_params.timeout_connect = self._link.timeout_s + on_the_wire * self._character_s
@@ -138,7 +143,7 @@ class RtuConnection(Connection):
             self._settling.cancel()
             self._settling = None
         future = self.response_future
-        if future.done() and not future.cancelled() and future.exception() is None:
+        if future.done() and not future.cancelled() and future.exception() is None and is_settled(future.result()):
             return
         now_s = self.loop.time()
         if self._wanted is not None:
@@ -160,8 +165,11 @@ class RtuConnection(Connection):
         if self.lost.done():
             raise ConnectionLost(self.lost.result())
 
-    async def _flush_out(self, request: ModbusPDU, wanted: Expected) -> None:
+    async def _flush_out(self, request: ModbusPDU, wanted: Expected) -> ExceptionResponse | None:
         """Have the device answer something that cannot be confused with what is outstanding.
+
+        Returns:
+            What stands for the answer to the request, which was not sent: a gateway cannot reach the device, or it is at work.
 
         Raises:
             TimeoutError, WrongAnswer: it did not; the request was not sent.
@@ -170,14 +178,17 @@ class RtuConnection(Connection):
         expected = self._expected(probe)
         self._counts.probes += 1
         answer = await self._one(probe, expected)
+        if isinstance(answer, ExceptionResponse) and not is_settled(answer):
+            return ExceptionResponse(request.function_code, answer.exception_code)
         if not isinstance(answer, ExceptionResponse) or not self._ghosts.like(expected, self.loop.time()):
             self._ghosts.outlived(wanted.unit)
-            return
+            return None
         # refused: this read, or late the first one alike. Either way that first one is over, but this one may still come.
         self._ghosts.refused(expected)
         self._ghosts.add(expected, self.loop.time())
         if any((g.function, g.head) == (wanted.function, wanted.head) for g in self._ghosts.like(wanted, self.loop.time())):
             raise WrongAnswer("not asked: an earlier answer that may still come could not be told from it")
+        return None
 
     def _probe(self, request: ModbusPDU) -> ModbusPDU:
         """A read at the same place, of a length that nothing outstanding has."""
