@@ -58,11 +58,11 @@ def _keepalive(file: ProfileFile) -> tuple[Role, ...]:
 def _commands(file: ProfileFile, name: str, item: CommandItem) -> Iterable[CommandPoint]:
     if isinstance(item, SetpointItem):
         role = Role.ACTIVE if name.startswith("active_power") else Role.REACTIVE
-        yield _command(item, _setpoint(file, name, item), role, _port(name), magnitude=item.direction is not None)
         if item.direction is not None:
             d = item.direction
             point = _register(file, f"direction.port{_port(name) + 1}", d)
             yield _command(d, point, Role.DIRECTION, _port(name), (d.inject, d.absorb, d.idle))
+        yield _command(item, _setpoint(file, name, item), role, _port(name), magnitude=item.direction is not None)
     elif isinstance(item, SwitchItem):
         codes = (item.on,) if item.off is None else (item.on, item.off)
         made = _command(item, _register(file, item.name, item), Role.SWITCH, codes=codes)

@@ -44,7 +44,9 @@ class SetpointItem(CommandItem):
     min: float = Field(description="Least value that may be written, in mimctl's sign (injection positive).")
     max: float = Field(description="Greatest value that may be written.")
     direction: DirectionItem | None = Field(
-        None, description="The register takes the size alone; this one takes the direction, and is written after it."
+        None,
+        description="The register takes the size alone; this one takes the direction. It is written first, and only while the "
+        "size is 0.",
     )
 
 

@@ -84,8 +84,11 @@ class CommandRegisters:
         encoded = self._encoded(self.map.commands, state, wanted)
         block = self.map.command
         if block is None:
+            zeroed = self._zeroed(state, encoded)
+            for frame in zeroed:
+                state = frame.after(state)
             due = [(c, data) for c, data in encoded if not (_is_kept(c) and state.raw(c.point) == data)]
-            return list(_merged(due))
+            return [*zeroed, *_merged(due)]
         outside = [(c, d) for c, d in encoded if not block.address <= c.point.address < block.end and state.raw(c.point) != d]
         inside = [(c, data) for c, data in encoded if block.address <= c.point.address < block.end]
         whole = bytearray(state.registers(block.address, block.count, block.function))
@@ -104,7 +107,18 @@ class CommandRegisters:
         """The writes that prove that the controller lives."""
         roles = self.map.keepalive
         chosen = [c for c in self.map.commands if (c.role in roles or (c.always and roles)) and not c.persistent]
-        return list(_merged(self._encoded(chosen, state, wanted)))
+        encoded = self._encoded(chosen, state, wanted)
+        return [*self._zeroed(state, encoded), *_merged(encoded)]
+
+    def _zeroed(self, state: CommandState, encoded: Sequence[tuple[CommandPoint, bytes]]) -> list[Frame]:
+        """What goes ahead where a direction turns: its size becomes 0 first. Whichever frame is lost then, the device never drives
+        the new size the old way, or the old size the new way."""
+        return list(_merged((c, self._encode(c, state, 0.0)) for c in self._to_zero_first(state, encoded)))
+
+    def _to_zero_first(self, state: CommandState, encoded: Sequence[tuple[CommandPoint, bytes]]) -> Iterable[CommandPoint]:
+        """Sizes that are not known to be 0 where the word for the direction changes."""
+        turning = {c.port for c, data in encoded if c.role is Role.DIRECTION and state.raw(c.point) != data}
+        return (c for c, _ in encoded if c.magnitude and c.port in turning and state.number(c.point) != 0)
 
     def _encoded(self, commands: Iterable[CommandPoint], state: CommandState, wanted: Wanted) -> list[tuple[CommandPoint, bytes]]:
         values = ((c, self._value(c, state, wanted)) for c in commands)

@@ -11,7 +11,7 @@ from mimctl.drivers.discovery import ProfileSource
 from mimctl.drivers.register_mim import RegisterMim
 from mimctl.drivers.write_budget import ALL_SPENT, FileBudget, MemoryBudget
 from mimctl.model.clock import VirtualClock
-from mimctl.model.errors import BadReply, DeviceRefusal, Unencodable, WriteHeld
+from mimctl.model.errors import BadReply, DeviceRefusal, LinkTimeout, Unencodable, WriteHeld
 from mimctl.model.protocols import HeldSetpoint, MimCommand
 from mimctl.model.reason import Reason
 from mimctl.model.setpoints import Failsafe
@@ -151,7 +151,7 @@ async def test_kostal_floats_have_the_low_word_first():
 async def test_sungrow_gets_a_mode_a_size_and_a_direction():
     driver, transport, bank, clock = shipped("sungrow/sh", 1)
     await driver.apply(command(2000.0))
-    assert writes(transport) == [(13049, 1), (13051, 1), (13050, 1)]
+    assert writes(transport) == [(13049, 1), (13050, 1), (13051, 1)]
     assert (word(bank, 13049), word(bank, 13050), word(bank, 13051)) == (2, 187, 2000)
     clock.advance_to(200.0)
     await driver.apply(command(-1000.0))
@@ -160,6 +160,75 @@ async def test_sungrow_gets_a_mode_a_size_and_a_direction():
     await driver.release(WHY)
     assert (word(bank, 13049), word(bank, 13050), word(bank, 13051)) == (0, 204, 0)
     assert driver.mim_map.failsafe is Failsafe.NONE
+
+
+def watched(bank):
+    """What each write carries, as (address, word)."""
+    seen = []
+    bank.on_write = lambda address, data: seen.append((address, struct.unpack(">H", data)[0]))
+    return seen
+
+
+async def test_a_reversal_goes_by_way_of_zero():
+    driver, _, bank, clock = shipped("sungrow/sh", 1)
+    await driver.apply(command(200.0))
+    seen = watched(bank)
+    clock.advance_to(200.0)
+    await driver.apply(command(-5000.0))
+    assert seen == [(13051, 0), (13050, 170), (13051, 5000)]
+    clock.advance_to(300.0)
+    seen.clear()
+    await driver.apply(command(-4000.0))  # the same way: the size alone
+    assert seen == [(13051, 4000)]
+    clock.advance_to(400.0)
+    seen.clear()
+    await driver.apply(command(0.0))
+    assert seen == [(13051, 0), (13050, 204)]
+    clock.advance_to(500.0)
+    seen.clear()
+    await driver.apply(command(300.0))  # from rest there is nothing to bring to zero
+    assert seen == [(13050, 187), (13051, 300)]
+
+
+@pytest.mark.parametrize("arrive", [0, 1, 2, 3])
+async def test_a_reversal_that_loses_a_frame_never_drives_the_new_size_the_old_way(arrive):
+    """From 200 W of discharging to 5000 W of charging, with the link lost after so many frames."""
+    driver, transport, bank, clock = shipped("sungrow/sh", 1)
+    await driver.apply(command(200.0))
+    clock.advance_to(200.0)
+    left = [arrive]
+
+    def lose(kind, unit, address, count):
+        if kind == "write":
+            left[0] -= 1
+            if left[0] < 0:
+                raise LinkTimeout("gw", "no answer")
+
+    transport.before = lose
+    if arrive < 3:
+        with pytest.raises(LinkTimeout):
+            await driver.apply(command(-5000.0))
+    else:
+        await driver.apply(command(-5000.0))
+    assert (word(bank, 13050), word(bank, 13051)) == [(187, 200), (187, 0), (170, 0), (170, 5000)][arrive]
+
+
+async def test_a_sign_of_life_after_a_lost_answer_turns_by_way_of_zero_too(tmp_path):
+    text = LIMITED.replace(
+        "min: -3000, max: 3000}", "min: 0, max: 3000, direction: {address: 9, type: uint16, inject: 1, absorb: 2, idle: 0}}"
+    )
+    text = text[: text.index("failsafe:")] + "failsafe: {kind: repeat, within: 30 s}\n"
+    path = tmp_path / "acme" / "b1.yaml"
+    path.parent.mkdir()
+    path.write_text(text)
+    driver, transport, bank, _ = driver_of(load_profile(path), 1)
+    await driver.apply(command(200.0))
+    bank.write(9, struct.pack(">HH", 2, 2500))  # what the device took of a command whose answer was lost
+    driver._state = None
+    transport.log.clear()
+    await driver.refresh()
+    assert writes(transport) == [(10, 1), (9, 2)]
+    assert (word(bank, 9), word(bank, 10)) == (1, 200)
 
 
 async def test_wearing_memory_has_a_budget_for_the_day_and_zero_is_always_allowed():
@@ -171,7 +240,7 @@ async def test_wearing_memory_has_a_budget_for_the_day_and_zero_is_always_allowe
     clock.advance_to(200.0)
     transport.log.clear()
     with pytest.raises(WriteHeld, match="49 of the day's 50"):
-        await driver.apply(command(-1000.0))  # size and direction: two
+        await driver.apply(command(-1000.0))  # size to zero, direction and size: three
     assert writes(transport) == []
     clock.advance_to(300.0)
     await driver.refresh()
