@@ -18,8 +18,9 @@ from mimctl.wire.writes import encode_setpoint
 _MOST = 123
 #: less than this to a port that cannot take it is nothing [W or var]
 _NOTHING = 1.0
-#: words that a device keeps, and that are written only where it has others
-_KEPT = (Role.SWITCH, Role.EXPIRY, Role.VALIDITY)
+#: words that a device keeps, and that are written only where it has others. The validity is none of them: writing it is what starts
+#: a reversion timer again
+_KEPT = (Role.SWITCH, Role.EXPIRY)
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,12 +80,15 @@ async def test_704_gets_values_and_reversion_first_and_the_enables_last():
     assert {26, 30, 24, 45, 38} <= set(order[:-2])  # 30 carries the timer in 31 along
 
 
-async def test_a_second_command_writes_the_values_alone():
-    driver, transport, _, at = der()
+async def test_a_second_command_writes_the_timers_and_the_values():
+    """However often the setpoint changes: a timer that starts again when it is written, and not before, never runs out."""
+    driver, transport, bank, at = der()
     await driver.apply(command(1000.0))
-    transport.log.clear()
-    await driver.apply(command(1100.0))
-    assert written(transport, at[704]) == [(24, 2), (38, 2)]
+    for watts in (1100.0, 1200.0, 1300.0):
+        transport.log.clear()
+        await driver.apply(command(watts))
+        assert written(transport, at[704]) == [(31, 2), (45, 2), (24, 2), (38, 2)]
+        assert register(bank, at[704] + 31, "I") == 30
 
 
 async def test_refreshing_restarts_the_reversion_timers_and_beats():
