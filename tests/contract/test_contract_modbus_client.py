@@ -472,6 +472,23 @@ async def test_dead_unit_behind_a_gateway_does_not_starve_the_others() -> None:
         assert [r.unit for r in device.seen].count(5) == 2
 
 
+async def test_write_reaches_a_resting_unit_that_is_back() -> None:
+    """A release at the stop of the service must not wait until the device would be read again."""
+    policy = replace(FAST, unit_tries=2, unit_rest_first_s=60.0, unit_rest_max_s=60.0, unit_write_pause_s=0.3)
+    async with linked(*[lambda r: []] * 3, policy=policy, timeout_s=HASTY_S) as (link, device):
+        for _ in range(3):
+            with pytest.raises(LinkTimeout):
+                await link.read(5, 1000, 10)
+        with pytest.raises(LinkTimeout, match="no answer"):
+            await link.write(5, 40, b"\0\0")
+        with pytest.raises(LinkTimeout, match="asked again"):
+            await link.write(5, 40, b"\0\0")
+        assert [r.function for r in device.seen] == [3, 3, 16]
+        await asyncio.sleep(0.35)
+        await link.write(5, 40, b"\0\0")
+        await good_read(link, unit=5)
+
+
 async def test_write_function_of_the_link() -> None:
     async with linked(write_function=6) as (link, device):
         await link.write(1, 40, b"\0\1")

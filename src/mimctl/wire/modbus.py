@@ -45,7 +45,7 @@ class ModbusLink:
     reads. Make one per host and port, or per serial port: many devices serve a single client. An answer counts only with the right
     transaction id (RTU: see `wire.rtu_connection`), unit, function code and lengths. A request fails at once when the peer closes
     or answers nonsense, after `link.timeout_s` when it is silent. Only "busy" is ever asked again. A unit that stays silent is left
-    alone for a while, longer each time (`wire.modbus_breaker`); requests to it then fail at once.
+    alone for a while, longer each time (`wire.modbus_breaker`); requests to it then fail at once, but for a write now and then.
 
     Holes that remain, by the protocol itself: with `tid_zero` an answer is told from an earlier one only by its connection, so
     every request without exactly its answer costs a reconnect; a device that answers the right transaction with another
@@ -130,7 +130,7 @@ class ModbusLink:
         deadline, pause_s = None, self._policy.busy_first_s
         while True:
             if self.connected:
-                self._refuse_resting(request.dev_id)  # at once, not when its turn comes
+                self._refuse_resting(request)  # at once, not when its turn comes
             lane = await self._lanes.acquire(urgency)
             try:
                 deadline = deadline or loop.time() + self._policy.busy_deadline * self._spec.timeout_s
@@ -149,7 +149,9 @@ class ModbusLink:
     async def _exchange(self, lane: Keeper, request: ModbusPDU) -> ModbusPDU:
         """One request on the lane that the caller holds, one checked answer."""
         connection, name = await lane.up(), self._name(request.dev_id)
-        self._refuse_resting(request.dev_id)
+        self._refuse_resting(request)
+        if _is_write(request):
+            self._breaker.writing(request.dev_id, self._clock.monotonic_s())
         if self._gap_s > 0:  # a sleep of nothing would be a round of the event loop all the same
             await self._clock.sleep_until(lane.quiet_until_s)
         self.counts.requests += 1
@@ -176,8 +178,9 @@ class ModbusLink:
             raise BadReply(name, f"an answer to function {answer.function_code & 0x7F} instead of {request.function_code}")
         return answer
 
-    def _refuse_resting(self, unit: int) -> None:
-        rest_s = self._breaker.rest_s(unit, self._clock.monotonic_s())
+    def _refuse_resting(self, request: ModbusPDU) -> None:
+        unit, pace = request.dev_id, self._breaker.write_rest_s if _is_write(request) else self._breaker.rest_s
+        rest_s = pace(unit, self._clock.monotonic_s())
         if rest_s > 0:
             self.counts.rested += 1
             raise LinkTimeout(self._name(unit), f"it has been silent; it is asked again in {rest_s:.1f} s")
@@ -197,3 +200,7 @@ class ModbusLink:
 
     def _name(self, unit: int) -> str:
         return f"{self.link} unit {unit}"
+
+
+def _is_write(request: ModbusPDU) -> bool:
+    return request.function_code in WRITES

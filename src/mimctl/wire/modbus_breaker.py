@@ -1,7 +1,8 @@
 """A unit that never answers must not eat the time of those that do: it is left alone, for longer each time.
 
 This is the one place that paces silence: every caller of a link (sweeps, writes, discovery) passes it, so none needs a back-off of
-its own against silent devices.
+its own against silent devices. Writes are let through a rest now and then: a device that is back must be brought to its safe state
+at once, however long it rests yet.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ class _Unit:
     rests: int = 0
     retry_at_s: float = float("-inf")
     asked_at_s: float = float("-inf")
+    write_at_s: float = float("-inf")
 
 
 class UnitBreaker:
@@ -49,6 +51,16 @@ class UnitBreaker:
             return self._probe_at_s - now_s
         return 0.0 if self._first(now_s) is known else self._policy.unit_rest_first_s
 
+    def write_rest_s(self, unit: int, now_s: float) -> float:
+        """The same for a write, which probes a resting unit on its own account [s]."""
+        rest_s = self.rest_s(unit, now_s)
+        return min(rest_s, max(0.0, self._silent[unit].write_at_s - now_s)) if rest_s > 0 else 0.0
+
+    def writing(self, unit: int, now_s: float) -> None:
+        """A write goes out to the unit."""
+        if unit in self._silent:
+            self._silent[unit].write_at_s = now_s + self._policy.unit_write_pause_s
+
     def _first(self, now_s: float) -> _Unit:
         """Of the units that somebody wants to ask, the one that has waited longest: else the same few would always be asked."""
         wanted = (u for u in self._silent.values() if u.rests and now_s - u.asked_at_s < _WANTED_S)
@@ -57,6 +69,9 @@ class UnitBreaker:
     def silent(self, unit: int, now_s: float, lost_s: float) -> None:
         """The unit did not answer, which took `lost_s`."""
         known = self._silent.setdefault(unit, _Unit())
+        if now_s < known.retry_at_s:  # a write in the middle of its rest: it must not put off the next read
+            known.write_at_s = now_s + self._policy.unit_write_pause_s
+            return
         known.silences += 1
         if known.rests:  # every probe is paid for with time for those that answer
             self._probe_at_s = max(self._probe_at_s, now_s) + lost_s * (1.0 / self._policy.probe_share - 1.0)

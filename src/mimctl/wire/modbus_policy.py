@@ -21,6 +21,7 @@ class LinkPolicy:
         unit_tries: so many requests on end a unit may leave unanswered before it is left alone for a while.
         unit_rest_first_s: for how long then; it doubles each time [s].
         unit_rest_max_s: longest rest [s].
+        unit_write_pause_s: so often a write is let through to a unit that rests [s].
         probe_share: share of the link's time that requests to units that were silent before may take.
     """
 
@@ -34,6 +35,7 @@ class LinkPolicy:
     unit_tries: int = 3
     unit_rest_first_s: float = 2.0
     unit_rest_max_s: float = 30.0
+    unit_write_pause_s: float = 1.0
     probe_share: float = 0.25
 
     def pause_s(self, attempt: int, rng: random.Random) -> float:

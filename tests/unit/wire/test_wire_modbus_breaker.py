@@ -73,3 +73,28 @@ def test_when_one_is_back_the_others_need_not_wait_out_their_rest() -> None:
     assert breaker.rest_s(2, now_s) == pytest.approx(4.0)
     breaker.answered(1, now_s)
     assert breaker.rest_s(2, now_s) == pytest.approx(0.5 * 3), "only as long as keeps the share"
+
+
+def test_write_passes_a_rest_once_a_second_and_puts_off_no_read() -> None:
+    breaker = UnitBreaker(LinkPolicy(unit_rest_first_s=10.0))
+    assert breaker.write_rest_s(7, 0.0) == 0.0
+    for _ in range(3):
+        breaker.silent(7, 0.0, LOST_S)
+    for now_s in (0.5, 2.0, 3.5):
+        assert breaker.rest_s(7, now_s) == pytest.approx(10.0 - now_s), "the read comes when it would have come"
+        assert breaker.write_rest_s(7, now_s) == 0.0
+        breaker.writing(7, now_s)
+        assert breaker.write_rest_s(7, now_s) == pytest.approx(1.0), "another one beside it has to wait"
+        breaker.silent(7, now_s + LOST_S, LOST_S)
+        assert breaker.write_rest_s(7, now_s + LOST_S) == pytest.approx(1.0)
+    assert breaker.rest_s(7, 10.0) == breaker.write_rest_s(7, 10.0) == 0.0
+
+
+def test_answered_write_ends_the_rest() -> None:
+    breaker = UnitBreaker(POLICY)
+    for _ in range(3):
+        breaker.silent(7, 0.0, LOST_S)
+    breaker.writing(7, 0.5)
+    breaker.answered(7, 0.5)
+    assert breaker.rest_s(7, 0.5) == 0.0
+    assert breaker.write_rest_s(7, 0.5) == 0.0
