@@ -11,7 +11,7 @@ from mimctl.config.profile_layout import raw_value, wire_address, wire_function
 from mimctl.config.profile_schema import ConventionsItem, ProfileFile, SetpointItem, SwitchItem
 from mimctl.config.profile_schema_setpoints import CommandItem, HeartbeatItem, ReversionActionItem, ReversionItem
 from mimctl.model.points import PointSpec, ReadBlock
-from mimctl.model.setpoints import CommandPoint, Failsafe, MimMap, Role, WritePolicy
+from mimctl.model.setpoints import WATCHED, CommandPoint, Failsafe, MimMap, Role, WritePolicy
 
 _PORT = re.compile(r"\.port([0-9]+)\Z")
 #: most registers between two command registers that are read along with them
@@ -37,10 +37,10 @@ def mim_map(file: ProfileFile) -> MimMap | None:
     )
 
 
-def readable_setpoints(file: ProfileFile) -> tuple[PointSpec, ...]:
-    """Setpoints that are read along with the measurements, so that a change by somebody else is seen."""
-    readable = ((key, item) for key, item in file.setpoints.items() if item.readable and item.direction is None)
-    return tuple(_setpoint(file, key, item) for key, item in readable)
+def readable_commands(commands: MimMap) -> tuple[PointSpec, ...]:
+    """Setpoints and switches that are read along with the measurements: what somebody else writes, or the device takes back, is
+    seen."""
+    return tuple(c.point for c in commands.of(*WATCHED) if c.readable)
 
 
 def _keepalive(file: ProfileFile) -> tuple[Role, ...]:
@@ -65,7 +65,7 @@ def _commands(file: ProfileFile, name: str, item: CommandItem) -> Iterable[Comma
         yield _command(item, _setpoint(file, name, item), role, _port(name), magnitude=item.direction is not None)
     elif isinstance(item, SwitchItem):
         codes = (item.on,) if item.off is None else (item.on, item.off)
-        made = _command(item, _register(file, item.name, item), Role.SWITCH, codes=codes)
+        made = _command(item, _register(file, f"switch_{item.name}", item), Role.SWITCH, codes=codes)
         yield replace(made, always=item.repeat)
     elif isinstance(item, HeartbeatItem):
         yield _command(item, _register(file, "heartbeat", item), Role.HEARTBEAT, codes=tuple(item.words or ()))
@@ -124,7 +124,7 @@ def _setpoint(file: ProfileFile, key: str, item: SetpointItem) -> PointSpec:
     scale = item.scale_register
     size = item.direction is not None
     return PointSpec(
-        key=f"setpoint_{key}",
+        key=f"setpoint_size.port{_port(key) + 1}" if size else f"setpoint_{key}",
         address=wire_address(file, item.address)[0],
         type=item.type,
         function=wire_function(file, item),

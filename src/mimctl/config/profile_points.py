@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from mimctl.config.profile_commands import mim_map, readable_setpoints
+from mimctl.config.profile_commands import mim_map, readable_commands
 from mimctl.config.profile_layout import Named, all_points, raw_value, wire_address, wire_function
 from mimctl.config.profile_schema import BlockItem, ConditionItem, ConventionsItem, PointItem, ProfileFile, RegisterItem
 from mimctl.model.points import PointSpec, PointType, ReadBlock
@@ -22,7 +22,7 @@ def register_map(file: ProfileFile) -> RegisterMap:
     stored = [n for n in named if n.item.difference is None]
     return RegisterMap(
         device_class=file.device_class,
-        points=(*(_point(file, n) for n in stored), *readable_setpoints(file)),
+        points=(*(_point(file, n) for n in stored), *(() if mim is None else readable_commands(mim))),
         differences=tuple(
             Difference(n.key, *_signed_pair(file, n, n.item.difference)) for n in named if n.item.difference is not None
         ),

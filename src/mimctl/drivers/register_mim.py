@@ -17,7 +17,7 @@ from mimctl.model.errors import BadReply, Unencodable, WriteHeld
 from mimctl.model.protocols import ForeignWrite, HeldSetpoint, MimCommand
 from mimctl.model.reason import Reason
 from mimctl.model.sample import Sample
-from mimctl.model.setpoints import MimMap, Role
+from mimctl.model.setpoints import WATCHED, MimMap, Role
 from mimctl.model.site import Mim
 from mimctl.wire.transport import Transport
 
@@ -107,7 +107,7 @@ class RegisterMim(RegisterDevice):
         async with self._busy:
             state = self._state
             ours = state if writes == self._writes else None
-            if ours is not None and self._shows_other_setpoints(sample, ours):
+            if ours is not None and self._shows_other(sample, ours):
                 state = None
             if state is None or (self._acknowledged is not None and self._acknowledged != state.sequence):
                 # first time, or another command is in force than the last one sent: the device restarted, or someone else writes
@@ -242,11 +242,11 @@ class RegisterMim(RegisterDevice):
         self._state = frame.after(state)
         return self._state
 
-    def _shows_other_setpoints(self, sample: Sample, state: CommandState) -> bool:
-        """Whether the sample shows anything in a setpoint register that we did not put there."""
+    def _shows_other(self, sample: Sample, state: CommandState) -> bool:
+        """Whether a setpoint or a switch reads as we did not leave it: somebody else wrote, or the device fell back by itself."""
         if self._registers is None or self._wanted is None:
             return False
-        for command in self._registers.map.of(Role.ACTIVE, Role.REACTIVE):
+        for command in self._registers.map.of(*WATCHED):
             shown, ours = sample.get(command.point.key), state.number(command.point)
             if shown is not None and ours is not None and abs(shown - ours) > self._registers.tolerance(command, state):
                 return True
@@ -261,7 +261,7 @@ class RegisterMim(RegisterDevice):
             if sent is None or not found.enabled or not 0 < (found.sequence - sent) % width <= _COUNTED_ON:
                 return None
             return f"command {found.sequence} is in force, our last was {sent}: somebody else writes to the device"
-        for command in registers.map.of(Role.ACTIVE, Role.REACTIVE):
+        for command in registers.map.of(Role.ACTIVE, Role.REACTIVE, Role.DIRECTION):
             before, now = ours.number(command.point), found.number(command.point)
             if before is not None and now is not None and abs(now - before) > registers.tolerance(command, found):
                 return f"{command.point.key} was left at {before:g} and reads {now:g}: somebody else writes to the device"

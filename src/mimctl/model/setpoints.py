@@ -27,6 +27,10 @@ class Role(StrEnum):
     SEQUENCE = "sequence"
 
 
+#: what a device holds as long as nobody else writes to it and it does not fall back by itself
+WATCHED = (Role.ACTIVE, Role.REACTIVE, Role.DIRECTION, Role.SWITCH)
+
+
 @dataclass(frozen=True, slots=True)
 class CommandPoint:
     """One register of a command.

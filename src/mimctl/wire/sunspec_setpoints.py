@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 from mimctl.model.points import PointSpec, ReadBlock
 from mimctl.model.profile import RegisterMap
-from mimctl.model.setpoints import CommandPoint, Failsafe, MimMap, Role
+from mimctl.model.setpoints import WATCHED, CommandPoint, Failsafe, MimMap, Role
 from mimctl.model.site import ExpiryAction
 from mimctl.wire.sunspec import ModelBlock
 from mimctl.wire.sunspec_models import Leaf, definition_of, leaves, point_spec
@@ -94,8 +94,8 @@ def as_mim(register_map: RegisterMap, mim_map: MimMap) -> RegisterMap:
     quantities = ("active_power", "reactive_power", "apparent_power", *(("voltage", "current") if place == "L1" else ()))
     renamed = {f"{q}.{place}": f"{q}.port1" for q in quantities}
     points = [replace(p, key=renamed.get(p.key, p.key)) for p in register_map.points]
-    setpoints = {c.point.key: c.point for c in mim_map.of(Role.ACTIVE, Role.REACTIVE) if c.point.key.startswith("setpoint_")}
-    return replace(register_map, points=(*points, *setpoints.values()), mim=mim_map)
+    watched = {c.point.key: c.point for c in mim_map.of(*WATCHED)}
+    return replace(register_map, points=(*points, *watched.values()), mim=mim_map)
 
 
 def _der(controls: _Model, ratings: _Model | None) -> list[CommandPoint]:

@@ -73,7 +73,7 @@ def test_show_as_json_is_plain_data(capsys):
     shown = json.loads(capsys.readouterr().out)
     assert shown["id"] == "sungrow/sh"
     assert shown["setpoints"]["failsafe"] == "none"
-    assert [c["role"] for c in shown["setpoints"]["order"]] == ["switch", "active_power", "direction"]
+    assert [c["role"] for c in shown["setpoints"]["order"]] == ["switch", "direction", "active_power"]
     assert {"battery_power", "soc"} <= {p["key"] for p in shown["points"]}
 
 

@@ -178,7 +178,8 @@ failsafe: {kind: reversion, action: zero, reversion: {address: 12, type: uint16,
     assert mim_map.state == (ReadBlock(10, 3), ReadBlock(30, 1))
     assert mim_map.keepalive == (Role.ACTIVE, Role.REACTIVE, Role.DIRECTION, Role.VALIDITY)
     assert mim_map.failsafe is Failsafe.REVERSION
-    assert [p.key for p in register_map.points] == ["active_power.port1", "setpoint_active_power.port1"]
+    watched = ["switch_mode", "setpoint_active_power.port1", "switch_enable"]
+    assert [p.key for p in register_map.points] == ["active_power.port1", *watched]
     ordered = text + "write_policy: {order: [reversion, active_power.port1, enable, mode]}\n"
     assert [c.point.address for c in load_profile(write(ordered)).register_map.mim.commands] == [12, 10, 11, 30]
 

@@ -231,6 +231,20 @@ async def test_a_sign_of_life_after_a_lost_answer_turns_by_way_of_zero_too(tmp_p
     assert (word(bank, 9), word(bank, 10)) == (1, 200)
 
 
+@pytest.mark.parametrize(("address", "other"), [(13049, 0), (13050, 170), (13051, 900)])
+async def test_a_mode_a_direction_or_a_size_that_changes_by_itself_is_seen(address, other):
+    driver, _, bank, clock = shipped("sungrow/sh", 1)
+    await driver.apply(command(2000.0))
+    await driver.read()
+    bank.write(address, struct.pack(">H", other))
+    await driver.read()
+    with pytest.raises(BadReply, match="another command is in force"):
+        await driver.refresh()
+    clock.advance_to(200.0)
+    await driver.apply(command(2000.0))
+    assert [word(bank, a) for a in (13049, 13050, 13051)] == [2, 187, 2000]
+
+
 async def test_wearing_memory_has_a_budget_for_the_day_and_zero_is_always_allowed():
     budget = MemoryBudget()
     driver, transport, _, clock = shipped("sungrow/sh", 1, budget)

@@ -102,6 +102,23 @@ async def test_refreshing_restarts_the_reversion_timers_and_beats():
     assert register(bank, at[715] + 5, "I") == beat + 1
 
 
+@pytest.mark.parametrize("register_of", [22, 35])
+async def test_an_enable_that_is_switched_off_is_seen_and_never_refreshed_over(register_of):
+    """By its own timer or by somebody else: the setpoints still read as ours, and nothing of them is in force."""
+    driver, _, bank, at = der()
+    await driver.apply(command(1000.0, 100.0))
+    await driver.read()
+    bank.write(at[704] + register_of, bytes(2))
+    await driver.read()
+    assert driver.held() is None
+    with pytest.raises(BadReply, match="another command is in force"):
+        await driver.refresh()
+    held = await driver.apply(command(1000.0, 100.0))
+    assert not held.kept
+    assert (register(bank, at[704] + 22), register(bank, at[704] + 35)) == (1, 1)
+    await driver.refresh()
+
+
 async def test_the_timer_is_never_zero_and_revert_leaves_the_reversion_value_alone():
     driver, _, bank, at = der()
     driver, _, bank, at = device(
