@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 from mimctl.model.errors import BadReply, DeviceRefusal, LinkTimeout
+from mimctl.wire.sunspec_keys import INVERTER_MODELS, METER_MODELS, MIM_CONTROL
 from mimctl.wire.sunspec_models import count_names, definition_of, prefix_registers
 from mimctl.wire.transport import Transport
 
@@ -54,10 +55,26 @@ class Chain:
 
     @property
     def devices(self) -> tuple[tuple[ModelBlock, ...], ...]:
-        """The chain cut at each common model: a gateway lists its own models and then those of each device behind it."""
+        """The chain cut at each common model: a gateway lists its own models and then those of each device behind it.
+
+        An inverter may list the models of its meter behind its own, with no common model between them: these are two devices too.
+        """
         starts = [i for i, m in enumerate(self.models) if m.id == COMMON and i > 0]
         cuts = [0, *starts, len(self.models)]
-        return tuple(self.models[a:b] for a, b in pairwise(cuts) if a < b)
+        return tuple(device for a, b in pairwise(cuts) if a < b for device in _by_class(self.models[a:b]))
+
+
+def _by_class(models: tuple[ModelBlock, ...]) -> tuple[tuple[ModelBlock, ...], ...]:
+    """The models under one common model as one device, or as a meter and what it is built into, in the order of the chain."""
+    sides = [m.id in METER_MODELS for m in models if m.id in METER_MODELS or m.id in INVERTER_MODELS or _is_mim(m)]
+    if len(set(sides)) < 2:
+        return (models,)
+    return tuple(tuple(m for m in models if m.id == COMMON or (m.id in METER_MODELS) is side) for side in dict.fromkeys(sides))
+
+
+def _is_mim(block: ModelBlock) -> bool:
+    definition = definition_of(block.id)
+    return definition is not None and definition["group"]["name"] == MIM_CONTROL
 
 
 @dataclass(slots=True)

@@ -225,6 +225,40 @@ def test_the_device_of_the_wanted_kind_is_taken_from_a_chain():
     assert class_of(chain.models[:1]) is DeviceClass.OTHER
 
 
+@pytest.mark.parametrize("order", [(103, 203), (203, 103)])
+def test_inverter_and_meter_under_one_common_model_are_two_devices(order):
+    contents = {
+        103: ModelContent(103, {"W_SF": 0, "W": 5000, "Hz_SF": -2, "Hz": 50.0}),
+        203: ModelContent(203, {"W_SF": 0, "W": -1200, "WphA": -400}),
+    }
+    image, chain = build_chain(
+        [ModelContent(1, {"Mn": "ACME"}), *(contents[n] for n in order), ModelContent(120), ModelContent(802)]
+    )
+    assert [[m.id for m in models if m.id not in (120, 802)] for models in chain.devices] == [[1, n] for n in order]
+    inverter, meter = device_of(chain, DeviceClass.INVERTER), device_of(chain, DeviceClass.METER)
+    assert [m.id for m in inverter] == [1, 103, 120, 802]
+    ours = values_of(image, chain, register_map_of(inverter, "inverter"))
+    theirs = values_of(image, chain, register_map_of(meter, "meter"))
+    assert (ours["active_power.total"], ours["frequency"]) == (5000, 50.0)
+    assert "active_power.L1" not in ours
+    assert (theirs["active_power.total"], theirs["active_power.L1"]) == (-1200, -400)
+    assert np.isnan(theirs["frequency"])
+
+
+def test_a_mim_with_a_meter_built_in_is_two_devices():
+    _, chain = mim(3, ModelContent(103), ModelContent(203, {"W_SF": 0, "W": 77}))
+    assert {class_of(models) for models in chain.devices} == {DeviceClass.MIM, DeviceClass.METER}
+    assert [m.id for m in device_of(chain, DeviceClass.METER)] == [1, 203]
+    assert "active_power.total" not in {p.key for p in register_map_of(device_of(chain, DeviceClass.MIM), "m").points}
+
+
+def test_models_of_one_class_stay_together():
+    _, chain = build_chain([ModelContent(1), ModelContent(103), ModelContent(113), ModelContent(802)])
+    assert len(chain.devices) == 1
+    _, chain = build_chain([ModelContent(1), ModelContent(203), ModelContent(213), ModelContent(802)])
+    assert len(chain.devices) == 1
+
+
 def test_a_model_shorter_than_its_definition_lacks_its_last_points():
     definition = definition_of(103)
     block = ModelBlock(103, 0, 48)
