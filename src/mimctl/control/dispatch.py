@@ -19,9 +19,10 @@ from mimctl.model.decision import WriteOutcome
 from mimctl.model.errors import LinkError, WriteHeld
 from mimctl.model.layout import BoolArray, ComplexArray, FloatArray, SiteLayout
 from mimctl.model.plan import SafePlan
-from mimctl.model.protocols import DriverGroup, HeldSetpoint, MimCommand, MimDriver
+from mimctl.model.protocols import Commanded, DriverGroup, HeldSetpoint, MimCommand, MimDriver
 from mimctl.model.reason import Reason
 from mimctl.model.sample import Quality
+from mimctl.model.setpoints import Failsafe, MimMap
 from mimctl.model.site import ExpiryAction
 from mimctl.model.state import SiteState
 
@@ -57,6 +58,7 @@ class Dispatcher:
             own = [(layout.mim_index[name], d) for name, d in group.drivers.items() if name in layout.mim_index]
             self._drivers.update({m: driver for m, driver in own if isinstance(driver, MimDriver)})
             self._lanes.append([m for m, _ in own])
+        self._commanded: dict[int, Commanded] = {m: d for m, d in self._drivers.items() if isinstance(d, Commanded)}
         count = len(layout.mims)
         # devices count whole seconds, never more than they were given
         self._validity_s: FloatArray = np.array([max(1.0, math.floor(mim.validity_s)) for mim in layout.mims])
@@ -224,17 +226,38 @@ class Dispatcher:
         return np.array(held.inject_w) + 1j * np.array(held.inject_var)
 
     def expire(self, now_s: float) -> None:
-        """A device not reached for its whole validity has gone to its expiry action.
+        """A device not reached for as long as it waits has done what it does in silence.
 
-        Then zero is in force, or, where the action is another one, nobody knows what; with `hold` it simply stands.
+        Then zero is in force, or, where it does something else, nobody knows what; with `hold` the setpoint simply stands. A
+        device without a failsafe never does anything: it holds what it was told until it is told otherwise.
         """
-        lapsed = self._in_force & (now_s - self._written_at_s > self._validity_s)
+        waits_s = np.array([self._waits_s(m) for m in range(len(self._layout.mims))])
+        lapsed = self._in_force & (now_s - self._written_at_s > waits_s)
         for m in np.flatnonzero(lapsed):
-            action, ports = self._layout.mims[m].expiry_action, self._layout.ports_of_mim[m]
-            if action is ExpiryAction.REVERT:
-                self._setpoint_va[ports] = np.nan
-            elif action is not ExpiryAction.HOLD:
+            action, ports = self._silent_action(int(m)), self._layout.ports_of_mim[m]
+            if action is ExpiryAction.ZERO:
                 self._in_force[m] = False
                 self._setpoint_va[ports] = 0
                 self._changed_at_s[m] = now_s
-        self._uncertain &= now_s - self._tried_at_s <= self._validity_s
+            elif action is not ExpiryAction.HOLD:
+                self._setpoint_va[ports] = np.nan
+        self._uncertain &= now_s - self._tried_at_s <= waits_s
+
+    def _map(self, m: int) -> MimMap | None:
+        """How a device is commanded; None where its driver does not tell, or has not met it yet."""
+        return self._commanded[m].mim_map if m in self._commanded else None
+
+    def _waits_s(self, m: int) -> float:
+        """How long a device waits for us: its own time where that is shorter than the one it is given [s]."""
+        told, given_s = self._map(m), float(self._validity_s[m])
+        if told is None:
+            return given_s
+        if told.failsafe is Failsafe.NONE:
+            return math.inf
+        most_s = None if told.validity is None else told.validity.maximum
+        return min(t for t in (given_s, told.failsafe_s, most_s) if t is not None)
+
+    def _silent_action(self, m: int) -> ExpiryAction | None:
+        """What a device does then; None where that is not known."""
+        told = self._map(m)
+        return self._layout.mims[m].expiry_action if told is None or told.expiry_codes else told.silent_action

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
+import pytest
 from tests.builders import START, rack_site
 
 from mimctl.control.dispatch import Dispatcher
@@ -14,9 +15,12 @@ from mimctl.model.clock import SystemClock, VirtualClock
 from mimctl.model.errors import LinkTimeout, WriteHeld
 from mimctl.model.layout import SiteLayout
 from mimctl.model.plan import Judgement, SafePlan, Verdict
+from mimctl.model.points import PointSpec, PointType
 from mimctl.model.protocols import HeldSetpoint, MimCommand
 from mimctl.model.reason import Reason
 from mimctl.model.sample import Sample
+from mimctl.model.setpoints import CommandPoint, Failsafe, MimMap, Role
+from mimctl.model.site import ExpiryAction
 
 
 @dataclass
@@ -159,6 +163,71 @@ async def test_a_device_not_reached_for_its_validity_holds_nothing_of_ours():
     assert not dispatch.setpoint_va.any()
 
 
+@dataclass
+class MappedMim(RecordingMim):
+    """A device that tells how it is commanded."""
+
+    mim_map: MimMap | None = None
+    foreign_write: None = None
+
+
+async def silent(mim_map, *, after_s, **site_says):
+    """A dispatcher whose first device was told 100 W per port at 0 s and was not heard of since."""
+    site, clock = rack_site(), VirtualClock(START)
+    site = replace(site, mims=tuple(replace(mim, **site_says) for mim in site.mims))
+    device = MappedMim("mim-rack1", mim_map=mim_map)
+    dispatch = Dispatcher(SiteLayout(site), [Group("l", {"mim-rack1": device})], clock)
+    await dispatch.send(plan(send=[0]), 1.0)
+    clock.advance_to(after_s)
+    dispatch.expire(clock.monotonic_s())
+    return dispatch, device
+
+
+async def test_a_device_without_a_failsafe_holds_its_setpoint_for_ever_and_is_released_in_the_end():
+    dispatch, device = await silent(MimMap(3, (), ()), after_s=86400.0)
+    assert dispatch.in_force[0]
+    assert dispatch.setpoint_va[:3].tolist() == [100, 100, 100]
+    await dispatch.send(plan(release=[0]), 86401.0)
+    assert device.written[-1] == "release"
+
+
+async def test_a_setpoint_that_may_have_arrived_at_a_device_without_a_failsafe_is_never_forgotten():
+    dispatch, device = await silent(MimMap(3, (), ()), after_s=1.0)
+    await dispatch.send(plan(release=[0]), 2.0)
+    device.fails = True
+    await dispatch.send(plan(send=[0]), 2.0)
+    dispatch.expire(86400.0)
+    device.fails = False
+    await dispatch.send(plan(release=[0]), 86401.0)
+    assert device.written[1:] == ["release", "release"]
+
+
+@pytest.mark.parametrize(("after_s", "holds"), [(4.0, True), (4.1, False)])
+async def test_a_device_that_waits_less_than_its_validity_ends_at_its_own_time(after_s, holds):
+    told = MimMap(3, (), (), failsafe=Failsafe.HEARTBEAT, failsafe_s=4.0, silent_action=ExpiryAction.ZERO)
+    dispatch, _ = await silent(told, after_s=after_s)  # its validity is 10 s
+    assert dispatch.in_force[0] == holds
+    assert dispatch.setpoint_va[0] == (100 if holds else 0)
+
+
+@pytest.mark.parametrize("action", [None, ExpiryAction.REVERT])
+async def test_what_a_device_does_of_its_own_in_silence_is_not_taken_for_zero(action):
+    told = MimMap(3, (), (), failsafe=Failsafe.REPEAT, failsafe_s=60.0, silent_action=action)
+    dispatch, device = await silent(told, after_s=10.1, expiry_action=ExpiryAction.ZERO)
+    assert np.isnan(dispatch.setpoint_va[:3]).all()
+    await dispatch.send(plan(release=[0]), 11.0)
+    assert device.written[-1] == "release"
+
+
+async def test_a_device_that_takes_an_expiry_action_does_what_the_site_file_says():
+    register = PointSpec("expiry_action", 1, PointType.UINT16, writable=True)
+    commands = (CommandPoint(register, Role.EXPIRY, expiry_codes=((ExpiryAction.ZERO, 1),)),)
+    told = MimMap(3, commands, (), failsafe=Failsafe.REVERSION)
+    dispatch, _ = await silent(told, after_s=10.1, expiry_action=ExpiryAction.ZERO)
+    assert not dispatch.in_force[0]
+    assert not dispatch.setpoint_va.any()
+
+
 async def test_the_reason_of_a_clamp_goes_with_the_write():
     dispatch, mims, _ = dispatcher()
     reason = Reason("limit.port_rating", "scaled to 2000 VA")
@@ -196,8 +265,6 @@ async def test_a_stall_between_two_writes_of_a_link_ends_the_plan():
 
 
 async def test_a_validity_counts_in_whole_seconds_as_in_the_device():
-    from dataclasses import replace
-
     site = rack_site()
     site = replace(site, mims=tuple(replace(mim, validity_s=3.9) for mim in site.mims))
     mim, clock = RecordingMim("mim-rack1"), VirtualClock(START)
