@@ -235,7 +235,7 @@ class Dispatcher:
         lapsed = self._in_force & (now_s - self._written_at_s > waits_s)
         for m in np.flatnonzero(lapsed):
             action, ports = self._silent_action(int(m)), self._layout.ports_of_mim[m]
-            if action is ExpiryAction.ZERO:
+            if action in (ExpiryAction.ZERO, ExpiryAction.DISCONNECT):
                 self._in_force[m] = False
                 self._setpoint_va[ports] = 0
                 self._changed_at_s[m] = now_s

@@ -219,11 +219,12 @@ async def test_what_a_device_does_of_its_own_in_silence_is_not_taken_for_zero(ac
     assert device.written[-1] == "release"
 
 
-async def test_a_device_that_takes_an_expiry_action_does_what_the_site_file_says():
+@pytest.mark.parametrize("action", [ExpiryAction.ZERO, ExpiryAction.DISCONNECT])
+async def test_a_device_that_takes_an_expiry_action_does_what_the_site_file_says(action):
     register = PointSpec("expiry_action", 1, PointType.UINT16, writable=True)
-    commands = (CommandPoint(register, Role.EXPIRY, expiry_codes=((ExpiryAction.ZERO, 1),)),)
+    commands = (CommandPoint(register, Role.EXPIRY, expiry_codes=((action, 1),)),)
     told = MimMap(3, commands, (), failsafe=Failsafe.REVERSION)
-    dispatch, _ = await silent(told, after_s=10.1, expiry_action=ExpiryAction.ZERO)
+    dispatch, _ = await silent(told, after_s=10.1, expiry_action=action)
     assert not dispatch.in_force[0]
     assert not dispatch.setpoint_va.any()
 
