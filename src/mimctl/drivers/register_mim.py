@@ -138,7 +138,7 @@ class RegisterMim(RegisterDevice):
     async def _command(self, registers: CommandRegisters, state: CommandState, frames: Sequence[Frame]) -> None:
         """Send a command that the write policy allows; else a sign of life for the one before, and say so."""
         try:
-            self._policy.allow(registers.map, frames)
+            self._policy.allow(registers.map, state, frames)
         except WriteHeld as held:
             if self._lost or not state.enabled:
                 raise

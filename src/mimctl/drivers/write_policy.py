@@ -38,30 +38,38 @@ class PolicyKeeper:
             for point, now, value in zip(points, held, values, strict=True)
         )
 
-    def allow(self, mim_map: MimMap, frames: Sequence[Frame]) -> None:
-        """Let a command through and count it.
+    def allow(self, mim_map: MimMap, state: CommandState, frames: Sequence[Frame]) -> None:
+        """Let a command through and count it. One that asks less of every port is let through whatever the policy says: to be
+        kept from driving less is never safe.
 
         Raises:
             WriteHeld: it comes too soon, or the day's writes are used up.
         """
+        if _shrinks(state, frames):
+            self.note(frames)
+            return
         policy = mim_map.policy
         since_s = self._clock.monotonic_s() - self._last_s
         if frames and since_s < policy.min_interval_s:
             text = f"written {since_s:.1f} s ago; it takes a command every {policy.min_interval_s:g} s"
             raise WriteHeld(self._device, text, passing=True)
-        count, day = sum(f.persistent for f in frames), self._clock.utc().date()
+        count = sum(f.persistent for f in frames)
         if count and policy.daily_budget is not None:
-            spent = self._budget.spent(self._device, day)
-            if spent >= ALL_SPENT:
-                text = "the record of writes to wearing memory was unreadable: the day's writes count as spent"
-                raise WriteHeld(self._device, text)
-            if spent + count > policy.daily_budget:
-                text = f"{spent} of the day's {policy.daily_budget} writes to wearing memory are spent; this one takes {count}"
-                raise WriteHeld(self._device, text)
+            self._check_budget(count, policy.daily_budget, _reserve(mim_map, policy.daily_budget))
         try:
             self._count(frames)
         except OSError as error:
             raise WriteHeld(self._device, f"a write to wearing memory cannot be recorded: {error}") from error
+
+    def _check_budget(self, count: int, budget: int, reserve: int) -> None:
+        spent = self._budget.spent(self._device, self._clock.utc().date())
+        if spent >= ALL_SPENT:
+            text = "the record of writes to wearing memory was unreadable: the day's writes count as spent"
+            raise WriteHeld(self._device, text)
+        if spent + count > budget - reserve:
+            kept = f", {reserve} are kept for bringing it to zero" if reserve else ""
+            text = f"{spent} of the day's {budget} writes to wearing memory are spent{kept}; this one takes {count}"
+            raise WriteHeld(self._device, text)
 
     def note(self, frames: Sequence[Frame]) -> None:
         """Count writes that are made whatever the policy says; a record that cannot be kept does not stop them."""
@@ -76,3 +84,20 @@ class PolicyKeeper:
             self._budget.spend(self._device, self._clock.utc().date(), count)
         if frames:
             self._last_s = self._clock.monotonic_s()
+
+
+def _reserve(mim_map: MimMap, budget: int) -> int:
+    """Writes that are kept for giving the device back; of a small budget a quarter at most [registers]."""
+    return min(sum(c.persistent for c in mim_map.commands), budget // 4)
+
+
+def _shrinks(state: CommandState, frames: Sequence[Frame]) -> bool:
+    """Whether every port that is in force is left between zero and where it stands, and one of them nearer to zero."""
+    after = state
+    for frame in frames:
+        after = frame.after(after)
+    pairs = [*zip(state.inject_w, after.inject_w, strict=True), *zip(state.inject_var, after.inject_var, strict=True)]
+    pairs = [(was, will) for was, will in pairs if was is not None or will is not None]
+    known = [(was, will) for was, will in pairs if was is not None and will is not None]
+    smaller = all(min(was, 0.0) <= will <= max(was, 0.0) for was, will in known)
+    return state.enabled and len(known) == len(pairs) and smaller and any(was != will for was, will in known)

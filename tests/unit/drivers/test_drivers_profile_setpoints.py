@@ -250,19 +250,46 @@ async def test_wearing_memory_has_a_budget_for_the_day_and_zero_is_always_allowe
     driver, transport, _, clock = shipped("sungrow/sh", 1, budget)
     await driver.apply(command(2000.0))
     assert budget.spent("mim1", date(2026, 1, 5)) == 3
-    budget.spend("mim1", date(2026, 1, 5), 46)
+    budget.spend("mim1", date(2026, 1, 5), 42)
     clock.advance_to(200.0)
     transport.log.clear()
-    with pytest.raises(WriteHeld, match="49 of the day's 50"):
+    with pytest.raises(WriteHeld, match=r"45 of the day's 50 .* 3 are kept"):
         await driver.apply(command(-1000.0))  # size to zero, direction and size: three
     assert writes(transport) == []
     clock.advance_to(300.0)
     await driver.refresh()
     assert writes(transport) == []  # a memory that wears is not refreshed
     await driver.release(WHY)
-    assert budget.spent("mim1", date(2026, 1, 5)) == 52
+    assert budget.spent("mim1", date(2026, 1, 5)) == 48
     clock.advance_to(100.0 + 13 * 3600)  # another day
     await driver.apply(command(1000.0))
+
+
+@pytest.mark.parametrize(("watts", "spends"), [(1500.0, 1), (0.0, 2)])
+async def test_less_of_everything_is_never_held_back(watts, spends):
+    """Neither by a budget that is spent nor by the least time between two commands: both are for asking more."""
+    budget = MemoryBudget()
+    driver, _, bank, _ = shipped("sungrow/sh", 1, budget)
+    await driver.apply(command(2000.0))
+    budget.spend("mim1", date(2026, 1, 5), 100)
+    await driver.apply(command(watts))
+    assert word(bank, 13051) == watts
+    assert budget.spent("mim1", date(2026, 1, 5)) == 103 + spends
+    for more in (2500.0, -100.0):
+        with pytest.raises(WriteHeld):
+            await driver.apply(command(more))
+
+
+async def test_less_comes_before_its_time_and_more_does_not(limited):
+    driver, _, bank, _ = limited
+    await driver.apply(command(-1000.0))
+    await driver.apply(command(-500.0))
+    assert word(bank, 10, "h") == -500
+    for more in (-600.0, 400.0):
+        with pytest.raises(WriteHeld, match="every 2 s"):
+            await driver.apply(command(more))
+    await driver.apply(command(0.0))
+    assert (word(bank, 10), word(bank, 11)) == (0, 1)
 
 
 @pytest.mark.parametrize("content", ["", "{", '["x"]', '{"mim1": ["2026-01-05"]}', '{"mim1": ["yesterday", 3]}'])
