@@ -18,6 +18,7 @@ from mimctl.model.layout import BoolArray, FloatArray, frozen
 from mimctl.model.profile import ByteOrder, Guard, PointSpec, PointType, ReadBlock, RegisterMap, WordOrder
 from mimctl.model.quantity import quantity_of
 from mimctl.model.reads import guard_of, plan_polls
+from mimctl.wire.hollow import Stretches
 
 #: a scale factor outside ±10 is garbage, and 0x8000 means that the device has none: the point then has no value
 MAX_EXPONENT = 10
@@ -82,6 +83,7 @@ class CompiledMap:
         self._compile_vectors()
         #: (read, (len(keys),) which keys have no value without it) of every slow read
         self.slow_keys = [(n, self._of_keys(self._needs[n])) for n in range(self.fast_reads, len(self.reads))]
+        self._stretches = Stretches(register_map.guards, self._points, self.reads)
         self._guards = [self._guard_check(g) for g in register_map.guards if self._guard_is_read(g)]
 
     def decode(self, blocks: Sequence[bytes | None]) -> FloatArray:
@@ -109,6 +111,7 @@ class CompiledMap:
         for index, block in enumerate(blocks):
             if block is None:
                 values[self._needs[index]] = np.nan
+        self._stretches.clear(values, blocks)
         for at, by, bit, sign in self._signed:
             values[at] = abs(values[at]) * sign * _direction(values[by], bit)
         if len(self._plus):

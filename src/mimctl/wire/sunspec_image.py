@@ -68,7 +68,7 @@ def _model(content: ModelContent, address: int) -> tuple[ModelBlock, bytearray]:
 
 def _put(leaf: Leaf, data: bytearray, value: float | str | None) -> None:
     spec = point_spec(leaf, leaf.path, 0)
-    if spec is None:
+    if spec is None or (value is None and leaf.definition["type"].startswith("acc")):  # 0 is an accumulator's “not implemented”
         return
     data[2 * leaf.offset : 2 * leaf.end] = _bytes(spec, data, value)
 

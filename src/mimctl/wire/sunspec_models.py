@@ -19,7 +19,8 @@ from mimctl.model.resources import data_root
 
 Definition = Mapping[str, Any]
 
-#: SunSpec type → stored type and its “not implemented” values. An accumulator may honestly stand at 0, so it has none.
+#: SunSpec type → stored type and its “not implemented” values. An accumulator may honestly stand at 0, which the
+#: specification calls “not implemented”; all ones is what devices show that follow it for unsigned numbers there too.
 #: Reference: SunSpec Device Information Model Specification 1.1, data types.
 _TYPES: dict[str, tuple[PointType, tuple[int, ...]]] = {
     "int16": (PointType.INT16, (-(1 << 15),)),
@@ -31,8 +32,8 @@ _TYPES: dict[str, tuple[PointType, tuple[int, ...]]] = {
     "raw16": (PointType.UINT16, ()),
     "count": (PointType.UINT16, (0xFFFF,)),
     "acc16": (PointType.UINT16, ()),
-    "acc32": (PointType.UINT32, ()),
-    "acc64": (PointType.UINT64, ()),
+    "acc32": (PointType.UINT32, (0xFFFF_FFFF,)),
+    "acc64": (PointType.UINT64, (0xFFFF_FFFF_FFFF_FFFF,)),
     "enum16": (PointType.ENUM16, (0xFFFF,)),
     "enum32": (PointType.ENUM32, (0xFFFF_FFFF,)),
     "bitfield16": (PointType.BITFIELD16, (0xFFFF,)),

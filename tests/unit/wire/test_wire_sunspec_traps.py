@@ -2,7 +2,9 @@
 
 import math
 import struct
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import sunspec2.device as oracle
 
@@ -11,7 +13,7 @@ from mimctl.model.profile import PointType
 from mimctl.wire.registers import CompiledMap, text_of
 from mimctl.wire.sunspec import ModelBlock
 from mimctl.wire.sunspec_image import ModelContent, build_chain
-from mimctl.wire.sunspec_map import model_map
+from mimctl.wire.sunspec_map import model_map, register_map_of
 from mimctl.wire.writes import encode_setpoint
 
 
@@ -52,6 +54,36 @@ def test_a_counter_at_zero_is_zero():
     theirs, ours = both(203, TotWhImp=bytes(4), TotWh_SF=bytes(2))
     assert theirs.TotWhImp.cvalue is None
     assert ours["TotWhImp"] == 0
+
+
+def test_a_counter_of_all_ones_is_no_value():
+    theirs, ours = both(203, TotWhImp=b"\xff\xff\xff\xff", TotWh_SF=bytes(2))
+    assert theirs.TotWhImp.cvalue == 4294967295
+    assert math.isnan(ours["TotWhImp"])
+
+
+@pytest.mark.parametrize("model_id", [103, 113, 203, 213, 701])
+@pytest.mark.parametrize("pattern", [b"\xff\xff", b"\x80\x00"])
+def test_a_model_of_nothing_but_one_sentinel_has_no_value(pattern, model_id):
+    """Among 0x8000 everywhere the oracle finds states, alarms and floats; of 0xFFFF scale factors of −1."""
+    [block] = build_chain([ModelContent(model_id)], 0)[1].models
+    header = struct.pack(">HH", model_id, block.length)
+    body = pattern * block.length
+    register_map = register_map_of([replace(block, address=0)], "device")
+    compiled = CompiledMap(register_map)
+    values = compiled.decode([(header + body)[2 * r.address : 2 * r.end] for r in compiled.reads])
+    assert len(values) > 5
+    assert np.isnan(values).all()
+    assert compiled.mismatch([(header + body)[2 * r.address : 2 * r.end] for r in compiled.reads]) is None
+
+
+def test_a_hollow_model_leaves_the_values_of_the_others():
+    image, chain = build_chain([ModelContent(1), ModelContent(103, {"W": 500, "W_SF": 0}), ModelContent(701)], 0)
+    hollow = chain.models[2]
+    image[2 * (hollow.address + 2) : 2 * hollow.end] = b"\x80\x00" * hollow.length
+    compiled = CompiledMap(register_map_of(chain.models, "inverter"))
+    values = compiled.decode([bytes(image[2 * r.address : 2 * r.end]) for r in compiled.reads])
+    assert {key: v for key, v in zip(compiled.keys, values, strict=True) if not math.isnan(v)} == {"active_power.total": 500}
 
 
 def test_infinite_is_no_value():
