@@ -10,7 +10,7 @@ import numpy as np
 from mimctl.control.events import EventLog
 from mimctl.model.layout import BoolArray, FloatArray, SiteLayout, frozen
 from mimctl.model.problem import Severity
-from mimctl.model.protocols import Commanded, DriverGroup
+from mimctl.model.protocols import Commanded, DriverGroup, ForeignWrite
 from mimctl.model.setpoints import Failsafe
 from mimctl.model.site import SecondMaster
 
@@ -49,22 +49,35 @@ class Rivals:
         self._events = events
         self._devices = commanded_devices(layout, groups)
         self._seen_at_s: FloatArray = np.full(len(layout.mims), -np.inf)
+        self._left: BoolArray = np.zeros(len(layout.mims), dtype=np.bool_)
+        self._reads: dict[int, tuple[float | None, ...]] = {}
         self._texts: dict[int, str] = {}
 
     def check(self, now_s: float) -> Contest:
         """Once a cycle, after reading."""
         fresh = np.zeros(len(self._layout.mims), dtype=np.bool_)
-        yields = np.zeros_like(fresh)
         for m, device in self._devices.items():
-            yields[m] = self._yields(m, device)
             foreign = device.foreign_write
-            if foreign is not None and foreign.seen_at_s > self._seen_at_s[m]:
-                self._seen_at_s[m], self._texts[m] = foreign.seen_at_s, foreign.text
-                fresh[m] = True
+            if not self._yields(m, device) or now_s - self._seen_at_s[m] >= YIELD_S:
+                self._left[m] = False
+                self._reads.pop(m, None)
+            if foreign is None:
+                self._left[m] = False  # the last write was ours: it is ours to release
+            elif foreign.seen_at_s > self._seen_at_s[m]:
+                self._left[m] |= self._yields(m, device) and self._is_somebody(m, foreign)
+                fresh[m] = not self._left[m]
+                self._seen_at_s[m], self._texts[m], self._reads[m] = foreign.seen_at_s, foreign.text, foreign.reads
         quiet_s = now_s - self._seen_at_s
-        yielded = yields & (quiet_s < YIELD_S)
+        yielded = self._left & (quiet_s < YIELD_S)
         self._report(yielded, quiet_s)
-        return Contest(frozen(fresh & ~yields), frozen(yielded))
+        return Contest(frozen(fresh), frozen(yielded))
+
+    def _is_somebody(self, m: int, foreign: ForeignWrite) -> bool:
+        """Whether it takes somebody to write this: a number that counts on, or another value than the one that was found before.
+
+        A device that falls back to a value of its own does so again and again, and always to the same.
+        """
+        return not foreign.reads or self._reads.get(m, foreign.reads) != foreign.reads
 
     def _yields(self, m: int, device: Commanded) -> bool:
         rule = self._layout.mims[m].second_master

@@ -115,7 +115,8 @@ class RegisterMim(RegisterDevice):
                 registers, found = await self._adopt()
                 foreign = None if ours is None or self._wanted is None else self._foreign_in(registers, ours, found)
                 if foreign is not None:
-                    self._foreign = ForeignWrite(foreign, sample.taken_at_s)
+                    reads = () if found.map.sequence is not None else (*found.inject_w, *found.inject_var)
+                    self._foreign = ForeignWrite(foreign, sample.taken_at_s, reads)
                     self._log.warning("mim.foreign_write", text=foreign)
         return sample
 
@@ -253,7 +254,7 @@ class RegisterMim(RegisterDevice):
         return False
 
     def _foreign_in(self, registers: CommandRegisters, ours: CommandState, found: CommandState) -> str | None:
-        """What somebody else wrote, as a second read confirms it; None where the device just restarted, or was misread."""
+        """What somebody else wrote, as a second read confirms it; None where it just restarted or fell back, or was misread."""
         point = registers.map.sequence
         if point is not None:
             sent, width = self._sent_sequence, 1 << 16 * point.type.registers
@@ -261,6 +262,8 @@ class RegisterMim(RegisterDevice):
             if sent is None or not found.enabled or not 0 < (found.sequence - sent) % width <= _COUNTED_ON:
                 return None
             return f"command {found.sequence} is in force, our last was {sent}: somebody else writes to the device"
+        if not found.enabled or not any((*found.inject_w, *found.inject_var)):
+            return None  # what a device looks like that fell back by itself: it is told anew
         for command in registers.map.of(Role.ACTIVE, Role.REACTIVE, Role.DIRECTION):
             before, now = ours.number(command.point), found.number(command.point)
             if before is not None and now is not None and abs(now - before) > registers.tolerance(command, found):

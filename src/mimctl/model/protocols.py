@@ -88,10 +88,12 @@ class ForeignWrite:
 
     Args:
         seen_at_s: monotonic [s]
+        reads: what its command registers held then; none where a command's number tells that it is not ours.
     """
 
     text: str
     seen_at_s: float
+    reads: tuple[float | None, ...] = ()
 
 
 @runtime_checkable

@@ -77,13 +77,44 @@ def test_yielding_lasts_until_nobody_else_has_written_for_a_while():
     assert events.open() == ()
 
 
-def test_without_a_rule_a_device_that_counts_nothing_is_yielded():
+def test_without_a_rule_a_device_that_counts_nothing_is_yielded_at_the_second_value():
     rivals, device, _, _ = setup(Rivals, commands=())
-    device.foreign_write = ForeignWrite("it reads 5", 100.0)
-    assert rivals.check(101.0).yielded[0]
+    device.foreign_write = ForeignWrite("it reads 5", 100.0, (5.0,))
+    first = rivals.check(101.0)
+    assert (first.fresh[0], first.yielded[0]) == (True, False)
+    device.foreign_write = None  # ours was written again
+    rivals.check(102.0)
+    device.foreign_write = ForeignWrite("it reads 7", 103.0, (7.0,))
+    second = rivals.check(104.0)
+    assert (second.fresh[0], second.yielded[0]) == (False, True)
     insisting, device, _, _ = setup(Rivals, commands=(), second_master=SecondMaster.INSIST)
-    device.foreign_write = ForeignWrite("it reads 5", 100.0)
-    assert insisting.check(101.0).fresh[0]
+    for value in (5.0, 7.0):
+        device.foreign_write = ForeignWrite(f"it reads {value}", 95.0 + value, (value,))
+        assert insisting.check(96.0 + value).fresh[0]
+
+
+def test_a_device_that_falls_back_to_a_value_of_its_own_is_no_second_master():
+    rivals, device, _, _ = setup(Rivals, commands=())
+    for seen_s in (100.0, 150.0, 200.0):
+        device.foreign_write = ForeignWrite("it reads 5", seen_s, (5.0,))
+        contest = rivals.check(seen_s + 1)
+        assert (contest.fresh[0], contest.yielded[0]) == (True, False)
+
+
+def test_a_value_that_was_found_long_ago_is_forgotten():
+    rivals, device, _, _ = setup(Rivals, commands=())
+    device.foreign_write = ForeignWrite("it reads 5", 100.0, (5.0,))
+    rivals.check(101.0)
+    device.foreign_write = ForeignWrite("it reads 7", 100.0 + YIELD_S, (7.0,))
+    assert rivals.check(101.0 + YIELD_S).fresh[0]
+
+
+def test_where_our_write_was_the_last_one_the_device_is_not_left():
+    rivals, device, _, _ = setup(Rivals, second_master=SecondMaster.YIELD)
+    device.foreign_write = ForeignWrite("command 12 is in force", 100.0)
+    assert rivals.check(101.0).yielded[0]
+    device.foreign_write = None
+    assert not rivals.check(102.0).yielded[0]
 
 
 def test_a_device_without_a_failsafe_has_a_share_of_its_rating_and_an_event():

@@ -116,10 +116,24 @@ async def test_a_setpoint_of_somebody_else_is_noticed_once_we_command():
     bank.write(40, struct.pack(">h", 900))
     await driver.read()
     assert "setpoint_active_power.port2" in driver.foreign_write.text
+    assert driver.foreign_write.reads[:3] == (500, -900, 0)
     assert driver.in_force.inject_w == (500, -900, 0)
     await driver.apply(command(500.0, 0.0, 0.0))
     assert driver.foreign_write is None
     assert word(bank, 40, "h") == 0
+
+
+async def test_a_device_that_falls_back_to_zero_by_itself_is_told_anew_and_nobody_else_is_blamed():
+    driver, _, bank, _ = shipped("victron/gx", 3)
+    await driver.apply(command(500.0, -200.0, 30.0))
+    for address in (37, 40, 41):
+        bank.write(address, bytes(2))
+    await driver.read()
+    assert driver.foreign_write is None
+    with pytest.raises(BadReply, match="another command is in force"):
+        await driver.refresh()
+    await driver.apply(command(500.0, -200.0, 30.0))
+    assert [word(bank, a, "h") for a in (37, 40, 41)] == [-500, 200, -30]
 
 
 async def test_a_device_that_does_not_take_a_setpoint_is_found_out_by_reading_back():
