@@ -12,7 +12,7 @@ from itertools import pairwise
 
 from mimctl.model.errors import BadReply, DeviceRefusal, LinkTimeout
 from mimctl.wire.sunspec_keys import INVERTER_MODELS, METER_MODELS, MIM_CONTROL
-from mimctl.wire.sunspec_models import count_names, definition_of, prefix_registers
+from mimctl.wire.sunspec_models import count_names, definition_of, leaves, prefix_registers
 from mimctl.wire.transport import Transport
 
 BASES = (40000, 0, 50000)
@@ -33,12 +33,14 @@ class ModelBlock:
         address: of its ID register.
         length: L as the device says it: registers behind L.
         counts: values of the points that say how often groups repeat.
+        length_told: False = L is not known, `length` is that of the definition.
     """
 
     id: int
     address: int
     length: int
     counts: tuple[tuple[str, int], ...] = ()
+    length_told: bool = True
 
     @property
     def end(self) -> int:
@@ -101,11 +103,18 @@ async def walk(transport: Transport, unit: int, bases: Iterable[int] = BASES, *,
         if header is None:
             break
         model_id, length = header
-        block = ModelBlock(model_id, state.address, length)
+        if length is None:
+            block = await _of_defined_length(transport, unit, model_id, state, max_registers)
+            if block is None:
+                break
+        else:
+            block = ModelBlock(model_id, state.address, length)
         if block.end > _ADDRESSES:
-            state.warn("sunspec.length", f"model {model_id} at {state.address} claims {length} registers, past the last address")
+            state.warn(
+                "sunspec.length", f"model {model_id} at {state.address} claims {block.length} registers, past the last address"
+            )
             break
-        state.models.append(await _with_counts(transport, unit, block, state, max_registers))
+        state.models.append(await _with_counts(transport, unit, block, state, max_registers) if block.length_told else block)
         state.address = block.end
     else:
         state.warn("sunspec.endless", f"more than {MAX_MODELS} models: the chain has no end")
@@ -140,25 +149,51 @@ async def find_base(transport: Transport, unit: int, bases: tuple[int, ...]) -> 
     raise BadReply(transport.link, f"unit {unit} has no SunSpec mark at {places}")
 
 
-async def _header(transport: Transport, unit: int, state: _Walk) -> tuple[int, int] | None:
-    """ID and L of the next model; None where the chain ends, properly or not."""
+async def _header(transport: Transport, unit: int, state: _Walk) -> tuple[int, int | None] | None:
+    """ID and L (None: not known) of the next model; None where the chain ends, properly or not."""
     if state.address + 2 > _ADDRESSES:
         state.warn("sunspec.no_end", "the chain runs into the last address without an end model")
         return None
+    length: int | None = None
     try:
-        data = await transport.read(unit, state.address, 2)
+        model_id, length = struct.unpack(">HH", await transport.read(unit, state.address, 2))
     except DeviceRefusal as refusal:
-        if refusal.code != _ILLEGAL_ADDRESS or not state.models:
-            raise
-        state.warn("sunspec.no_end", f"no end model: register {state.address} is refused")
-        return None
-    model_id, length = struct.unpack(">HH", data)
+        found = await _id_alone(transport, unit, state.address) if refusal.code == _ILLEGAL_ADDRESS else None
+        if found is None:
+            if refusal.code != _ILLEGAL_ADDRESS or not state.models:
+                raise
+            state.warn("sunspec.no_end", f"no end model: register {state.address} is refused")
+            return None
+        model_id = found
     if model_id == END:
         return None
     if model_id == 0:
         state.warn("sunspec.no_end", f"the chain ends with 0 instead of {END} at {state.address}")
         return None
     return model_id, length
+
+
+async def _id_alone(transport: Transport, unit: int, address: int) -> int | None:
+    """An ID whose L cannot be had: a dump may know the one and not the other."""
+    try:
+        return int.from_bytes(await transport.read(unit, address, 1), "big")
+    except DeviceRefusal as refusal:
+        if refusal.code != _ILLEGAL_ADDRESS:
+            raise
+        return None
+
+
+async def _of_defined_length(transport: Transport, unit: int, model_id: int, state: _Walk, max_registers: int) -> ModelBlock | None:
+    """A model whose L is not known, as long as its definition says; None where no definition says that."""
+    definition = definition_of(model_id)
+    if definition is None or any(g.get("count") == 0 for g in definition["group"].get("groups", [])):
+        state.warn("sunspec.length", f"the length of model {model_id} at {state.address} is not known: what follows is not found")
+        return None
+    prefix = ModelBlock(model_id, state.address, prefix_registers(definition) - 2, length_told=False)
+    counted = await _with_counts(transport, unit, prefix, state, max_registers)
+    length = leaves(definition, _ADDRESSES, dict(counted.counts))[-1].end - 2
+    state.warn("sunspec.length", f"the length of model {model_id} at {state.address} is not known; {length} is taken, as defined")
+    return replace(counted, length=length)
 
 
 async def _with_counts(transport: Transport, unit: int, block: ModelBlock, state: _Walk, max_registers: int) -> ModelBlock:

@@ -90,8 +90,9 @@ def model_map(block: ModelBlock) -> RegisterMap:
 
 
 def guard_of_model(block: ModelBlock) -> Guard:
-    """ID and L, in the same reply as the values: a shifted or moved answer gives itself away."""
-    return Guard(block.address, (block.id, block.length), block.address, block.end)
+    """ID and L (where it is known), in the same reply as the values: a shifted or moved answer gives itself away."""
+    header = (block.id, block.length) if block.length_told else (block.id,)
+    return Guard(block.address, header, block.address, block.end)
 
 
 def _name(block: ModelBlock) -> str:

@@ -12,8 +12,10 @@ from mimctl.wire.dump import DumpBank, DumpBlock, DumpTransport, RegisterDump, a
 from mimctl.wire.memory import MemoryBank, MemoryTransport
 from mimctl.wire.recorder import Recorder
 from mimctl.wire.redact import redacted, sensitive_points
-from mimctl.wire.sunspec import ModelBlock
+from mimctl.wire.registers import CompiledMap
+from mimctl.wire.sunspec import ModelBlock, walk
 from mimctl.wire.sunspec_image import ModelContent, build_chain
+from mimctl.wire.sunspec_map import register_map_of
 
 HEAD = {"format": "mimctl register dump", "version": 1}
 
@@ -171,3 +173,46 @@ def test_a_text_known_in_part_is_forgotten_altogether():
     clean = redacted(RegisterDump(blocks_of(words)), 1, sensitive_points([ModelBlock(1, 40002, 66)]))
     assert serial not in clean.words()[1, 3]
     assert 40002 in clean.words()[1, 3]
+
+
+def holed(contents, *unknown):
+    """A dump of a chain without the registers at these offsets, and the chain as it is."""
+    image, chain = build_chain(contents)
+    words = list(struct.unpack(f">{len(image) // 2}H", image))
+    known = tuple(None if n in unknown else word for n, word in enumerate(words))
+    return DumpTransport(RegisterDump((DumpBlock(1, 3, 40000, known),))), chain
+
+
+async def test_a_model_whose_length_is_unknown_is_as_long_as_its_definition():
+    """SunSpec model 103: L = 50, so the meter behind it stands where it was."""
+    inverter = ModelContent(103, {"W": 2830, "W_SF": 0})
+    transport, whole = holed([ModelContent(1), inverter, ModelContent(203)], 2 + 68 + 1)
+    chain = await walk(transport, 1)
+    assert [(m.id, m.address, m.length) for m in chain.models] == [(m.id, m.address, m.length) for m in whole.models]
+    assert [m.length_told for m in chain.models] == [True, False, True]
+    assert chain.warnings == (("sunspec.length", "the length of model 103 at 40070 is not known; 50 is taken, as defined"),)
+    compiled = CompiledMap(register_map_of(chain.devices[0], "inverter"))
+    blocks = [await transport.read(1, r.address, r.count) for r in compiled.reads]
+    assert compiled.mismatch(blocks) is None
+    assert dict(zip(compiled.keys, compiled.decode(blocks), strict=True))["active_power.total"] == 2830
+
+
+async def test_groups_count_for_a_length_that_is_unknown():
+    transport, whole = holed([ModelContent(705, counts={"NCrv": 3, "NPt": 4}), ModelContent(203)], 2 + 1)
+    assert [(m.id, m.address, m.length) for m in (await walk(transport, 1)).models] == [
+        (m.id, m.address, m.length) for m in whole.models
+    ]
+
+
+async def test_a_length_that_no_definition_tells_ends_the_chain_with_a_warning():
+    """Model 160 repeats its group as often as L has room."""
+    transport, _ = holed([ModelContent(1), ModelContent(160, length=48), ModelContent(203)], 2 + 68 + 1)
+    chain = await walk(transport, 1)
+    assert [m.id for m in chain.models] == [1]
+    assert chain.warnings == (("sunspec.length", "the length of model 160 at 40070 is not known: what follows is not found"),)
+
+
+async def test_an_end_model_without_a_length_is_an_end():
+    image, _ = build_chain([ModelContent(1)])
+    transport, _ = holed([ModelContent(1)], len(image) // 2 - 1)
+    assert (await walk(transport, 1)).warnings == ()
