@@ -208,6 +208,15 @@ def test_quiet_times_between_requests_count(tmp_path: Path) -> None:
     assert not slow(tmp_path, cycle="2 s", **gateway)
 
 
+@pytest.mark.parametrize(
+    ("latency", "shown"), [("999.6 ms", "1000 ms"), ("1 s", "1000 ms"), ("1234 ms", "1230 ms"), ("2.5 s", "2500 ms")]
+)
+def test_long_times_are_shown_as_plain_figures(tmp_path: Path, latency: str, shown: str) -> None:
+    (told,) = slow(tmp_path, host="192.0.2.7", isolated=True, latency=latency)
+    assert f"writes of {shown}, " in told
+    assert "e+" not in told
+
+
 def test_the_latency_of_a_link_is_by_its_kind_unless_it_is_named(tmp_path: Path) -> None:
     """49 requests: 0.49 s at 10 ms, 1.47 s at 30 ms."""
     far = {"host": "192.0.2.7", "isolated": True}

@@ -63,10 +63,11 @@ def _cycle_s(draft: Draft, device: MeterItem | MimItem) -> float | None:
 
 def _sentence(link: Link, load: LinkLoad) -> str:
     """The figures, and what would mend them."""
-    requests = f"{load.reads:.3g} reads and {load.writes:.3g} writes" if load.writes else f"{load.reads:.3g} reads"
+    reads, writes = _plain(load.reads), _plain(load.writes)
+    requests = f"{reads} reads and {writes} writes" if load.writes else f"{reads} reads"
     latency_ms = 1000 * link.expected_latency_s
-    each = f"of {latency_ms:.3g} ms" if link.serial is None else f"at {link.serial.baudrate} bit/s"
-    gap = f" with {1000 * link.request_gap_s:.3g} ms between them" if link.request_gap_s else ""
+    each = f"of {_plain(latency_ms)} ms" if link.serial is None else f"at {link.serial.baudrate} bit/s"
+    gap = f" with {_plain(1000 * link.request_gap_s)} ms between them" if link.request_gap_s else ""
     at_once = f" on {link.max_connections} connections" if link.max_connections > 1 else ""
     faster = "a higher baudrate" if link.serial is not None else "a shorter 'latency' if the devices answer sooner"
     longer_s = math.ceil(10 * load.busy_s / USABLE_SHARE - 1e-9) / 10
@@ -75,6 +76,11 @@ def _sentence(link: Link, load: LinkLoad) -> str:
         f"{load.busy_s:.2f} s of each cycle of {load.cycle_s:g} s; "
         f"{USABLE_SHARE:.0%} of a link's time is usable: a cycle of {longer_s:g} s, {faster}, or fewer devices on the link"
     )
+
+
+def _plain(number: float) -> str:
+    """Three significant digits, without an exponent."""
+    return f"{float(f'{number:.3g}'):.15g}"
 
 
 def check_failsafe_times(draft: Draft) -> Iterator[Problem]:
