@@ -103,18 +103,20 @@ async def walk(transport: Transport, unit: int, bases: Iterable[int] = BASES, *,
         if header is None:
             break
         model_id, length = header
-        if length is None:
-            block = await _of_defined_length(transport, unit, model_id, state, max_registers)
-            if block is None:
-                break
-        else:
-            block = ModelBlock(model_id, state.address, length)
-        if block.end > _ADDRESSES:
-            state.warn(
-                "sunspec.length", f"model {model_id} at {state.address} claims {block.length} registers, past the last address"
-            )
+        block = (
+            await _of_defined_length(transport, unit, model_id, state, max_registers)
+            if length is None
+            else ModelBlock(model_id, state.address, length)
+        )
+        if block is None:
             break
-        state.models.append(await _with_counts(transport, unit, block, state, max_registers) if block.length_told else block)
+        if block.end > _ADDRESSES:
+            text = f"model {model_id} at {state.address} claims {block.length} registers, past the last address"
+            state.warn("sunspec.length", text)
+            break
+        if block.length_told:
+            block = await _with_counts(transport, unit, block, state, max_registers)
+        state.models.append(block)
         state.address = block.end
     else:
         state.warn("sunspec.endless", f"more than {MAX_MODELS} models: the chain has no end")
