@@ -123,7 +123,7 @@ async def test_answer_of_a_slave_slower_than_its_gateway_is_not_taken_for_the_ne
 async def test_gateway_that_cannot_reach_its_slave_says_so_each_time(kind: str) -> None:
     """No request is sent whose answer could be confused; a write to such a unit fails as a read does, and it comes back."""
     gone: Script = lambda r: [r.exception(11)]  # noqa: E731
-    async with linked(kind, gone, gone, gone, gone, timeout_s=HASTY_S) as (link, device):
+    async with linked(kind, gone, gone, gone, gone, timeout_s=0.25) as (link, device):
         for _ in range(2):
             with pytest.raises(DeviceRefusal, match="function 3"):
                 await link.read(1, 1000, 10)
