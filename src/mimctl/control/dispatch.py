@@ -248,14 +248,15 @@ class Dispatcher:
         return self._commanded[m].mim_map if m in self._commanded else None
 
     def _waits_s(self, m: int) -> float:
-        """How long a device waits for us: its own time where that is shorter than the one it is given [s]."""
+        """How long a device waits for us: the time that it is given, or its own where that is fixed or shorter [s]."""
         told, given_s = self._map(m), float(self._validity_s[m])
         if told is None:
             return given_s
         if told.failsafe is Failsafe.NONE:
             return math.inf
-        most_s = None if told.validity is None else told.validity.maximum
-        return min(t for t in (given_s, told.failsafe_s, most_s) if t is not None)
+        if told.validity is None:
+            return given_s if told.failsafe_s is None else told.failsafe_s
+        return min(t for t in (given_s, told.failsafe_s, told.validity.maximum) if t is not None)
 
     def _silent_action(self, m: int) -> ExpiryAction | None:
         """What a device does then; None where that is not known."""

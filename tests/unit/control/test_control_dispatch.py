@@ -202,9 +202,22 @@ async def test_a_setpoint_that_may_have_arrived_at_a_device_without_a_failsafe_i
     assert device.written[1:] == ["release", "release"]
 
 
-@pytest.mark.parametrize(("after_s", "holds"), [(4.0, True), (4.1, False)])
-async def test_a_device_that_waits_less_than_its_validity_ends_at_its_own_time(after_s, holds):
-    told = MimMap(3, (), (), failsafe=Failsafe.HEARTBEAT, failsafe_s=4.0, silent_action=ExpiryAction.ZERO)
+TIMER = CommandPoint(PointSpec("validity", 2, PointType.UINT16, writable=True), Role.VALIDITY)
+
+
+@pytest.mark.parametrize(
+    ("after_s", "waits_s", "commands", "holds"),
+    [
+        (4.0, 4.0, (), True),
+        (4.1, 4.0, (), False),
+        (29.9, 30.0, (), True),  # nobody can tell it to wait less
+        (30.1, 30.0, (), False),
+        (4.1, 4.0, (TIMER,), False),
+        (10.1, 30.0, (TIMER,), False),
+    ],
+)
+async def test_a_device_with_a_time_of_its_own_ends_at_that_time(after_s, waits_s, commands, holds):
+    told = MimMap(3, commands, (), failsafe=Failsafe.HEARTBEAT, failsafe_s=waits_s, silent_action=ExpiryAction.ZERO)
     dispatch, _ = await silent(told, after_s=after_s)  # its validity is 10 s
     assert dispatch.in_force[0] == holds
     assert dispatch.setpoint_va[0] == (100 if holds else 0)
@@ -213,9 +226,9 @@ async def test_a_device_that_waits_less_than_its_validity_ends_at_its_own_time(a
 @pytest.mark.parametrize("action", [None, ExpiryAction.REVERT])
 async def test_what_a_device_does_of_its_own_in_silence_is_not_taken_for_zero(action):
     told = MimMap(3, (), (), failsafe=Failsafe.REPEAT, failsafe_s=60.0, silent_action=action)
-    dispatch, device = await silent(told, after_s=10.1, expiry_action=ExpiryAction.ZERO)
+    dispatch, device = await silent(told, after_s=60.1, expiry_action=ExpiryAction.ZERO)
     assert np.isnan(dispatch.setpoint_va[:3]).all()
-    await dispatch.send(plan(release=[0]), 11.0)
+    await dispatch.send(plan(release=[0]), 61.0)
     assert device.written[-1] == "release"
 
 
