@@ -15,18 +15,27 @@ _SPARE = ("loss_kwh", "unbalance_nema_mean", "max_phase_load_pct", "objective", 
 _SHOWN = ("i2_i1_mean", "i0_i1_mean", *_SPARE)
 
 
-def print_before_after(site: Site, result: Mapping[str, Any], title: str, *, to_stderr: bool) -> None:
-    """Every cell says before → after; nothing is shown where one of the two is missing."""
+def print_before_after(
+    site: Site, result: Mapping[str, Any], title: str, *, to_stderr: bool, fundamental_neutral: bool = False
+) -> None:
+    """Every cell says before → after; nothing is shown where one of the two is missing.
+
+    Args:
+        fundamental_neutral: the neutral is that of phase meters: the fundamental, without the triplens that come on top.
+    """
     from mimctl.simulation.table import COLUMNS, before_after
 
     before, after = result.get("baseline"), result.get("controlled")
     if before is None or after is None:
         return
     chosen = tuple(column for column in COLUMNS if column.key in _SHOWN)
-    titles = ["", *(column.title for column in chosen)]
+    names = {column.key: column.title for column in chosen}
+    if fundamental_neutral:
+        names["neutral_a_mean"] = "neutral₁ A"
+    titles = ["", *names.values()]
     rows = [
         [row.where, *(f"{cell.before_text} → {cell.after_text}" for cell in row.cells)]
         for row in before_after(site, before, after, chosen)
     ]
-    spare = [column.title for key in _SPARE for column in chosen if column.key == key]
+    spare = [names[key] for key in _SPARE]
     print_table(titles, rows, title=title, right=titles[1:], spare=spare, stderr=to_stderr)

@@ -68,7 +68,7 @@ def command(site: Path | None, seconds: float, live: bool | None, seed: int | No
     if json_target is not None:
         write_json(json_target, result)
     title = f"Before → after by the site's own meters, without the first {SETTLING_S:.0f} s of control"
-    print_before_after(loaded, result, title, to_stderr=json_target == "-")
+    print_before_after(loaded, result, title, to_stderr=json_target == "-", fundamental_neutral=True)
     if result["interrupted_after_s"] is not None:
         fail(f"interrupted after {result['interrupted_after_s']:.0f} s", INTERRUPTED)
     for name, looks in result["cycles"].items():

@@ -20,11 +20,11 @@ _GAPS = (3, 2, 1)
 _ABOVE_NODES = 4
 _FEWEST_NODES = 3
 
-NODE_COLUMNS = ("node", "L1 A", "L2 A", "L3 A", "I2/I1 %", "I0/I1 %", "neutral A", "load %", "headroom A", "firm A")
+NODE_COLUMNS = ("node", "L1 A", "L2 A", "L3 A", "I2/I1 %", "I0/I1 %", "neutral₁ A", "load %", "headroom A", "firm A")
 ZONE_COLUMNS = ("zone", "state", "MIMs", "cycle ms", "of ms", "cycles", "skipped", "J")
 EVENT_COLUMNS = ("since UTC", "severity", "where", "what")
 #: what a narrow terminal goes without, the first first
-NODE_SPARE = ("firm A", "I0/I1 %", "headroom A", "load %", "neutral A")
+NODE_SPARE = ("firm A", "I0/I1 %", "headroom A", "load %", "neutral₁ A")
 ZONE_SPARE = ("skipped", "of ms", "cycles", "J", "cycle ms")
 
 #: states in which no setpoint is refreshed, or nothing is known to refresh it on

@@ -11,10 +11,26 @@ from mimctl.grid.network import PowerNetwork
 from mimctl.grid.tree import TreeOperators
 from mimctl.model.layout import ComplexArray, FloatArray
 from mimctl.simulation.score import ScenarioScore, Truth
+from mimctl.twin.harmonics import Harmonics
 from mimctl.twin.loads import LoadSet
 from mimctl.twin.terminals import Terminals
 
 _BLOCK = 64
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Distortion:
+    """Harmonic currents that the loads draw, the same in every scenario: nothing here compensates them.
+
+    Args:
+        load_va: (L,) the loads that it belongs to.
+        phase_a: (N, 3) rms of all harmonics [A]
+        neutral_a: (N,) the same in the neutral, where triplens add [A]
+    """
+
+    load_va: ComplexArray
+    phase_a: FloatArray
+    neutral_a: FloatArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -26,6 +42,7 @@ class _Instant:
     load_va: ComplexArray
     port_va: ComplexArray
     mim_loss_w: FloatArray
+    distortion: _Distortion
     dt_s: float
 
 
@@ -47,7 +64,12 @@ class ScoreBoard:
     scores: Mapping[str, ScenarioScore] = field(init=False)
 
     def __post_init__(self) -> None:
-        self._network = PowerNetwork(self.operators.layout)
+        layout = self.operators.layout
+        self._network = PowerNetwork(layout)
+        self._harmonics = Harmonics(layout, self.loads)
+        nothing = np.zeros((len(layout.nodes), 3), dtype=np.complex128)
+        self._no_load_v = self._network.solve(nothing).voltage_v
+        self._drawn: _Distortion | None = None
         self._waiting: list[_Instant] = []
         self._questions: list[tuple[ComplexArray, ComplexArray | None]] = []
         self._last: dict[str, _Instant] = {}
@@ -70,11 +92,18 @@ class ScoreBoard:
             phase = self.loads.terminals.phase_power(load_va) - self.ports.phase_power(port_va)
             pairs = _difference(self.loads.terminals.pair_power(load_va), self.ports.pair_power(port_va))
             self._questions.append((phase, pairs))
-        instant = _Instant(scenario, row, load_va, port_va, mim_loss_w, dt_s)
+        instant = _Instant(scenario, row, load_va, port_va, mim_loss_w, self._distortion(load_va), dt_s)
         self._last[scenario] = instant
         self._waiting.append(instant)
         if len(self._waiting) == _BLOCK * len(self.names):
             self.flush()
+
+    def _distortion(self, load_va: ComplexArray) -> _Distortion:
+        if self._drawn is None or self._drawn.load_va is not load_va:
+            none = np.zeros_like(self._no_load_v)
+            flow = self._harmonics.solve(load_va, self._no_load_v, none)
+            self._drawn = _Distortion(load_va, np.sqrt((np.abs(flow.current_a) ** 2).sum(axis=-1)), flow.neutral_a)
+        return self._drawn
 
     def flush(self) -> None:
         """Solve and score what waits."""
@@ -91,16 +120,17 @@ class ScoreBoard:
         truths: dict[str, Truth] = {}
         objectives: dict[str, float] = {}
         for instant in self._waiting:
-            i = instant.row
+            i, distortion = instant.row, instant.distortion
             truth = Truth(
                 found.flow_va[i],
                 found.voltage_v[i],
                 found.current_a[i],
-                neutral[i],
+                np.hypot(neutral[i], distortion.neutral_a),
                 float(loss[i]),
                 float(instant.mim_loss_w.sum()),
                 instant.mim_loss_w,
                 found.branch_loss_w[i],
+                np.hypot(np.abs(found.current_a[i]), distortion.phase_a),
             )
             truths[instant.scenario] = truth
             objectives[instant.scenario] = self.scores[instant.scenario].add(truth, instant.dt_s)

@@ -109,5 +109,5 @@ def test_it_is_never_larger_than_the_terminal_and_keeps_zones_and_events(width: 
 
 def test_numbers_stand_under_their_titles() -> None:
     titles, row, *_ = (line for line in picture(80, 24, status()) if line.startswith(("node", "pdu")))
-    for cell, column in (("12.3", "I2/I1 %"), ("3.2", "neutral A"), ("4.0", "headroom A")):
+    for cell, column in (("12.3", "I2/I1 %"), ("3.2", "neutral₁ A"), ("4.0", "headroom A")):
         assert row.index(cell) + len(cell) == titles.index(column) + len(column)
