@@ -26,6 +26,8 @@ _NODE_FIGURES = {
     "loading_pct": "loading_pct",
     "vuf2_pct": "vuf2_pct",
     "unbalance_nema_pct": "unbalance_nema_pct",
+    "vuf0_pct": "vuf0_pct",
+    "concentration_pct": "concentration_pct",
 }
 
 
@@ -45,6 +47,8 @@ def node_status(report: SiteReport, i: int) -> dict[str, Any]:
     """One node as last measured; unknown is None."""
     figures: dict[str, Any] = {key: _number(getattr(report, name)[i]) for name, key in _NODE_FIGURES.items()}
     figures["current_a"] = _row(report.current_a[i])
+    for name in ("thd_v_pct", "thd_i_pct", "tdd_pct", "failover_headroom_a"):
+        figures[name] = _row(getattr(report, name)[i])
     figures["headroom_firm_a"] = _row(report.headroom_firm_a[i])
     figures["headroom_n1_a"] = _row(report.headroom_n1_a[i])
     figures["headroom_assisted_a"] = _row(report.headroom_assisted_a[i])
