@@ -65,7 +65,9 @@ class RuleItem(Record):
 class ControlItem(Record):
     """How the levels of control run."""
 
-    site_period_s: Annotated[float, Field(gt=0, le=3600), DURATION] = Field(10.0, description="Time between two looks at what stands above zones.")
+    site_period_s: Annotated[float, Field(gt=0, le=3600), DURATION] = Field(
+        10.0, description="Time between two looks at what stands above zones."
+    )
     max_data_age_s: Annotated[float, Positive, DURATION] = Field(5.0, description="Nothing is decided on older measurements.")
     hold_cycles: int = Field(5, ge=0, le=1000, description="Cycles that a failed solve may stand on the last accepted plan.")
     min_voltage_pct: Annotated[float, Field(gt=0, lt=100), PERCENT] = Field(
