@@ -103,9 +103,17 @@ class Authorities:
         self._layout = layout
         self._events = events
         self._devices = commanded_devices(layout, groups)
+        self._told: list[object] = []
+        self._shares: FloatArray | None = None
 
     def shares(self) -> FloatArray:
         """(M,) of the rating of each port; a MIM that keeps its last setpoint for ever when nobody commands it gets less."""
+        told = [device.mim_map for device in self._devices.values()]
+        if self._shares is None or any(a is not b for a, b in zip(told, self._told, strict=True)):
+            self._told, self._shares = list(told), self._work_out()
+        return self._shares
+
+    def _work_out(self) -> FloatArray:
         shares = np.array([1.0 if mim.authority is None else mim.authority for mim in self._layout.mims])
         unsafe = []
         for m, device in self._devices.items():

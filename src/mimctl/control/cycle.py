@@ -31,6 +31,7 @@ from mimctl.model.decision import DecisionRecord
 from mimctl.model.errors import UserError
 from mimctl.model.layout import ComplexArray
 from mimctl.model.plan import Plan, SafePlan, SolveStatus
+from mimctl.model.report import SiteReport
 from mimctl.model.sample import Quality
 from mimctl.safety.judge import Accepted, Judge
 
@@ -65,7 +66,6 @@ class Cycle:
     dispatcher: Dispatcher
     period_s: float
     hold_cycles: int
-    detailed_report: bool = True
     paused: bool = False
     pins: Pins = field(default_factory=Pins)
     upstream: tuple[UpstreamPrice | None, ...] = ()
@@ -73,6 +73,7 @@ class Cycle:
     failed_solves: int = 0
     anchor_va: ComplexArray | None = None
     last: DecisionRecord | None = None
+    _looked_at: tuple[DecisionRecord, SiteReport] | None = None
 
     async def step(self) -> DecisionRecord:
         """Read all, decide, write all. Whatever throws here keeps the heartbeats from being written."""
@@ -82,7 +83,7 @@ class Cycle:
 
         state = await self.collector.collect(started_s + self.reading_s)
         watch.lap("collect")
-        report = self.analyst.report(state, detail=self.detailed_report)
+        report = self.analyst.report(state, detail=False)
         watch.lap("analysis")
         forecast = self.tracker.forecast(state)
         watch.lap("forecast")
@@ -129,6 +130,14 @@ class Cycle:
         report_events(self.events, record, self.collector, silent=self.silent)
         self.last = record
         return record
+
+    def detailed_report(self) -> SiteReport | None:
+        """Every metric of the last image, for whoever looks: no decision needs them, so no cycle waits for them."""
+        if self.last is None:
+            return None
+        if self._looked_at is None or self._looked_at[0] is not self.last:
+            self._looked_at = self.last, self.analyst.report(self.last.state)
+        return self._looked_at[1]
 
     def preview(self, pin: Pin) -> tuple[Plan, SafePlan]:
         """What a pin would come to now, on the latest measurements; nothing is kept and nothing is written.

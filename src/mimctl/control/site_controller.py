@@ -91,14 +91,10 @@ def build_site_controller(
     *,
     dry_run: bool = False,
     cycle_s: float | None = None,
-    detailed_report: bool = True,
 ) -> SiteController:
     """Wire a whole site; the arguments are those of `build_zone`."""
     layout = SiteLayout(site)
-    zones = [
-        build_zone(site, zone, groups, clock, events, dry_run=dry_run, cycle_s=cycle_s, detailed_report=detailed_report)
-        for zone in site.zones
-    ]
+    zones = [build_zone(site, zone, groups, clock, events, dry_run=dry_run, cycle_s=cycle_s) for zone in site.zones]
     above = outside_zones(site)
     meters = frozenset(meter.id for meter in site.meters if meter.node in above)
     own = sub_groups(groups, meters)

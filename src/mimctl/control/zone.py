@@ -97,14 +97,12 @@ def build_zone(
     *,
     dry_run: bool = False,
     cycle_s: float | None = None,
-    detailed_report: bool = True,
 ) -> ZoneController:
     """Wire one zone's stages together.
 
     Args:
         groups: the links of the whole site; the zone takes its own devices from them.
         cycle_s: instead of the zone's own period [s].
-        detailed_report: every metric each cycle; simulation scores the plant itself and does without.
     """
     part, events = restrict(site, zone), events.within(zone.id)
     layout, period_s = SiteLayout(part), cycle_s or zone.cycle_s
@@ -128,6 +126,5 @@ def build_zone(
         dispatcher=Dispatcher(layout, own, clock, dry_run=dry_run),
         period_s=period_s,
         hold_cycles=part.control.hold_cycles,
-        detailed_report=detailed_report,
     )
     return ZoneController(zone, layout, cycle, clock)

@@ -36,6 +36,7 @@ class DecisionRecord:
     """One whole walk of the data.
 
     Args:
+        report: what decisions need; headroom, distortion and voltage unbalance are worked out when somebody looks.
         durations_s: seconds spent by stage: collect, analysis, forecast, bounds, balance, judge, dispatch.
     """
 

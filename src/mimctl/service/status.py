@@ -72,6 +72,7 @@ def zone_status(zone: ZoneController) -> dict[str, Any]:
     status: dict[str, Any] = {"cycle_s": loop.period_s, "cycles": loop.ticks, "skipped": loop.skipped, "errors": loop.errors}
     if record is None:
         return status | {"state": "starting", "devices": _devices(zone, None), "nodes": {}, "mims": {}}
+    report = zone.cycle.detailed_report() or record.report
     durations = dict(record.durations_s)
     return status | {
         "state": _zone_state(zone, record),
@@ -83,7 +84,7 @@ def zone_status(zone: ZoneController) -> dict[str, Any]:
         "plan": {"status": record.plan.status.value, "iterations": record.plan.iterations},
         "devices": _devices(zone, record.state),
         "bad_nodes": record.state.bad_nodes(),
-        "nodes": {node.id: node_status(record.report, i) for i, node in enumerate(zone.layout.nodes)},
+        "nodes": {node.id: node_status(report, i) for i, node in enumerate(zone.layout.nodes)},
         "mims": _mims(zone, record.state.mims.quality, record.state.ports.inject_w),
     }
 

@@ -123,9 +123,7 @@ class _Simulation:
         self._off = np.zeros(len(layout.mims))
         self._group = PlantDriverGroup(self._plant, delay_cycles=1, seed=request.seed)
         events = EventLog(self._clock)
-        self._controller = build_site_controller(
-            site, [self._group], self._clock, events, cycle_s=request.step_s, detailed_report=False
-        )
+        self._controller = build_site_controller(site, [self._group], self._clock, events, cycle_s=request.step_s)
         self._losses = ConversionLosses(layout)
         self._site_due_s = 0.0
         self._rule = RuleRival(self._operators)
