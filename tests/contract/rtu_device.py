@@ -16,7 +16,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
 from mimctl.model.clock import SystemClock
-from mimctl.model.site import Link, LinkType, SerialLine
+from mimctl.model.link import Link, LinkType, SerialLine
 from mimctl.wire.modbus import LinkPolicy, ModbusLink
 
 #: where an answer must come at once the timeout is far away

@@ -19,12 +19,12 @@ from mimctl.drivers.register_device import RegisterDevice
 from mimctl.drivers.register_mim import RegisterMim
 from mimctl.model.clock import SystemClock
 from mimctl.model.errors import DeviceRefusal, LinkError
+from mimctl.model.link import Link, LinkType, SerialLine
 from mimctl.model.profile import DeviceClass, RegisterMap
 from mimctl.model.protocols import Driver, MimCommand, MimDriver
 from mimctl.model.quantity import quantity_of
 from mimctl.model.reason import Reason
 from mimctl.model.sample import Quality
-from mimctl.model.site import Link, LinkType, SerialLine
 from mimctl.wire.memory import MemoryBank, MemoryTransport
 from mimctl.wire.modbus import LinkPolicy, ModbusLink
 from mimctl.wire.modbus_server import ModbusServer

@@ -20,7 +20,7 @@ from modbus_device import Close, Device, Request, Reset, Script, Step, until
 
 from mimctl.model.clock import SystemClock
 from mimctl.model.errors import BadReply, DeviceRefusal, LinkDown, LinkError, LinkTimeout
-from mimctl.model.site import Link, LinkType
+from mimctl.model.link import Link, LinkType
 from mimctl.wire.modbus import LinkPolicy, ModbusLink
 
 #: where an answer must come at once the timeout is far away, so that waiting it out shows as `LinkTimeout`

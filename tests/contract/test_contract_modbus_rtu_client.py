@@ -17,7 +17,7 @@ from rtu_device import FAST, HASTY_S, KINDS, Close, Request, Script, TcpRtuDevic
 
 from mimctl.model.clock import SystemClock
 from mimctl.model.errors import BadReply, DeviceRefusal, LinkDown, LinkError, LinkTimeout
-from mimctl.model.site import Link, LinkType, SerialLine
+from mimctl.model.link import Link, LinkType, SerialLine
 from mimctl.wire.modbus import ModbusLink
 
 

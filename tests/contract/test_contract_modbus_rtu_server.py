@@ -16,7 +16,7 @@ from rtu_device import frame
 
 from mimctl.model.clock import SystemClock
 from mimctl.model.errors import DeviceRefusal, Unreachable
-from mimctl.model.site import Link, LinkType, SerialLine
+from mimctl.model.link import Link, LinkType, SerialLine
 from mimctl.wire.modbus import ModbusLink
 from mimctl.wire.rtu_server import RtuPtyServer, RtuTcpServer
 

@@ -16,7 +16,7 @@ from pymodbus.pdu import ModbusPDU
 
 from mimctl.model.clock import SystemClock
 from mimctl.model.errors import DeviceRefusal, Unreachable
-from mimctl.model.site import Link, LinkType
+from mimctl.model.link import Link, LinkType
 from mimctl.wire import tls
 from mimctl.wire.modbus import ModbusLink
 from mimctl.wire.modbus_server import ModbusServer

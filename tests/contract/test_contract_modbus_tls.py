@@ -16,7 +16,7 @@ from modbus_device import Device, Script, until
 
 from mimctl.model.clock import SystemClock
 from mimctl.model.errors import DeviceRefusal, LinkDown, UserError
-from mimctl.model.site import Link, LinkType, TlsFiles
+from mimctl.model.link import Link, LinkType, TlsFiles
 from mimctl.wire import tls
 from mimctl.wire.modbus import LinkPolicy, ModbusLink
 from mimctl.wire.modbus_server import ModbusServer

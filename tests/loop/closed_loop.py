@@ -14,7 +14,8 @@ from mimctl.control.site_controller import SiteController, build_site_controller
 from mimctl.grid.tree import TreeOperators, node_objective
 from mimctl.model.clock import VirtualClock
 from mimctl.model.layout import ComplexArray, SiteLayout
-from mimctl.model.site import Cable, LossModel, Site, TwinLoad, TwinSpec
+from mimctl.model.node import Cable
+from mimctl.model.site import LossModel, Site, TwinLoad, TwinSpec
 from mimctl.twin.drivers import PlantDriverGroup
 from mimctl.twin.firmware import MimFleet
 from mimctl.twin.loads import LoadSet

@@ -10,8 +10,9 @@ import pytest
 from mimctl.grid.tree import TreeOperators, sequence_matrix
 from mimctl.model.connection import Connection
 from mimctl.model.layout import SiteLayout
+from mimctl.model.node import Feed, Node, NodeKind, Transformer, Winding
 from mimctl.model.phases import Rotation
-from mimctl.model.site import DeviceAddress, Feed, Mim, Node, NodeKind, PortSpec, Site, Transformer, Winding
+from mimctl.model.site import DeviceAddress, Mim, PortSpec, Site
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "explanation" / "signs.md"
 #: the page rounds to one decimal (powers) and three (currents)

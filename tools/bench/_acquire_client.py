@@ -73,8 +73,8 @@ async def ours(port: int) -> Poll:
     """mimctl's link and driver: every point with its value, the reading with its quality."""
     from mimctl.drivers.register_device import RegisterDevice
     from mimctl.model.clock import SystemClock
+    from mimctl.model.link import Link, LinkType
     from mimctl.model.sample import Quality
-    from mimctl.model.site import Link, LinkType
     from mimctl.wire.modbus import ModbusLink
 
     clock = SystemClock()

@@ -28,8 +28,9 @@ from mimctl.model.bounds import Bounds
 from mimctl.model.connection import Connection
 from mimctl.model.forecast import LoadForecast
 from mimctl.model.layout import ComplexArray, SiteLayout
+from mimctl.model.node import Feed, Node, NodeKind, Transformer, Winding
 from mimctl.model.phases import Rotation
-from mimctl.model.site import DeviceAddress, Feed, Mim, Node, NodeKind, PortSpec, Site, Transformer, Winding
+from mimctl.model.site import DeviceAddress, Mim, PortSpec, Site
 
 RACKS_PER_PDU = 10
 PDUS_PER_TRANSFORMER = 10

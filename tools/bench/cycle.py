@@ -27,10 +27,11 @@ from mimctl.control.zone import build_zone
 from mimctl.grid.tree import TreeOperators
 from mimctl.model.clock import VirtualClock
 from mimctl.model.layout import FloatArray
+from mimctl.model.link import Link, LinkType
 from mimctl.model.protocols import Driver, HeldSetpoint, MimCommand
 from mimctl.model.reason import Reason
 from mimctl.model.sample import Sample
-from mimctl.model.site import BalanceRule, DeviceAddress, Link, LinkType, Meter, Site, Zone
+from mimctl.model.site import BalanceRule, DeviceAddress, Meter, Site, Zone
 from mimctl.service.logs import set_up
 from mimctl.simulation.loads import DEFAULT_START
 

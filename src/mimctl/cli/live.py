@@ -45,7 +45,7 @@ def answering(status: Mapping[str, Any]) -> str:
 
 def shown_nodes(site: Site) -> frozenset[str]:
     """Feeds and PDUs; the racks too where there is nothing between."""
-    from mimctl.model.site import NodeKind
+    from mimctl.model.node import NodeKind
 
     upper = frozenset(node.id for node in site.nodes if node.kind is not NodeKind.RACK)
     return upper if len(upper) > 1 else frozenset(node.id for node in site.nodes)

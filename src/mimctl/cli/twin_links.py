@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from mimctl.model.errors import UserError
 
 if TYPE_CHECKING:
-    from mimctl.model.site import Link, Site
+    from mimctl.model.link import Link
+    from mimctl.model.site import Site
 
 #: link → where it is served, as `mimctl twin --json` writes it
 Served = Mapping[str, Mapping[str, Any]]
@@ -51,7 +52,7 @@ def pointed_at(site: Site, served: Served) -> Site:
 
 def _served_at(link: Link, where: Mapping[str, Any]) -> Link:
     """The link at the twin's address or port, with the certificates that the twin accepts where it made its own."""
-    from mimctl.model.site import TlsFiles
+    from mimctl.model.link import TlsFiles
 
     if link.serial is not None:
         return replace(link, serial=replace(link.serial, device=where["device"]))

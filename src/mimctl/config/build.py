@@ -9,6 +9,8 @@ from mimctl.config.draft import DEFAULT_ZONE, Draft, port_of
 from mimctl.config.schema import LoadItem, RuleItem, TwinItem
 from mimctl.config.schema_devices import BatteryItem, DeviceItem, LinkItem, MeterItem, MimItem
 from mimctl.config.schema_grid import CableItem, NodeItem, TransformerItem
+from mimctl.model import link as link_model
+from mimctl.model import node as node_model
 from mimctl.model import site as m
 from mimctl.model.phases import PHASES
 
@@ -28,7 +30,9 @@ def build_site(draft: Draft, file: Path) -> m.Site:
         frequency_hz=head.frequency_hz,
         rotation=head.rotation,
         links=tuple(build_link(item, draft.folder) for item in parts.links),
-        feeds=tuple(m.Feed(f.id, f.node, f.source, f.reverse_power_limit_w, f.short_circuit_va, f.rx_ratio) for f in parts.feeds),
+        feeds=tuple(
+            node_model.Feed(f.id, f.node, f.source, f.reverse_power_limit_w, f.short_circuit_va, f.rx_ratio) for f in parts.feeds
+        ),
         nodes=_nodes(draft),
         meters=tuple(_meter(item) for item in parts.meters),
         mims=tuple(_mim(item) for item in parts.mims),
@@ -41,13 +45,13 @@ def build_site(draft: Draft, file: Path) -> m.Site:
     )
 
 
-def build_link(item: LinkItem, folder: Path) -> m.Link:
+def build_link(item: LinkItem, folder: Path) -> link_model.Link:
     tls = item.tls
     files = None
     if tls is not None:
         ca, certificate, key = (_beside(folder, name) for name in (tls.ca, tls.certificate, tls.key))
-        files = m.TlsFiles(ca, certificate, key, tls.server_name)
-    return m.Link(
+        files = link_model.TlsFiles(ca, certificate, key, tls.server_name)
+    return link_model.Link(
         id=item.id,
         type=item.type,
         host=item.host or "",
@@ -68,28 +72,28 @@ def build_link(item: LinkItem, folder: Path) -> m.Link:
     )
 
 
-def _serial(item: LinkItem, folder: Path) -> m.SerialLine | None:
+def _serial(item: LinkItem, folder: Path) -> link_model.SerialLine | None:
     if item.device is None:
         return None
     # not resolved: a name such as /dev/serial/by-id/… is a link that goes to another port after each plugging
     device = str(folder / item.device)
-    return m.SerialLine(device, item.baudrate, item.parity, item.stop_bits, item.byte_size)
+    return link_model.SerialLine(device, item.baudrate, item.parity, item.stop_bits, item.byte_size)
 
 
 def _beside(folder: Path, name: str) -> Path:
     return (folder / Path(name).expanduser()).resolve()
 
 
-def _nodes(draft: Draft) -> tuple[m.Node, ...]:
+def _nodes(draft: Draft) -> tuple[node_model.Node, ...]:
     """Parents first; the weights of all nodes sum to one."""
     total = sum(item.balance_weight for item in draft.file.nodes)
     return tuple(_node(draft, draft.tree.nodes[node], total) for node in draft.tree.order)
 
 
-def _node(draft: Draft, item: NodeItem, total_weight: float) -> m.Node:
+def _node(draft: Draft, item: NodeItem, total_weight: float) -> node_model.Node:
     supply = draft.tree.supply[item.id]
     neutral_rating_a = item.neutral_rating_a if item.neutral_rating_a is not None else item.rating_a
-    return m.Node(
+    return node_model.Node(
         id=item.id,
         kind=item.kind,
         parent=item.parent,
@@ -104,18 +108,18 @@ def _node(draft: Draft, item: NodeItem, total_weight: float) -> m.Node:
     )
 
 
-def _cable(item: CableItem) -> m.Cable:
+def _cable(item: CableItem) -> node_model.Cable:
     if item.r_ohm is not None and item.x_ohm is not None:
         r_ohm, x_ohm = item.r_ohm, item.x_ohm
     else:
         km = (item.length_m or 0.0) / 1000
         r_ohm, x_ohm = km * (item.r_per_km_ohm or 0.0), km * (item.x_per_km_ohm or 0.0)
-    return m.Cable(r_ohm, x_ohm, item.r_neutral_ohm, item.x_neutral_ohm)
+    return node_model.Cable(r_ohm, x_ohm, item.r_neutral_ohm, item.x_neutral_ohm)
 
 
-def _transformer(item: TransformerItem) -> m.Transformer:
-    winding = m.Winding.DYN if item.group.startswith(m.Winding.DYN) else m.Winding.YNYN
-    return m.Transformer(
+def _transformer(item: TransformerItem) -> node_model.Transformer:
+    winding = node_model.Winding.DYN if item.group.startswith(node_model.Winding.DYN) else node_model.Winding.YNYN
+    return node_model.Transformer(
         winding=winding,
         rated_va=item.rated_va,
         short_circuit_voltage_pct=item.short_circuit_voltage_pct,

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from mimctl.model.link import Link
 from mimctl.model.profile import RegisterMap
 from mimctl.model.reads import SLOW_PERIOD_S, plan_polls
 from mimctl.model.setpoints import CommandPoint, MimMap, Role
-from mimctl.model.site import Link
 
 #: share of its time that a link may be busy: the rest is for repeats, probes and whoever pokes a device
 USABLE_SHARE = 0.8

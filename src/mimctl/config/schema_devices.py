@@ -19,7 +19,8 @@ from mimctl.config.units import (
     Record,
 )
 from mimctl.model.connection import Connection
-from mimctl.model.site import SUNSPEC, ExpiryAction, LinkType, Parity, SecondMaster
+from mimctl.model.link import LinkType, Parity
+from mimctl.model.site import SUNSPEC, ExpiryAction, SecondMaster
 
 ConnectionWord = Annotated[Connection, Strict(False)]
 UnitId = Annotated[int, Field(ge=0, le=255)]

@@ -18,8 +18,8 @@ from mimctl.config.units import (
     VOLTAGE,
     Record,
 )
+from mimctl.model.node import NodeKind, SourceKind
 from mimctl.model.phases import Phase
-from mimctl.model.site import NodeKind, SourceKind
 
 #: ids start with a letter or digit; two ids of a kind may not differ by case alone
 Id = Annotated[str, StringConstraints(pattern=ID, max_length=64)]

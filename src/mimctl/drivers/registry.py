@@ -11,10 +11,11 @@ from mimctl.drivers.register_mim import RegisterMim
 from mimctl.drivers.write_budget import BudgetStore, MemoryBudget
 from mimctl.model.clock import Clock
 from mimctl.model.errors import UserError
+from mimctl.model.link import Link, LinkType
 from mimctl.model.profile import DeviceClass, DeviceProfile
 from mimctl.model.protocols import Driver, DriverGroup
 from mimctl.model.reads import SLOW_PERIOD_S
-from mimctl.model.site import SUNSPEC, DeviceAddress, Link, LinkType, Meter, Mim, Site
+from mimctl.model.site import SUNSPEC, DeviceAddress, Meter, Mim, Site
 from mimctl.wire.transport import Transport
 
 

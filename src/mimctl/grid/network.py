@@ -27,8 +27,8 @@ from power_grid_model.errors import PowerGridError  # type: ignore[attr-defined]
 from mimctl.model.connection import Connection
 from mimctl.model.errors import PowerFlowFailed
 from mimctl.model.layout import ComplexArray, FloatArray, SiteLayout
+from mimctl.model.node import Node, Transformer, Winding
 from mimctl.model.phases import Rotation
-from mimctl.model.site import Node, Transformer, Winding
 
 #: the columns of every array of line-to-line powers
 PAIRS = (Connection.L1L2, Connection.L2L3, Connection.L3L1)

@@ -17,8 +17,8 @@ from scipy import sparse
 
 from mimctl.model.connection import Connection
 from mimctl.model.layout import ComplexArray, FloatArray, SiteLayout, frozen
+from mimctl.model.node import Node, Winding
 from mimctl.model.phases import A, Rotation
-from mimctl.model.site import Node, Winding
 
 #: primary pair that secondary windings a, b, c stand on, by clock number
 _DELTA_PAIRS = {

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mimctl.model.connection import Connection
-from mimctl.model.site import Battery, Meter, Mim, Node, PortSpec, Site
+from mimctl.model.node import Node
+from mimctl.model.site import Battery, Meter, Mim, PortSpec, Site
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]

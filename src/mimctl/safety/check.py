@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from mimctl.model.node import SourceKind
 from mimctl.model.problem import Problem, Severity
-from mimctl.model.site import Site, SourceKind
+from mimctl.model.site import Site
 
 
 def check(site: Site) -> list[Problem]:

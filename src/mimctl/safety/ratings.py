@@ -12,7 +12,7 @@ from scipy import sparse
 from mimctl.grid.losses import ConversionLosses
 from mimctl.grid.tree import TreeOperators
 from mimctl.model.layout import BoolArray, ComplexArray, FloatArray, IntArray, SiteLayout, frozen
-from mimctl.model.site import Node, Winding
+from mimctl.model.node import Node, Winding
 from mimctl.safety.regions import Regions
 
 

@@ -19,7 +19,7 @@ from scipy import sparse
 
 from mimctl.grid.tree import TreeOperators
 from mimctl.model.layout import BoolArray, ComplexArray, FloatArray, IntArray, frozen
-from mimctl.model.site import Winding
+from mimctl.model.node import Winding
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,9 +7,10 @@ from mimctl.drivers.registry import build_groups
 from mimctl.drivers.write_budget import FileBudget
 from mimctl.model.clock import Clock
 from mimctl.model.errors import UserError
+from mimctl.model.link import Link
 from mimctl.model.profile import DeviceProfile
 from mimctl.model.protocols import DriverGroup
-from mimctl.model.site import SUNSPEC, Link, Site
+from mimctl.model.site import SUNSPEC, Site
 from mimctl.service.state_dir import state_path
 from mimctl.wire.modbus import ModbusLink
 

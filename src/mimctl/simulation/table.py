@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mimctl.model.site import NodeKind, Site
+from mimctl.model.node import NodeKind
+from mimctl.model.site import Site
 
 
 @dataclass(frozen=True, slots=True)

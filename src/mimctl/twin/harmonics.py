@@ -20,7 +20,7 @@ from scipy import sparse
 
 from mimctl.model.connection import Connection
 from mimctl.model.layout import ComplexArray, FloatArray, SiteLayout
-from mimctl.model.site import Node, Transformer, Winding
+from mimctl.model.node import Node, Transformer, Winding
 from mimctl.twin.loads import LoadSet
 
 #: lines that secondary windings a, b, c stand between, and from which end, by clock number

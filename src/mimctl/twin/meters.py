@@ -10,9 +10,10 @@ import numpy as np
 
 from mimctl.model.errors import DeviceRefusal
 from mimctl.model.layout import FloatArray, SiteLayout
+from mimctl.model.node import Node
 from mimctl.model.profile import DeviceProfile, PointType, RegisterMap
 from mimctl.model.quantity import quantity_of
-from mimctl.model.site import SUNSPEC, Meter, Node
+from mimctl.model.site import SUNSPEC, Meter
 from mimctl.twin.images import ILLEGAL_ADDRESS, MARGIN, Display, Image, exponent_for, image_of_map
 from mimctl.twin.picture import Picture, World
 from mimctl.wire.sunspec import BASES

@@ -14,8 +14,9 @@ from pathlib import Path
 
 from mimctl.model.clock import Clock
 from mimctl.model.layout import SiteLayout
+from mimctl.model.link import Link, LinkType, TlsFiles
 from mimctl.model.profile import DeviceProfile
-from mimctl.model.site import Link, LinkType, Site, TlsFiles
+from mimctl.model.site import Site
 from mimctl.twin.devices import VirtualDevice, virtual_devices
 from mimctl.twin.picture import World
 from mimctl.twin.plant import Plant

@@ -9,7 +9,7 @@ from pymodbus.pdu import ExceptionResponse, ModbusPDU
 
 from mimctl.model.clock import Clock
 from mimctl.model.errors import BadReply, DeviceRefusal, LinkDown, LinkTimeout
-from mimctl.model.site import Link
+from mimctl.model.link import Link
 from mimctl.wire.modbus_breaker import UnitBreaker
 from mimctl.wire.modbus_connection import Connection, ConnectionLost
 from mimctl.wire.modbus_frames import READS, WRITES, LostFraming, WrongAnswer

@@ -23,7 +23,7 @@ from pymodbus.framer import FramerBase, FramerSocket
 from pymodbus.pdu import DecodePDU, ModbusPDU
 from pymodbus.transaction import TransactionManager
 
-from mimctl.model.site import Link
+from mimctl.model.link import Link
 from mimctl.wire.modbus_frames import Frame, LostFraming, WrongAnswer, decode_answer, is_settled, next_frame
 from mimctl.wire.modbus_policy import LinkCounts
 from mimctl.wire.rtu_frames import Expected

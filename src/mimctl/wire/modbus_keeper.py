@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from mimctl.model.clock import Clock
 from mimctl.model.errors import LinkDown, UserError
-from mimctl.model.site import Link, LinkType
+from mimctl.model.link import Link, LinkType
 from mimctl.wire import tls
 from mimctl.wire.modbus_connection import Connection, MbapConnection, reason_of
 from mimctl.wire.modbus_policy import LinkCounts, LinkPolicy

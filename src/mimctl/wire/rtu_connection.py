@@ -20,7 +20,7 @@ from pymodbus.framer import FramerRTU, FramerType
 from pymodbus.pdu import DecodePDU, ExceptionResponse, ModbusPDU
 from pymodbus.transport.serialtransport import create_serial_connection
 
-from mimctl.model.site import Link, LinkType, Parity, SerialLine
+from mimctl.model.link import Link, LinkType, Parity, SerialLine
 from mimctl.wire.modbus_connection import Connection, ConnectionLost
 from mimctl.wire.modbus_frames import READS, Frame, WrongAnswer, is_settled
 from mimctl.wire.modbus_policy import LinkCounts

@@ -20,7 +20,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from mimctl.model.clock import SystemClock
 from mimctl.model.errors import UserError
-from mimctl.model.site import TlsFiles
+from mimctl.model.link import TlsFiles
 
 #: the extension in which a client certificate carries its role, a DER UTF8String
 ROLE_OID = x509.ObjectIdentifier("1.3.6.1.4.1.50316.802.1")

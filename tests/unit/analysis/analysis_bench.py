@@ -10,20 +10,10 @@ import numpy as np
 from mimctl.grid.tree import TreeOperators
 from mimctl.model.connection import Connection
 from mimctl.model.layout import SiteLayout
+from mimctl.model.node import Feed, Node, NodeKind
 from mimctl.model.phases import Phase, Rotation
 from mimctl.model.sample import Quality
-from mimctl.model.site import (
-    SUNSPEC,
-    DeviceAddress,
-    ExpiryAction,
-    Feed,
-    Meter,
-    Mim,
-    Node,
-    NodeKind,
-    PortSpec,
-    Site,
-)
+from mimctl.model.site import SUNSPEC, DeviceAddress, ExpiryAction, Meter, Mim, PortSpec, Site
 from mimctl.model.state import BatteryState, MimState, NodeState, PortState, SiteState
 
 ADDRESS = DeviceAddress("link", 1, SUNSPEC)

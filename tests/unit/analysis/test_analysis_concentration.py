@@ -12,7 +12,8 @@ from mimctl.analysis.concentration import Contingencies, fullest_phase_pct, load
 from mimctl.grid.tree import TreeOperators
 from mimctl.model.connection import Connection
 from mimctl.model.layout import SiteLayout
-from mimctl.model.site import Mim, Node, NodeKind, PortSpec, Transformer, Winding
+from mimctl.model.node import Node, NodeKind, Transformer, Winding
+from mimctl.model.site import Mim, PortSpec
 
 
 @pytest.fixture

@@ -13,8 +13,9 @@ from mimctl.model.bounds import Bounds
 from mimctl.model.connection import Connection
 from mimctl.model.forecast import LoadForecast
 from mimctl.model.layout import SiteLayout
+from mimctl.model.node import Feed, Node, NodeKind, Transformer, Winding
 from mimctl.model.phases import Rotation
-from mimctl.model.site import DeviceAddress, Feed, LossModel, Mim, Node, NodeKind, PortSpec, Site, Transformer, Winding
+from mimctl.model.site import DeviceAddress, LossModel, Mim, PortSpec, Site
 
 LOSSLESS = LossModel()
 ADDRESS = DeviceAddress("link", 1)

@@ -22,8 +22,9 @@ from mimctl.balance.problem import Balancer
 from mimctl.balance.settings import BalanceSettings
 from mimctl.grid.tree import TreeOperators
 from mimctl.model.connection import Connection
+from mimctl.model.node import Node, NodeKind, Transformer, Winding
 from mimctl.model.plan import SolveStatus
-from mimctl.model.site import Mim, Node, NodeKind, PortSpec, Transformer, Winding
+from mimctl.model.site import Mim, PortSpec
 
 #: moves no more than it must
 LAZY = BalanceSettings(effort=1e-2, movement=0.0, concentration=0.0, tolerance=1e-10)

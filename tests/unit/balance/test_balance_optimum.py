@@ -19,7 +19,8 @@ from balance_cases import (
 from mimctl.balance.optimum import OptimumSolver
 from mimctl.balance.settings import YARDSTICK
 from mimctl.grid.tree import TreeOperators
-from mimctl.model.site import LossModel, Node, NodeKind
+from mimctl.model.node import Node, NodeKind
+from mimctl.model.site import LossModel
 
 
 def test_losses_are_drawn_from_the_ports():

@@ -9,9 +9,9 @@ import pytest
 from mimctl.config.link_load import Traffic, command_frames, link_load, mapped_device, read_s, sunspec_meter, sunspec_mim, write_s
 from mimctl.config.profile import find_profile, load_profile
 from mimctl.config.site import check_site
+from mimctl.model.link import Link, LinkType, Parity, SerialLine
 from mimctl.model.points import PointSpec, PointType
 from mimctl.model.profile import DeviceClass, RegisterMap
-from mimctl.model.site import Link, LinkType, Parity, SerialLine
 from site_factory import site_dict, write_site
 
 TCP = Link("gw", LinkType.MODBUS_TCP, "192.0.2.1", 502)

@@ -9,7 +9,7 @@ import pytest
 
 from mimctl.config.checks.links import is_host
 from mimctl.config.site import check_site, load_site
-from mimctl.model.site import Link, LinkType, Parity, SerialLine
+from mimctl.model.link import Link, LinkType, Parity, SerialLine
 from site_factory import site_dict, write_site
 
 BUS = {"id": "bus", "type": "modbus_rtu", "device": "/dev/ttyUSB7", "baudrate": 9600, "parity": "none", "stop_bits": 2}

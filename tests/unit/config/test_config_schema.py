@@ -7,7 +7,8 @@ from pydantic import BaseModel
 
 from mimctl.config import schema, schema_devices, schema_grid
 from mimctl.config.units import Record
-from mimctl.model.site import ControlSettings, Link, TwinSpec
+from mimctl.model.link import Link
+from mimctl.model.site import ControlSettings, TwinSpec
 
 MODULES = (schema, schema_grid, schema_devices)
 RECORDS = [

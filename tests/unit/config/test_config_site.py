@@ -11,9 +11,10 @@ import pytest
 from mimctl.config.site import check_site, load_site
 from mimctl.model.connection import Connection
 from mimctl.model.errors import ConfigError
+from mimctl.model.node import NodeKind, Winding
 from mimctl.model.phases import PHASES, Phase
 from mimctl.model.problem import Severity
-from mimctl.model.site import ExpiryAction, NodeKind, Winding
+from mimctl.model.site import ExpiryAction
 from site_factory import site_dict, write_site
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -14,7 +14,8 @@ from mimctl.control.partition import nodes_under, restrict
 from mimctl.control.site_level import SiteLevel, as_six, outside_zones
 from mimctl.grid.tree import TreeOperators, node_objective
 from mimctl.model.layout import SiteLayout
-from mimctl.model.site import Transformer, Winding, Zone
+from mimctl.model.node import Transformer, Winding
+from mimctl.model.site import Zone
 
 
 def zoned_site(*, delta: bool = False):

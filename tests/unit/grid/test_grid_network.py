@@ -13,8 +13,9 @@ from mimctl.grid.tree import TreeOperators
 from mimctl.model.connection import Connection
 from mimctl.model.errors import PowerFlowFailed
 from mimctl.model.layout import ComplexArray, SiteLayout
+from mimctl.model.node import Cable, Feed, Node, NodeKind, Transformer, Winding
 from mimctl.model.phases import Rotation
-from mimctl.model.site import Cable, Feed, Node, NodeKind, Site, Transformer, Winding
+from mimctl.model.site import Site
 
 STIFF_VA = 1e12
 

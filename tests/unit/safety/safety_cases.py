@@ -13,24 +13,12 @@ from mimctl.model.bounds import Bounds
 from mimctl.model.connection import Connection
 from mimctl.model.forecast import LoadForecast
 from mimctl.model.layout import SiteLayout
+from mimctl.model.link import Link, LinkType
+from mimctl.model.node import Cable, Feed, Node, NodeKind
 from mimctl.model.phases import Rotation
 from mimctl.model.plan import Plan, SafePlan, SolveStatus
 from mimctl.model.sample import Quality
-from mimctl.model.site import (
-    Battery,
-    Cable,
-    DeviceAddress,
-    Feed,
-    Link,
-    LinkType,
-    Meter,
-    Mim,
-    Node,
-    NodeKind,
-    PortSpec,
-    Site,
-    Zone,
-)
+from mimctl.model.site import Battery, DeviceAddress, Meter, Mim, PortSpec, Site, Zone
 from mimctl.model.state import BatteryState, MimState, NodeState, PortState, SiteState
 from mimctl.safety.judge import Accepted, Judge, SafetySettings
 

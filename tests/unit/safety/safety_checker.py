@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 
 from safety_cases import Scene
 
+from mimctl.model.node import Node, Winding
 from mimctl.model.plan import SafePlan, SolveStatus
-from mimctl.model.site import Node, Winding
 
 METER_TOLERANCE = 0.005
 DEAD_PU = 0.5

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from safety_cases import rack_site
 
+from mimctl.model.node import SourceKind
 from mimctl.model.problem import Severity
-from mimctl.model.site import SourceKind
 from mimctl.safety.check import check
 
 

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from safety_cases import NOW_S, Scene, mim, node, power, site
 from safety_checker import complaints
 
+from mimctl.model.node import Transformer, Winding
 from mimctl.model.phases import Rotation
 from mimctl.model.plan import SafePlan, SolveStatus
-from mimctl.model.site import Battery, LossModel, Transformer, Winding
+from mimctl.model.site import Battery, LossModel
 from mimctl.safety.judge import Accepted, SafetySettings
 
 FAULTS = (

@@ -14,7 +14,8 @@ from test_safety_invariants import random_setpoints, random_site
 
 from mimctl.forecast.outputs import OutputModel
 from mimctl.forecast.tracker import LoadTracker
-from mimctl.model.site import Site, Transformer, Winding
+from mimctl.model.node import Transformer, Winding
+from mimctl.model.site import Site
 
 REST = np.zeros(6, dtype=complex)
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from score_site import LAYOUT, OPERATORS, make_site, truth
 
-from mimctl.model.site import NodeKind
+from mimctl.model.node import NodeKind
 from mimctl.simulation.score import METRICS, ScenarioScore
 from mimctl.simulation.table import COLUMNS, Cell, before_after
 

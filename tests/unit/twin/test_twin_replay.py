@@ -8,7 +8,7 @@ import sunspec2.modbus.client as sunspec
 
 from mimctl.model.clock import SystemClock
 from mimctl.model.errors import DeviceRefusal
-from mimctl.model.site import Link, LinkType
+from mimctl.model.link import Link, LinkType
 from mimctl.twin.replay import ReplayServer
 from mimctl.wire.dump import DumpBlock, RegisterDump, blocks_of
 from mimctl.wire.modbus import ModbusLink

@@ -11,8 +11,8 @@ from itertools import chain
 from mimctl.config.draft import Draft
 from mimctl.config.quoting import quoted
 from mimctl.config.schema_devices import LinkItem
+from mimctl.model.link import LinkType
 from mimctl.model.problem import Problem, error, warning
-from mimctl.model.site import LinkType
 
 #: whoever is in their network can write too
 _OPEN = (LinkType.MODBUS_TCP, LinkType.MODBUS_RTU_TCP)

@@ -12,8 +12,9 @@ from mimctl.config.draft import DEFAULT_CYCLE_S, Draft, port_of
 from mimctl.config.link_load import USABLE_SHARE, LinkLoad, Traffic, link_load, mapped_device, sunspec_meter, sunspec_mim
 from mimctl.config.schema_devices import MeterItem, MimItem
 from mimctl.model.instances import select_instances
+from mimctl.model.link import Link, LinkType
 from mimctl.model.problem import Problem, error
-from mimctl.model.site import SUNSPEC, Link, LinkType
+from mimctl.model.site import SUNSPEC
 
 
 def check_links_keep_up(draft: Draft) -> Iterator[Problem]:
