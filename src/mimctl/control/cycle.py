@@ -21,6 +21,7 @@ from mimctl.control.commanded import Authorities, Rivals
 from mimctl.control.dispatch import Dispatcher
 from mimctl.control.events import EventLog
 from mimctl.control.limits import BoundsMaker
+from mimctl.control.narrow import Narrower, Situation, narrowed
 from mimctl.control.pins import Pin, Pins
 from mimctl.control.record import Stopwatch, report_events
 from mimctl.control.supervise import Supervisor
@@ -49,6 +50,7 @@ class Cycle:
         zone: id, for rules and records.
         period_s: nominal time between two steps [s].
         hold_cycles: how many failed solves in a row may stand on the last accepted plan; then the zone falls silent.
+        narrowers: rules, leases and grants, in the order in which they take from the bounds.
     """
 
     zone: str
@@ -67,6 +69,7 @@ class Cycle:
     period_s: float
     hold_cycles: int
     paused: bool = False
+    narrowers: tuple[Narrower, ...] = ()
     pins: Pins = field(default_factory=Pins)
     upstream: tuple[UpstreamPrice | None, ...] = ()
     number: int = 0
@@ -109,6 +112,7 @@ class Cycle:
             upstream=self.upstream,
         )
         usable = obeying & reported & ~contest.yielded & (not self.paused)
+        bounds = narrowed(bounds, self.narrowers, Situation(state, report, forecast, setpoint_va, usable))
         bounds = self.pins.narrowed(bounds, state.layout, usable, state.now_s)
         watch.lap("bounds")
 
