@@ -6,6 +6,7 @@ import time
 
 from mimctl.control.collect import Collector
 from mimctl.control.events import EventLog
+from mimctl.control.room import LOAD_UNSEEN
 from mimctl.model.decision import DecisionRecord
 from mimctl.model.plan import SolveStatus, Verdict
 from mimctl.model.problem import Severity
@@ -45,6 +46,8 @@ def report_events(events: EventLog, record: DecisionRecord, collector: Collector
     refused = [(j.mim, f"{j.mim}: {j.reason.text}") for j in record.safe_plan.judgements if j.verdict is Verdict.REFUSED]
     # while some devices are still being read for the first time, it is no news that nothing is sent yet
     events.keep_only("judge.refused", [] if collector.starting() else refused, Severity.WARNING)
+    unseen = [(r.where, r.reason.text) for r in record.bounds.restrictions if r.reason.code == LOAD_UNSEEN]
+    events.keep_only(LOAD_UNSEEN, unseen, Severity.WARNING)
     failed = record.plan.status is SolveStatus.FAILED
     text = "the solve failed; " + ("no heartbeats are sent" if silent else "the last accepted plan stands")
     events.keep_only("solve.failed", [(record.zone, text)] if failed else [], Severity.ERROR)

@@ -19,6 +19,7 @@ from mimctl.control.events import EventLog
 from mimctl.control.limits import BoundsMaker
 from mimctl.control.loop import DeadlineLoop
 from mimctl.control.partition import restrict, sub_groups
+from mimctl.control.room import UnmeteredRoom
 from mimctl.control.supervise import Supervisor
 from mimctl.forecast.outputs import OutputModel
 from mimctl.forecast.tracker import LoadTracker
@@ -126,5 +127,6 @@ def build_zone(
         dispatcher=Dispatcher(layout, own, clock, dry_run=dry_run),
         period_s=period_s,
         hold_cycles=part.control.hold_cycles,
+        narrowers=(UnmeteredRoom(operators),),
     )
     return ZoneController(zone, layout, cycle, clock)

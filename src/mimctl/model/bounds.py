@@ -46,8 +46,8 @@ class Bounds:
         mim_neutral_max_a: (M,) neutral current of the MIM's own single-phase ports [A]; inf where it has none
         mim_dc_w: (M,) storage discharge less losses that Σp of the MIM must equal [W]
         step_max_va: (K,) largest change from the last accepted setpoint [VA]; inf = free
-        node_limit_a: (N, 3) phase current for hours [A]
-        node_neutral_limit_a: (N,) [A]; inf where there is none
+        node_limit_a: (N, 3) phase current for hours [A]; at a node without a meter: of what is known to pass through it
+        node_neutral_limit_a: (N,) likewise [A]; inf where there is none
         head_min_import_w: (H,) least net import per phase of each head, in the order of `layout.heads` [W]; −inf = free
         weights: (N,) control weight of each node, ω × the rules' factors
         restrictions: why anything is narrower than the ratings

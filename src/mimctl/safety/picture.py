@@ -3,7 +3,7 @@
 Views: by forecast (own loads summed up the tree) and by measurement (a node's own meter plus the measured output of the MIMs
 below it). The second needs no forecast: it sees a rack that tripped at once, and a forecast that is wrong. Where some MIM is
 out of our hands each is seen three times: with what it puts out now, with what it was told last, and with nothing. Nodes without
-a meter keep room for a load that may be theirs (`regions.py`).
+a meter keep room for a load that may be theirs (`grid/regions.py`).
 """
 
 from __future__ import annotations
@@ -96,11 +96,12 @@ def _room(ratings: Ratings, gross_va: ComplexArray) -> FloatArray | None:
 
 
 def _less_room(ratings: Ratings, currents: FloatArray, neutrals: FloatArray, room_va: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Limits (2, N, 3), (2, N) less the room. Of three phase currents that are 120° ± 45° apart the two largest bound the sum."""
-    nodes = ratings.regions.nodes
-    room_a = room_va / ratings.layout.voltage_ln_v[nodes, None]
-    currents[:, nodes] = np.maximum(currents[:, nodes] - room_a, 0.0)
-    neutrals[:, nodes] = np.maximum(neutrals[:, nodes] - (room_a.sum(axis=2) - room_a.min(axis=2)), 0.0)
+    """Limits (2, N, 3), (2, N) that leave the room. Those of the bounds are for the known flow already and only narrow them."""
+    layout, nodes = ratings.layout, ratings.regions.nodes
+    phase_a = np.repeat(layout.limit_a[:, None], 3, axis=1)
+    left_a, left_neutral_a = ratings.regions.left_a(phase_a, layout.neutral_limit_a, room_va)
+    currents[:, nodes] = np.minimum(currents[:, nodes], left_a)
+    neutrals[:, nodes] = np.minimum(neutrals[:, nodes], left_neutral_a)
     return currents, neutrals
 
 

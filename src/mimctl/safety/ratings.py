@@ -10,10 +10,10 @@ import numpy.typing as npt
 from scipy import sparse
 
 from mimctl.grid.losses import ConversionLosses
+from mimctl.grid.regions import Regions
 from mimctl.grid.tree import TreeOperators
 from mimctl.model.layout import BoolArray, ComplexArray, FloatArray, IntArray, SiteLayout, frozen
 from mimctl.model.node import Node, Winding
-from mimctl.safety.regions import Regions
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,7 +20,11 @@ WHY = Reason("test", "because")
 def opened(*outcomes: WriteOutcome) -> list[tuple[str, str]]:
     events = EventLog(VirtualClock(START))
     record = SimpleNamespace(
-        outcomes=outcomes, safe_plan=SimpleNamespace(judgements=()), plan=SimpleNamespace(status=SolveStatus.SOLVED), zone="z"
+        outcomes=outcomes,
+        safe_plan=SimpleNamespace(judgements=()),
+        bounds=SimpleNamespace(restrictions=()),
+        plan=SimpleNamespace(status=SolveStatus.SOLVED),
+        zone="z",
     )
     collector = SimpleNamespace(errors=dict, doubts=dict, starting=lambda: False)
     report_events(events, record, collector, silent=False)  # type: ignore[arg-type]

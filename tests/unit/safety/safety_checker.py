@@ -295,9 +295,12 @@ class Checker:
                     base, most, together = view[i], phases, neutral
                     if top is not None and top != i:
                         base, room = self.from_meters_below(i, view), self.room(i, top, view)
-                        volts = self.site.nodes[i].voltage_ln_v
-                        most = [max(0.0, p - r / volts) for p, r in zip(phases, room, strict=True)]
-                        together = max(0.0, neutral - sum(sorted(room)[1:]) / volts)
+                        n = self.site.nodes[i]
+                        # the bounds are for the known flow already: the room is taken from the site's own limits
+                        site_a, volts = n.rating_a * n.continuous_factor, n.voltage_ln_v
+                        most = [min(p, max(0.0, site_a - r / volts)) for p, r in zip(phases, room, strict=True)]
+                        site_neutral_a = math.inf if n.neutral_rating_a is None else n.neutral_rating_a
+                        together = min(neutral, max(0.0, site_neutral_a - sum(sorted(room)[1:]) / volts))
                     seen = [bool(measured) and _finite(g) for g in gross[i]]
                     rows = self._node_rows(i, base, [t[i] for t in taken], most, together, seen, doubts[i])
                     found += [replace(row, blind=self.blind(i)) for row in rows]

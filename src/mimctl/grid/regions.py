@@ -103,6 +103,22 @@ class Regions:
         together = np.broadcast_to(load_va.sum(axis=2, keepdims=True), load_va.shape)
         return np.where(self._below_delta[None, :, None], together, load_va)
 
+    def left_a(self, current_a: FloatArray, neutral_a: FloatArray, reserve_va: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """What the limits of the unmetered nodes leave for the known flow. Of three currents 120° ± 45° apart the two largest
+        bound the sum.
+
+        Args:
+            current_a: (N, 3) phase limits of all nodes [A].
+            neutral_a: (N,) likewise, inf where there is none [A].
+            reserve_va: (V, U, 3) as `reserve_va` gives it [VA].
+
+        Returns:
+            (V, U, 3) and (V, U), never negative [A].
+        """
+        room_a = reserve_va / self.operators.layout.voltage_ln_v[self.nodes, None]
+        neutral_room_a = room_a.sum(axis=2) - room_a.min(axis=2)
+        return np.maximum(current_a[self.nodes] - room_a, 0.0), np.maximum(neutral_a[self.nodes] - neutral_room_a, 0.0)
+
 
 def _applied(matrix: sparse.csr_array, gross_va: ComplexArray) -> ComplexArray:
     flat = gross_va.reshape(len(gross_va), -1)
