@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from mimctl.model.harmonics import HarmonicLimits
 from mimctl.model.phases import PHASES, Phase
 
 
@@ -95,6 +96,7 @@ class Node:
         phases: line conductors present.
         voltage_ln_v: nominal line-to-neutral voltage [V]; in a three-wire part the line-to-line voltage / √3.
         omega: this node's fixed weight in the reported objective; all of a site's weights sum to one.
+        harmonic_limits: None = distortion is not limited here.
     """
 
     id: str
@@ -108,6 +110,7 @@ class Node:
     phases: tuple[Phase, ...] = PHASES
     cable: Cable | None = None
     transformer: Transformer | None = None
+    harmonic_limits: HarmonicLimits | None = None
 
     @property
     def limit_a(self) -> float:

@@ -5,8 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from mimctl.model.layout import BoolArray, FloatArray
+from mimctl.model.layout import BoolArray, FloatArray, IntArray
 from mimctl.model.reason import Reason
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HarmonicShares:
+    """How much of the harmonic current of its own node each port compensates.
+
+    Args:
+        share: (K,) fraction, 0 to 1; NaN where the port cannot filter
+        orders: (K,) bits of the orders it applies to, as `model.harmonics.order_bits` has them
+    """
+
+    share: FloatArray
+    orders: IntArray
 
 
 class SolveStatus(StrEnum):
@@ -36,6 +49,7 @@ class Plan:
         gap: relative duality gap
         active: limits that bind
         deadband_a: smaller moves than this need not be written [A]
+        harmonics: shares of the harmonic filters; None where no MIM has one
     """
 
     inject_w: FloatArray
@@ -47,6 +61,7 @@ class Plan:
     solve_s: float
     active: tuple[ActiveConstraint, ...] = ()
     deadband_a: float = 0.0
+    harmonics: HarmonicShares | None = None
 
 
 class Verdict(StrEnum):
@@ -76,6 +91,7 @@ class SafePlan:
         release: (M,) the MIM is to be brought to its safe state
         judgements: every clamp and refusal, in the order of `site.mims`
         judged_at_s: monotonic [s]
+        harmonics: shares in force after this plan, inside the rms rating of every port; None where no MIM has a filter
     """
 
     inject_w: FloatArray
@@ -85,3 +101,4 @@ class SafePlan:
     release: BoolArray
     judgements: tuple[Judgement, ...]
     judged_at_s: float
+    harmonics: HarmonicShares | None = None

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+from mimctl.model.harmonics import HarmonicShare
 from mimctl.model.reason import Reason
 from mimctl.model.sample import Sample
 from mimctl.model.setpoints import MimMap
@@ -33,12 +34,14 @@ class MimCommand:
         inject_w, inject_var: one value per port, in the order of the site file [W], [var].
         validity_s: the device falls back to its expiry action when not refreshed for this long [s].
         reason: why it is written; goes to the log and the decision record.
+        harmonics: one per port; None = what the device holds is left alone, for it may have no such registers.
     """
 
     inject_w: tuple[float, ...]
     inject_var: tuple[float, ...]
     validity_s: float
     reason: Reason
+    harmonics: tuple[HarmonicShare, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +50,13 @@ class HeldSetpoint:
 
     Args:
         kept: a command was so small a change that it was not written, and this is what stood before.
+        harmonics: what it compensates; None where it has no filter.
     """
 
     inject_w: tuple[float, ...]
     inject_var: tuple[float, ...]
     kept: bool = False
+    harmonics: tuple[HarmonicShare, ...] | None = None
 
 
 @runtime_checkable

@@ -11,6 +11,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from mimctl.model.connection import Connection
+from mimctl.model.harmonics import HarmonicFilter
 from mimctl.model.link import Link
 from mimctl.model.node import Feed, Node
 from mimctl.model.phases import PHASES, Phase, Rotation
@@ -104,6 +105,7 @@ class Mim:
         response_s: time to reach 95 % of a step [s].
         second_master: None = insist where the device counts its commands, else yield.
         authority: share of each port's rating that control may use; None = all of it, less where the device has no failsafe.
+        harmonic_filter: what it can do about harmonics; None = nothing, and it is never told a share.
     """
 
     id: str
@@ -117,6 +119,7 @@ class Mim:
     response_s: float = 1.0
     second_master: SecondMaster | None = None
     authority: float | None = None
+    harmonic_filter: HarmonicFilter | None = None
 
 
 @dataclass(frozen=True, slots=True)

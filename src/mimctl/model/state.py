@@ -34,13 +34,20 @@ class NodeState:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PortState:
-    """Measured at MIM ports; injection positive. Shapes (K,). NaN = unknown."""
+    """Measured at MIM ports; injection positive. Shapes (K,). NaN = unknown.
+
+    Args:
+        current_a: rms, harmonics included [A]; None where no MIM of the site has a filter.
+        harmonic_share: fraction of its node's harmonic current that the port compensates now; likewise.
+    """
 
     inject_w: FloatArray
     inject_var: FloatArray
     voltage_v: FloatArray
     available_inject_w: FloatArray
     available_absorb_w: FloatArray
+    current_a: FloatArray | None = None
+    harmonic_share: FloatArray | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
