@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import time
 from pathlib import Path
 
 from mimctl.config.draft import DEFAULT_ZONE, Draft, port_of
 from mimctl.config.schema import LoadItem, RuleItem, TwinItem
-from mimctl.config.schema_devices import BatteryItem, DeviceItem, LinkItem, MeterItem, MimItem
+from mimctl.config.schema_devices import BatteryItem, DeviceItem, LatencyItem, LinkItem, MeterItem, MimItem
 from mimctl.config.schema_grid import CableItem, NodeItem, TransformerItem
 from mimctl.model import link as link_model
 from mimctl.model import node as node_model
 from mimctl.model import site as m
+from mimctl.model.latency import TYPICAL, Latency
 from mimctl.model.phases import PHASES
 
 #: the rule of a file that names none
@@ -153,7 +155,14 @@ def _mim(item: MimItem) -> m.Mim:
         response_s=item.response_s,
         second_master=item.second_master,
         authority=None if item.authority_pct is None else item.authority_pct / 100,
+        latency=build_latency(item.latency),
     )
+
+
+def build_latency(item: LatencyItem) -> Latency:
+    """What the class means, but for what the file says."""
+    given = {k: v for k in ("delay_s", "command_every_s", "report_every_s") if (v := getattr(item, k)) is not None}
+    return replace(TYPICAL[item.kind], **given)
 
 
 def _port(item: MimItem, index: int) -> m.PortSpec:

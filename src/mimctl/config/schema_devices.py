@@ -19,6 +19,7 @@ from mimctl.config.units import (
     Record,
 )
 from mimctl.model.connection import Connection
+from mimctl.model.latency import LatencyClass
 from mimctl.model.link import LinkType, Parity
 from mimctl.model.site import SUNSPEC, ExpiryAction, SecondMaster
 
@@ -132,6 +133,25 @@ PortWord = Annotated[
 ]
 
 
+class LatencyItem(Record):
+    """How late a MIM's medium makes it."""
+
+    kind: Annotated[LatencyClass, Strict(False)] = Field(
+        LatencyClass.FAST,
+        alias="class",
+        description="`fast`: wired, answers within a cycle. `medium`: a mesh radio, seconds. `slow`: a wide-area radio, minutes.",
+    )
+    delay_s: Annotated[float, Field(ge=0, le=600), DURATION] | None = Field(
+        None, description="From writing a setpoint until the device begins to act on it. Default: 0 s, 2 s, 30 s by class."
+    )
+    command_every_s: Annotated[float, Field(ge=0, le=3600), DURATION] | None = Field(
+        None, description="Least time between two commands, signs of life included. Default: every cycle, 5 s, 60 s by class."
+    )
+    report_every_s: Annotated[float, Field(ge=0, le=3600), DURATION] | None = Field(
+        None, description="How often the device tells its state. Default: every cycle, 5 s, 60 s by class."
+    )
+
+
 class MimItem(DeviceItem):
     """A micro-inverter module: AC ports around one DC link."""
 
@@ -170,6 +190,7 @@ class MimItem(DeviceItem):
         description="Share of each port's rating that control may use. Default: 100 %; 25 % where the device has no failsafe: "
         "it would keep its last setpoint for ever when mimctl is gone. Naming a share accepts that.",
     )
+    latency: LatencyItem = Field(default_factory=LatencyItem, description="How late its medium makes it. Default: wired.")
 
 
 class BatteryItem(Record):

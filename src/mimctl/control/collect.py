@@ -109,6 +109,8 @@ class Collector:
         self._layout = layout
         self._clock = clock
         self._max_age_s = max_age_s
+        #: devices whose medium brings news less often
+        self._seldom_s = {m.id: m.latency.stale_s for m in layout.mims if m.latency.stale_s > max_age_s}
         self._meters = [meter.id if meter is not None else None for meter in layout.meter_of_node]
         self._mims = [mim.id for mim in layout.mims]
         wanted = {*self._meters, *self._mims}
@@ -206,7 +208,8 @@ class Collector:
 
     def _take(self, device: str, sample: Sample, now_s: float) -> None:
         self._seen_at_s[device] = sample.taken_at_s
-        if sample.quality is Quality.BAD or now_s - sample.taken_at_s > self._max_age_s:
+        most_s = self._seldom_s.get(device, self._max_age_s) if self._seldom_s else self._max_age_s
+        if sample.quality is Quality.BAD or now_s - sample.taken_at_s > most_s:
             if self._stored.pop(device, None) is not None:
                 self._map.forget(self._image, device)
         elif self._stored.get(device) is not sample:

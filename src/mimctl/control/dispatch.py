@@ -62,6 +62,8 @@ class Dispatcher:
         count = len(layout.mims)
         # devices count whole seconds, never more than they were given
         self._validity_s: FloatArray = np.array([max(1.0, math.floor(mim.validity_s)) for mim in layout.mims])
+        #: a medium that carries few commands gets its signs of life as seldom, and always well inside the validity
+        self._alive_every_s: FloatArray = np.array([mim.latency.command_every_s for mim in layout.mims], dtype=np.float64)
         self._setpoint_va: ComplexArray = np.zeros(len(layout.ports), dtype=np.complex128)
         self._written_at_s: FloatArray = np.full(count, -np.inf)
         self._changed_at_s: FloatArray = np.full(count, -np.inf)
@@ -127,7 +129,9 @@ class Dispatcher:
         # a heartbeat would keep alive whatever the device took last: where that is not known, it is told anew instead
         for m in np.flatnonzero((plan.send | plan.refresh & self._uncertain) & ~plan.release):
             due[int(m)] = _Write(int(m), "setpoint", reasons.get(self._layout.mims[m].id, _SETPOINT))
-        for m in np.flatnonzero(plan.refresh & ~plan.send & ~plan.release & self._in_force & ~self._uncertain):
+        quiet_s = self._clock.monotonic_s() - self._written_at_s
+        alive = plan.refresh & ~plan.send & ~plan.release & self._in_force & ~self._uncertain & (quiet_s >= self._alive_every_s)
+        for m in np.flatnonzero(alive):
             due[int(m)] = _Write(int(m), "refresh", _REFRESH)
         return {m: write for m, write in due.items() if m in self._drivers}
 

@@ -32,9 +32,9 @@ _PROBATION_MOST_S = 3600.0
 
 
 def _settle_s(mim: Mim) -> float:
-    """How long the largest move of a MIM may take: its response, and its whole range at its ramp."""
+    """How long the largest move of a MIM may take: its medium's delay, its response, and its whole range at its ramp."""
     swing_w = 2 * max((port.rating_va for port in mim.ports), default=0.0)
-    return _SETTLE_RESPONSES * mim.response_s + swing_w / mim.ramp_w_per_s
+    return mim.latency.delay_s + _SETTLE_RESPONSES * mim.response_s + swing_w / mim.ramp_w_per_s
 
 
 class Supervisor:
@@ -48,6 +48,7 @@ class Supervisor:
         self._lapses = np.zeros(count, dtype=np.int64)
         self._excluded_until_s: FloatArray = np.full(count, -np.inf)
         self._settle_s = np.array([_settle_s(mim) for mim in layout.mims])
+        self._oldest_s = _OLDEST_SAMPLE_S + max((mim.latency.stale_s for mim in layout.mims), default=0.0)
         self._judged_at_s: FloatArray = np.full(count, -np.inf)
         self._held_since_s: FloatArray = np.full(count, np.inf)
         #: (from, until, setpoints of all ports): what was in force lately, newest last
@@ -82,7 +83,7 @@ class Supervisor:
         """These setpoints have come into force since the last call."""
         since_s = self._past[-1][1] if self._past else -np.inf
         self._past.append((since_s, now_s, setpoint_va))
-        oldest_s = now_s - float(self._settle_s.max(initial=0.0)) - _OLDEST_SAMPLE_S
+        oldest_s = now_s - float(self._settle_s.max(initial=0.0)) - self._oldest_s
         while self._past[0][1] < oldest_s:
             self._past.popleft()
 

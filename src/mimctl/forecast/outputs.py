@@ -16,7 +16,8 @@ from mimctl.model.layout import BoolArray, ComplexArray, FloatArray, SiteLayout
 
 #: a first-order response is within 5 % after three time constants
 _TIME_CONSTANTS_TO_95_PCT = 3.0
-_KEPT_COMMANDS = 16
+#: measurements that are asked about are younger than this, whatever the delay of a device [s]
+_OLDEST_S = 15.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,14 +37,23 @@ class OutputModel:
         responses = np.array([mim.response_s for mim in layout.mims], dtype=np.float64)
         self._tau_s: FloatArray = np.maximum(responses / _TIME_CONSTANTS_TO_95_PCT, 1e-6)[self._port_mim]
         rest = np.zeros(len(layout.ports), dtype=np.complex128)
-        self._segments: deque[_Segment] = deque([_Segment(-np.inf, rest, rest)], maxlen=_KEPT_COMMANDS)
+        self._segments: deque[_Segment] = deque([_Segment(-np.inf, rest, rest)])
         self._bias_va = rest.copy()
+        #: (delay, its ports); None = every port. Commands are remembered for as long as any device may not have acted on them
+        delays_s = np.array([mim.latency.delay_s for mim in layout.mims], dtype=np.float64)[self._port_mim]
+        self._delays: list[tuple[float, BoolArray | None]] = [(float(d), delays_s == d) for d in np.unique(delays_s)]
+        if len(self._delays) <= 1:
+            self._delays = [(d, None) for d, _ in self._delays] or [(0.0, None)]
+        reports_s = max((mim.latency.report_every_s for mim in layout.mims), default=0.0)
+        self._memory_s = float(delays_s.max(initial=0.0)) + reports_s + _OLDEST_S
 
     def commanded(self, at_s: float, setpoint_va: ComplexArray) -> None:
         """From this instant the devices aim at these setpoints (K,) [VA]."""
         if np.array_equal(setpoint_va, self._segments[-1].target_va):
             return
-        self._segments.append(_Segment(at_s, self._modelled(at_s), setpoint_va))
+        self._segments.append(_Segment(at_s, self._undelayed(at_s), setpoint_va))
+        while len(self._segments) > 2 and self._segments[1].since_s < at_s - self._memory_s:
+            self._segments.popleft()
 
     def reported(self, taken_at_s: FloatArray, output_va: ComplexArray, usable: BoolArray) -> None:
         """Correct the model by what the devices measured at their own instants.
@@ -64,6 +74,15 @@ class OutputModel:
         return self._modelled(instant_s) + self._bias_va
 
     def _modelled(self, instant_s: float) -> ComplexArray:
+        """Every port as late as its medium makes it."""
+        if self._delays[0][1] is None:
+            return self._undelayed(instant_s - self._delays[0][0])
+        result = np.zeros(len(self._tau_s), dtype=np.complex128)
+        for delay_s, ports in self._delays:
+            result[ports] = self._undelayed(instant_s - delay_s)[ports]
+        return result
+
+    def _undelayed(self, instant_s: float) -> ComplexArray:
         """First-order response from the last segment that had begun."""
         segment = next((s for s in reversed(self._segments) if s.since_s <= instant_s), self._segments[0])
         if not np.isfinite(segment.since_s):

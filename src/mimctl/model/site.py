@@ -12,6 +12,7 @@ from pathlib import Path
 
 from mimctl.model.connection import Connection
 from mimctl.model.harmonics import HarmonicFilter
+from mimctl.model.latency import WIRED, Latency
 from mimctl.model.link import Link
 from mimctl.model.node import Feed, Node
 from mimctl.model.phases import PHASES, Phase, Rotation
@@ -106,6 +107,7 @@ class Mim:
         second_master: None = insist where the device counts its commands, else yield.
         authority: share of each port's rating that control may use; None = all of it, less where the device has no failsafe.
         harmonic_filter: what it can do about harmonics; None = nothing, and it is never told a share.
+        latency: how late its medium makes it.
     """
 
     id: str
@@ -120,6 +122,7 @@ class Mim:
     second_master: SecondMaster | None = None
     authority: float | None = None
     harmonic_filter: HarmonicFilter | None = None
+    latency: Latency = WIRED
 
 
 @dataclass(frozen=True, slots=True)

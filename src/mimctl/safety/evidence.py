@@ -24,6 +24,7 @@ class Evidence:
 
     Args:
         max_age_s, release_age_s: the two limits of data age [s].
+        mim_max_age_s, mim_release_age_s: (M,) the same for the MIMs' own data, wider where a medium reports seldom [s].
         node_age_s, mim_age_s: (N,), (M,) inf where never sampled or dated into the future [s].
         node_usable, mim_usable: (N,), (M,) fresh and not BAD.
         node_good, mim_good: (N,), (M,) fresh and GOOD.
@@ -37,6 +38,8 @@ class Evidence:
 
     max_age_s: float
     release_age_s: float
+    mim_max_age_s: FloatArray
+    mim_release_age_s: FloatArray
     node_age_s: FloatArray
     mim_age_s: FloatArray
     node_usable: BoolArray
@@ -57,7 +60,8 @@ def weigh(ratings: Ratings, settings: SafetySettings, state: SiteState, forecast
     limit_s = control.max_data_age_s if settings.max_data_age_s is None else settings.max_data_age_s
     node_age_s = _age_s(state.nodes.taken_at_s, now_s, settings.future_s)
     mim_age_s = _age_s(state.mims.taken_at_s, now_s, settings.future_s)
-    node_fresh, mim_fresh = node_age_s <= limit_s, mim_age_s <= limit_s
+    mim_limit_s = np.maximum(limit_s, ratings.report_age_s)
+    node_fresh, mim_fresh = node_age_s <= limit_s, mim_age_s <= mim_limit_s
     node_usable = node_fresh & (state.nodes.quality > _BAD)
     mim_usable = mim_fresh & (state.mims.quality > _BAD)
     node_good = node_fresh & (state.nodes.quality >= _GOOD)
@@ -76,6 +80,8 @@ def weigh(ratings: Ratings, settings: SafetySettings, state: SiteState, forecast
     return Evidence(
         max_age_s=limit_s,
         release_age_s=settings.release_age_factor * limit_s,
+        mim_max_age_s=mim_limit_s,
+        mim_release_age_s=np.maximum(settings.release_age_factor * limit_s, mim_limit_s),
         node_age_s=node_age_s,
         mim_age_s=mim_age_s,
         node_usable=node_usable,

@@ -131,14 +131,14 @@ def _own_data(case: Case) -> Iterator[Interlock]:
         return
 
     def old(m: int) -> str:
-        return f"its own data {_aged(ages[m])}, {evidence.release_age_s:g} s releases it"
+        return f"its own data {_aged(ages[m])}, {evidence.mim_release_age_s[m]:g} s releases it"
 
     def stale(m: int) -> str:
-        if ages[m] > evidence.max_age_s:
-            return f"its own data {_aged(ages[m])}, limit {evidence.max_age_s:g} s"
+        if ages[m] > evidence.mim_max_age_s[m]:
+            return f"its own data {_aged(ages[m])}, limit {evidence.mim_max_age_s[m]:g} s"
         return "its own data is bad"
 
-    yield Interlock(ages > evidence.release_age_s, Leave.RELEASE, "data.mim_too_old", old)
+    yield Interlock(ages > evidence.mim_release_age_s, Leave.RELEASE, "data.mim_too_old", old)
     # nothing is renewed that nobody can see: the device's own validity timer decides
     yield Interlock(~evidence.mim_usable, Leave.SILENT, "data.mim_stale", stale)
     yield Interlock(~evidence.mim_good, Leave.SHRINK, "data.mim_suspect", lambda _: "its own data is suspect")

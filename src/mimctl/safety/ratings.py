@@ -73,6 +73,11 @@ class Ratings:
         return frozen(np.array([mim.validity_s for mim in self.layout.mims], dtype=np.float64))
 
     @cached_property
+    def report_age_s(self) -> FloatArray:
+        """(M,) how old the reports of each MIM may be by its own medium, 0 = as the site file says for all [s]."""
+        return frozen(np.array([mim.latency.stale_s for mim in self.layout.mims], dtype=np.float64))
+
+    @cached_property
     def loss_max_w(self) -> FloatArray:
         """(M,) conversion losses with every port at its rating [W]."""
         return frozen(ConversionLosses(self.layout).watts(self.layout.port_rating_va.astype(np.complex128)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from mimctl.config.build import build_latency
 from mimctl.config.draft import DEFAULT_CYCLE_S, DEFAULT_ZONE, Draft
 from mimctl.model.calendar import timezone_exists
 from mimctl.model.problem import Problem, Severity, error, warning
@@ -72,13 +73,17 @@ def _zones_of_mims(draft: Draft) -> Iterator[tuple[str, str, set[str | None]]]:
 def check_validity(draft: Draft) -> Iterator[Problem]:
     """`mim.validity_short`: setpoints that run out before the third cycle could refresh them."""
     cycles = {zone.id: zone.cycle_s for zone in draft.file.zones} or {DEFAULT_ZONE: DEFAULT_CYCLE_S}
-    validity = {mim.id: mim.validity_s for mim in draft.file.mims}
+    mims = {mim.id: mim for mim in draft.file.mims}
     for path, mim_id, zones in _zones_of_mims(draft):
         cycle_s = max((cycles.get(z, 0.0) for z in zones if z is not None), default=0.0)
-        if cycle_s * 3 > validity[mim_id]:
+        latency, validity_s = build_latency(mims[mim_id].latency), mims[mim_id].validity_s
+        each_s = max(cycle_s, latency.command_every_s)
+        least_s = 3 * each_s + latency.delay_s
+        if least_s > validity_s:
+            late = f" and the {latency.delay_s:g} s that a command takes" if latency.delay_s else ""
             text = (
-                f"setpoints of '{mim_id}' run out after {validity[mim_id]:g} s, its zone refreshes them each {cycle_s:g} s: "
-                f"the validity must be at least three cycles ({3 * cycle_s:g} s)"
+                f"setpoints of '{mim_id}' run out after {validity_s:g} s, they are refreshed each {each_s:g} s: "
+                f"the validity must be at least three times that{late} ({least_s:g} s)"
             )
             yield error("mim.validity_short", f"{path}.validity_s", text)
 
