@@ -14,6 +14,7 @@ from mimctl.config.profile_checks_identity import with_variant
 from mimctl.config.profile_layout import wire_address
 from mimctl.config.profile_points import condition, plain_point, register_map
 from mimctl.config.profile_schema import ProfileFile, VectorItem
+from mimctl.config.profile_sunspec import chain_rules
 from mimctl.config.source import read_document
 from mimctl.config.validate import place, validate
 from mimctl.model.errors import ConfigError
@@ -136,6 +137,7 @@ def build_profile(file: ProfileFile) -> DeviceProfile:
             hints.request_gap_s,
             hints.max_connections,
         ),
+        chain=chain_rules(file),
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from mimctl.config.profile_checks_identity import condition_problems, with_variant
 from mimctl.config.profile_checks_setpoints import SETPOINT_CHECKS
+from mimctl.config.profile_checks_sunspec import sunspec_problems
 from mimctl.config.profile_layout import Named, address_problems, all_points, complete, registers_of, wire_address, wire_function
 from mimctl.config.profile_schema import PointItem, ProfileFile
 from mimctl.config.validate import did_you_mean
@@ -20,7 +21,7 @@ def file_problems(file: ProfileFile) -> list[Problem]:
     """Every problem of a file whose form is right; paths without file and line, each path at most once per code."""
     checks = (_points, _names, _units, _references, _instances, _ranges, _overlaps, _blocks, _vectors)
     found: dict[tuple[str, str], Problem] = {}
-    for check in (*checks, condition_problems, _variants, *SETPOINT_CHECKS):
+    for check in (*checks, condition_problems, _variants, *SETPOINT_CHECKS, sunspec_problems):
         for problem in check(file):
             found.setdefault((problem.code, problem.path), problem)
     return list(found.values())
@@ -39,7 +40,7 @@ def _stored(file: ProfileFile) -> Iterator[Named]:
 
 def _points(file: ProfileFile) -> Iterator[Problem]:
     """A point stands somewhere, or is made of others, and not both."""
-    if not file.points and not file.instances:
+    if not file.points and not file.instances and file.sunspec is None:
         yield error("profile.point", "points", "a profile has points, or instances with points")
     for path, item in ((n.path, n.item) for n in _stored(file)):
         if item.address is None or item.type is None:
@@ -243,5 +244,6 @@ def _vector(file: ProfileFile, path: str, image: Iterable[object], expect: Itera
     known = [named.key for named in all_points(file)]
     known += [f"setpoint_{key}" for key, item in file.setpoints.items() if item.readable and item.direction is None]
     for key in expect:
-        if key not in known:
+        # what a chain holds is known when the vector is run
+        if key not in known and (file.sunspec is None or quantity_of(key) is None):
             yield error("profile.vector", f"{path}.expect.{key}", f"there is no point '{key}'{did_you_mean(key, known)}")

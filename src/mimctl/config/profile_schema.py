@@ -23,11 +23,11 @@ from mimctl.config.profile_schema_points import (
     TransportItem,
 )
 from mimctl.config.profile_schema_setpoints import FailsafeItem, SetpointItem, SwitchItem, WritePolicyItem
+from mimctl.config.profile_schema_sunspec import IdentityName, SunSpecItem
 from mimctl.config.units import Record
 from mimctl.model.profile import DeviceClass
 
 Hex = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F\s]+$")]
-IdentityName = Literal["manufacturer", "model", "version", "serial", "options"]
 
 
 class ProvenanceItem(Record):
@@ -109,6 +109,10 @@ class ProfileFile(Record):
         description="Reads to make. Default: planned from the points, never splitting one nor parting it from its scale register.",
     )
     max_gap: int = Field(0, ge=0, le=120, description="Registers between two points that may be read along with them.")
+    sunspec: SunSpecItem | None = Field(
+        None,
+        description="For a device that tells its own register map. `points` are then registers that it has beside its chain.",
+    )
     conventions: ConventionsItem = Field(description="What a positive raw value means.")
     identity: dict[IdentityName, RegisterItem] = Field(
         default_factory=dict, description="Registers that say what the device is; read once."

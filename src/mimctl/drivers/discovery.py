@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -11,11 +10,11 @@ from mimctl.drivers.identify import identified_map
 from mimctl.model.errors import BadReply, DeviceRefusal
 from mimctl.model.profile import DeviceClass, DeviceProfile, PointSpec, RegisterMap
 from mimctl.model.reads import plan_reads
-from mimctl.model.setpoints import Failsafe
+from mimctl.model.site import SUNSPEC
 from mimctl.wire.registers import CompiledMap, compiled_map, text_of
-from mimctl.wire.sunspec import BASES, ModelBlock, walk
-from mimctl.wire.sunspec_map import device_of, model_map, register_map_of
-from mimctl.wire.sunspec_setpoints import CONTROL_MODELS, as_mim, inverter_commands
+from mimctl.wire.sunspec import Chain, ModelBlock
+from mimctl.wire.sunspec_device import map_of_chain, rules_of, walk_for
+from mimctl.wire.sunspec_rules import models_of
 from mimctl.wire.transport import Transport
 
 #: the texts of one device stand close together
@@ -41,6 +40,11 @@ class Discovered:
 class MapSource(Protocol):
     """Where a register map comes from."""
 
+    @property
+    def name(self) -> str:
+        """`sunspec`, or the id of a profile."""
+        ...
+
     async def discover(self, transport: Transport, unit: int, device: str) -> tuple[RegisterMap, tuple[tuple[str, str], ...]]:
         """The map, and warnings."""
         ...
@@ -53,55 +57,35 @@ class SunSpecSource:
     Args:
         wanted: which kind of device to take from a chain that holds several.
         base: first register of the chain; None = search.
+        profile: what is known about the device all the same; None = nothing.
     """
 
     wanted: DeviceClass
     base: int | None = None
     max_registers: int = 125
+    profile: DeviceProfile | None = None
+
+    @property
+    def name(self) -> str:
+        return SUNSPEC if self.profile is None else self.profile.id
+
+    async def walk(self, transport: Transport, unit: int) -> Chain:
+        return await walk_for(transport, unit, self.profile, self.base, self.max_registers)
+
+    def models(self, chain: Chain) -> tuple[ModelBlock, ...]:
+        """The models of the device that is meant; none where the chain has no such device."""
+        return models_of(chain, self.wanted, rules_of(self.profile)) or ()
 
     async def discover(self, transport: Transport, unit: int, device: str) -> tuple[RegisterMap, tuple[tuple[str, str], ...]]:
-        bases: Sequence[int] = BASES if self.base is None else (self.base,)
-        chain = await walk(transport, unit, bases, max_registers=self.max_registers)
-        models = device_of(chain, self.wanted)
-        if models is None and self.wanted is DeviceClass.MIM:
-            models = device_of(chain, DeviceClass.INVERTER)
-        if models is None:
-            there = ", ".join(str(m.id) for m in chain.models)
-            raise BadReply(device, f"unit {unit} is no {self.wanted}: its SunSpec models are {there}")
-        found = register_map_of(models, device)
-        warnings = list(chain.warnings)
-        if self.wanted is DeviceClass.MIM and found.device_class is DeviceClass.INVERTER:
-            commands = inverter_commands(models, await _controls(transport, unit, models, self.max_registers))
-            if commands is None:
-                raise BadReply(
-                    device, f"unit {unit} is an inverter without controls that mimctl knows (704, or 121 with 123 or 124)"
-                )
-            if commands.failsafe is Failsafe.NONE:
-                warnings.append(
-                    ("sunspec.no_failsafe", "it has neither a reversion timer nor a heartbeat: it would keep a setpoint")
-                )
-            found = as_mim(found, commands)
-        if len(chain.devices) > 1:
-            text = f"the chain holds {len(chain.devices)} devices; the first {self.wanted} in it is taken"
-            warnings.append(("sunspec.several_devices", text))
-        return found, tuple(warnings)
-
-
-async def _controls(
-    transport: Transport, unit: int, models: Sequence[ModelBlock], max_registers: int
-) -> dict[int, dict[str, float]]:
-    """What the control models of an inverter hold: what it can be told, and its ratings. A model that it refuses is not there."""
-    found: dict[int, dict[str, float]] = {}
-    for block in models:
-        if block.id not in CONTROL_MODELS:
-            continue
-        compiled = CompiledMap(model_map(block), max_registers)
-        try:
-            data = [await transport.read(unit, r.address, r.count, function=r.function) for r in compiled.reads]
-        except DeviceRefusal:
-            continue
-        found[block.id] = dict(zip(compiled.keys, compiled.decode(data).tolist(), strict=True))
-    return found
+        return await map_of_chain(
+            transport,
+            unit,
+            device,
+            self.wanted,
+            await self.walk(transport, unit),
+            profile=self.profile,
+            max_registers=self.max_registers,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +98,10 @@ class ProfileSource:
 
     profile: DeviceProfile
     instances: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return self.profile.id
 
     async def discover(self, transport: Transport, unit: int, device: str) -> tuple[RegisterMap, tuple[tuple[str, str], ...]]:
         return await identified_map(transport, unit, device, self.profile, self.instances)

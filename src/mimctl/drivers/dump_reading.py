@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from mimctl.drivers.discovery import ProfileSource
+from mimctl.drivers.discovery import ProfileSource, SunSpecSource
 from mimctl.drivers.reading import DeviceReading, WordSource, identity_of
 from mimctl.drivers.register_device import RegisterDevice
 from mimctl.drivers.survey import survey, with_models
@@ -16,7 +16,8 @@ from mimctl.model.sample import Quality
 from mimctl.model.site import SUNSPEC
 from mimctl.wire.dump import DumpTransport, RegisterDump
 from mimctl.wire.registers import CompiledMap
-from mimctl.wire.sunspec import BASES, MARK, ModelBlock, walk
+from mimctl.wire.sunspec import BASES, MARK, ModelBlock, find_base, walk
+from mimctl.wire.sunspec_device import bases_of, wanted_class
 from mimctl.wire.sunspec_map import class_of, register_map_of
 from mimctl.wire.transport import Transport
 
@@ -29,6 +30,7 @@ class _FixedSource:
     """A register map that is known already. Implements `drivers.discovery.MapSource`."""
 
     register_map: RegisterMap
+    name: str = SUNSPEC
 
     async def discover(self, transport: Transport, unit: int, device: str) -> tuple[RegisterMap, _Warnings]:
         return self.register_map, ()
@@ -52,7 +54,9 @@ async def read_dump(
         raise UserError(f"the dump has no unit {min(missing)}; it has {', '.join(map(str, dump.units))}")
     found: list[DeviceReading] = []
     for unit in units or dump.units:
-        if profile is not None:
+        if profile is not None and profile.chain is not None:
+            found.append(await _by_rules(transport, unit, profile, clock, every_point=every_point))
+        elif profile is not None:
             found.append(await _by_profile(transport, unit, profile, clock))
         else:
             found += await _by_chain(transport, unit, clock, every_point=every_point)
@@ -66,16 +70,30 @@ async def _by_profile(transport: DumpTransport, unit: int, profile: DeviceProfil
     return await survey(reader, transport, unit, source, every_point=False)
 
 
+async def _by_rules(
+    transport: DumpTransport, unit: int, profile: DeviceProfile, clock: Clock, *, every_point: bool
+) -> DeviceReading:
+    """The device that a profile is for, out of the unit's own chain."""
+    base = await find_base(transport, unit, _bases(transport, unit, bases_of(profile, None)))
+    source = SunSpecSource(wanted_class(profile), base, profile=profile)
+    reader = RegisterDevice(f"unit {unit}", transport, unit, source=source, clock=clock)
+    return await survey(reader, transport, unit, source, every_point=every_point)
+
+
+def _bases(transport: DumpTransport, unit: int, usual: Sequence[int]) -> tuple[int, ...]:
+    """Where a unit has the mark of a chain, the usual places first: a dump may begin where no device would."""
+    places = transport.places(unit, _MARK_WORDS)
+    if not places:
+        raise UserError(f"unit {unit} holds no SunSpec chain; name its register map with --profile")
+    return (*(b for b in usual if b in places), *(b for b in places if b not in usual))
+
+
 def _guard_known(words: WordSource, unit: int, function: int, address: int, registers: int) -> bool:
     return all(words.word(unit, function, a) is not None for a in range(address, address + registers))
 
 
 async def _by_chain(transport: DumpTransport, unit: int, clock: Clock, *, every_point: bool) -> list[DeviceReading]:
-    # a dump may begin where no device would: the mark is looked for everywhere
-    elsewhere = transport.places(unit, _MARK_WORDS)
-    if not elsewhere:
-        raise UserError(f"unit {unit} holds no SunSpec chain; name its register map with --profile")
-    chain = await walk(transport, unit, [*(b for b in BASES if b in elsewhere), *(b for b in elsewhere if b not in BASES)])
+    chain = await walk(transport, unit, _bases(transport, unit, BASES))
     many = len(chain.devices) > 1
     found: list[DeviceReading] = []
     for number, models in enumerate(chain.devices, 1):

@@ -6,8 +6,8 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 
+from mimctl.model.chain import fits
 from mimctl.model.errors import BadReply, DeviceRefusal
 from mimctl.model.instances import instance_names, keep_instances, select_instances
 from mimctl.model.points import PointSpec
@@ -112,7 +112,7 @@ def _holds(condition: Condition, found: int | float | str | None) -> bool:
         return False
     tests = [
         not condition.equals or any(_same(found, value) for value in condition.equals),
-        not condition.matches or any(fnmatchcase(_text(found).lower(), pattern.lower()) for pattern in condition.matches),
+        not condition.matches or fits(_text(found), condition.matches),
         condition.at_least is None or _compare(found, condition.at_least) >= 0,
         condition.below is None or _compare(found, condition.below) < 0,
     ]

@@ -16,6 +16,7 @@ from mimctl.model.profile import DeviceClass, DeviceProfile
 from mimctl.model.protocols import Driver, DriverGroup
 from mimctl.model.reads import SLOW_PERIOD_S
 from mimctl.model.site import SUNSPEC, DeviceAddress, Meter, Mim, Site
+from mimctl.wire.sunspec_device import wanted_class
 from mimctl.wire.transport import Transport
 
 
@@ -183,7 +184,7 @@ def _mim_driver(mim: Mim, how: Reading, budget: BudgetStore) -> Driver:
 
 
 def source_of(address: DeviceAddress, wanted: DeviceClass, profiles: Mapping[str, DeviceProfile], max_registers: int) -> MapSource:
-    """Where the register map of a device comes from: its own chain, or the profile that the site names.
+    """Where the register map of a device comes from: its own chain, with what the profile says of it, or the profile alone.
 
     Raises:
         UserError: the profile is not among those that were loaded.
@@ -193,7 +194,10 @@ def source_of(address: DeviceAddress, wanted: DeviceClass, profiles: Mapping[str
     profile = profiles.get(address.profile)
     if profile is None:
         raise UserError(f"profile '{address.profile}' was not loaded{_known(profiles)}")
-    return ProfileSource(profile, address.instances)
+    if profile.chain is None:
+        return ProfileSource(profile, address.instances)
+    kind = wanted if wanted is DeviceClass.MIM else wanted_class(profile)
+    return SunSpecSource(kind, address.base, max_registers, profile)
 
 
 def _known(profiles: Iterable[str]) -> str:

@@ -6,18 +6,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from mimctl.drivers.discovery import Discovered, MapSource, ProfileSource, SunSpecSource
+from mimctl.drivers.discovery import Discovered, MapSource, SunSpecSource
 from mimctl.drivers.model_points import NOT_THESE, fetch_models, model_points, summaries
 from mimctl.drivers.reading import DeviceReading, WordSource, identity_of, mapped_points, read_sample
 from mimctl.drivers.register_device import RegisterDevice
 from mimctl.model.errors import BadReply, DeviceRefusal
 from mimctl.model.sample import Sample
-from mimctl.model.site import SUNSPEC
 from mimctl.wire.dump import RegisterDump, blocks_of
 from mimctl.wire.recorder import Recorder
 from mimctl.wire.redact import redacted, sensitive_identity, sensitive_points
-from mimctl.wire.sunspec import BASES, Chain, ModelBlock, walk
-from mimctl.wire.sunspec_map import device_of
+from mimctl.wire.sunspec import ModelBlock
 from mimctl.wire.transport import Transport
 
 
@@ -35,19 +33,14 @@ async def survey(reader: RegisterDevice, words: WordSource, unit: int, source: M
     found = reader.discovered
     if found is None:
         raise BadReply(reader.device, "its register map changed while it was read")
-    name = source.profile.id if isinstance(source, ProfileSource) else SUNSPEC
-    reading = _reading(reader.device, unit, name, found, sample, words)
+    reading = _reading(reader.device, unit, source.name, found, sample, words)
     if not isinstance(source, SunSpecSource):
         return reading
     if not every_point:
         return reading
-    models = device_of(await _chain(reader.transport, unit, source), source.wanted) or ()
+    models = source.models(await source.walk(reader.transport, unit))
     await fetch_models(reader.transport, unit, models, source.max_registers)
     return with_models(reading, models, words, every_point=True)
-
-
-async def _chain(transport: Transport, unit: int, source: SunSpecSource) -> Chain:
-    return await walk(transport, unit, BASES if source.base is None else (source.base,), max_registers=source.max_registers)
 
 
 def with_models(reading: DeviceReading, models: Sequence[ModelBlock], words: WordSource, *, every_point: bool) -> DeviceReading:
@@ -88,14 +81,13 @@ async def take_dump(
     if found is None:
         raise BadReply(reader.device, "its register map changed while it was read")
     secret = sensitive_identity(found.compiled.register_map.identity)
-    name = source.profile.id if isinstance(source, ProfileSource) else SUNSPEC
     if isinstance(source, SunSpecSource):
-        chain = await _chain(recorder, unit, source)
+        chain = await source.walk(recorder, unit)
         end = chain.models[-1].end + 2
         await _fetch_all(recorder, unit, chain.base, min(end, 0x10000), source.max_registers)
         secret = [*secret, *sensitive_points(chain.models)]
     words = {place: space for place, space in recorder.words.items() if place[0] == unit}
-    dump = RegisterDump(blocks_of(words), name, utc.isoformat(timespec="seconds"), note)
+    dump = RegisterDump(blocks_of(words), source.name, utc.isoformat(timespec="seconds"), note)
     return redacted(dump, unit, secret) if redact else dump
 
 

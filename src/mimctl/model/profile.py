@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from mimctl.model.chain import ChainRules
 from mimctl.model.points import ByteOrder, PointSpec, PointType, ReadBlock, WordOrder
 from mimctl.model.setpoints import MimMap
 
@@ -217,6 +218,7 @@ class DeviceProfile:
         variants: tried in order; the first whose condition holds replaces the map.
         counts: how many of the repeated parts are there.
         gaps: what is not known about the device, for people.
+        chain: for a device that tells its own register map; the one given here is then what it has beside it.
     """
 
     id: str
@@ -231,3 +233,4 @@ class DeviceProfile:
     variants: tuple[Variant, ...] = ()
     counts: tuple[InstanceCount, ...] = ()
     hints: LinkHints = LinkHints()
+    chain: ChainRules | None = None

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
-from mimctl.model.problem import Problem, error
+from mimctl.model.problem import Problem
 from mimctl.model.profile import DeviceProfile, GoldenVector, ReadBlock, RegisterMap
+from mimctl.wire.golden_chain import check_chains
+from mimctl.wire.golden_values import compared
 from mimctl.wire.registers import CompiledMap
-
-#: floats in a profile are decimal, registers are binary
-_RELATIVE = 1e-6
 
 
 def check_vectors(profile: DeviceProfile) -> list[Problem]:
     """One problem for each expected value that the profile does not give; paths are those of the profile file."""
+    if profile.chain is not None:
+        return check_chains(profile)
     maps: dict[str | None, RegisterMap] = {None: profile.register_map}
     maps.update((v.name, v.register_map) for v in profile.variants)
     compiled = {name: CompiledMap(register_map) for name, register_map in maps.items()}
@@ -23,21 +23,7 @@ def check_vectors(profile: DeviceProfile) -> list[Problem]:
 
 def _check(compiled: CompiledMap, vector: GoldenVector, path: str) -> list[Problem]:
     blocks = [_registers(vector, read) for read in compiled.reads]
-    found = dict(zip(compiled.keys, compiled.decode(blocks).tolist(), strict=True))
-    problems: list[Problem] = []
-    for key, want in vector.expect:
-        got = found.get(key, math.nan)
-        if not _same(got, want):
-            shown = "no value" if math.isnan(got) else f"{got:g}"
-            wanted = "no value" if want is None else f"{want:g}"
-            problems.append(error("profile.vector", f"{path}.expect.{key}", f"{vector.name}: gives {shown}, expected {wanted}"))
-    return problems
-
-
-def _same(got: float, want: float | None) -> bool:
-    if want is None or math.isnan(got):
-        return want is None and math.isnan(got)
-    return math.isclose(got, want, rel_tol=_RELATIVE, abs_tol=_RELATIVE)
+    return compared(vector, dict(zip(compiled.keys, compiled.decode(blocks).tolist(), strict=True)), path)
 
 
 def _registers(vector: GoldenVector, read: ReadBlock) -> bytes:

@@ -12,6 +12,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from mimctl.model.chain import ChainRules
 from mimctl.model.points import PointSpec, ReadBlock
 from mimctl.model.profile import RegisterMap
 from mimctl.model.setpoints import WATCHED, CommandPoint, Failsafe, MimMap, Role
@@ -24,6 +25,9 @@ RATINGS, LEGACY_RATINGS = 702, 121
 DER_HEARTBEAT, BATTERY = 715, 802
 #: what is read once to know what an inverter can be told
 CONTROL_MODELS = frozenset({CONTROLS, LEGACY_CONTROLS, STORAGE, RATINGS, LEGACY_RATINGS, DER_HEARTBEAT, BATTERY})
+
+#: of these, what only tells the ratings
+_TELLING = frozenset({RATINGS, LEGACY_RATINGS})
 
 #: point path → value, by model; NaN where the device has none
 Values = Mapping[int, Mapping[str, float]]
@@ -57,14 +61,19 @@ class _Model:
         """A reversion timer; none where the device shows none."""
         return [CommandPoint(self.spec(path, f"validity_{path}"), Role.VALIDITY)] if self.has(path) else []
 
+    def holds(self, point: PointSpec) -> bool:
+        return self.block.address <= point.address < self.block.end
+
     @property
     def state(self) -> ReadBlock:
         return ReadBlock(self.block.address, min(self.block.length + 2, 125))
 
 
-def inverter_commands(models: Sequence[ModelBlock], values: Values) -> MimMap | None:
-    """How an inverter is commanded; None where it has no controls that mimctl knows."""
-    by_id = {m.id: _Model(m, values[m.id]) for m in reversed(models) if m.id in CONTROL_MODELS and m.id in values}
+def inverter_commands(models: Sequence[ModelBlock], values: Values, rules: ChainRules | None = None) -> MimMap | None:
+    """How an inverter is commanded; None where it has no controls that mimctl knows and `rules` allow."""
+    rules = ChainRules() if rules is None else rules
+    readable = {m for m in CONTROL_MODELS if m in _TELLING or rules.allows(m)}
+    by_id = {m.id: _Model(m, values[m.id]) for m in reversed(models) if m.id in readable and m.id in values}
     if CONTROLS in by_id and by_id[CONTROLS].has("WSet"):
         commands, action = _der(by_id[CONTROLS], by_id.get(RATINGS)), None
     else:
@@ -75,6 +84,8 @@ def inverter_commands(models: Sequence[ModelBlock], values: Values) -> MimMap | 
     timers = any(c.role is Role.VALIDITY for c in commands)
     failsafe = Failsafe.REVERSION if timers else Failsafe.HEARTBEAT if beats else Failsafe.NONE
     values_and_timer = (Role.ACTIVE, Role.REACTIVE, Role.VALIDITY) if timers else ()
+    singles = [m for m in by_id.values() if rules.singly(m.block.id)]
+    commands = [replace(c, single=any(m.holds(c.point) for m in singles)) for c in commands]
     used = {c.point.address for c in (*commands, *beats)}
     blocks = [m.state for m in by_id.values() if any(m.state.address <= a < m.state.end for a in used)]
     return MimMap(
