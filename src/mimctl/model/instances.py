@@ -54,8 +54,10 @@ def select_instances(register_map: RegisterMap, names: Sequence[str]) -> Registe
     return replace(
         register_map,
         points=tuple(first.values()),
-        differences=tuple(Difference(_plain(d.key, place), _plain(d.plus, place), _plain(d.minus, place)) for d in differences),
-        signed=tuple(Signed(_plain(s.key, place), _plain(s.by, place), s.bit, s.sign) for s in signed),
+        differences=tuple(
+            Difference(plain_key(d.key, place), plain_key(d.plus, place), plain_key(d.minus, place)) for d in differences
+        ),
+        signed=tuple(Signed(plain_key(s.key, place), plain_key(s.by, place), s.bit, s.sign) for s in signed),
         blocks=(),
     )
 
@@ -88,11 +90,16 @@ def _stays(key: str, names: Iterable[str]) -> bool:
 
 
 def _renamed(point: PointSpec, place: Mapping[str, str]) -> PointSpec:
-    key = _plain(point.key, place)
+    key = plain_key(point.key, place)
     return point if key == point.key else replace(point, key=key)
 
 
-def _plain(key: str, place: Mapping[str, str]) -> str:
+def plain_key(key: str, place: Mapping[str, str]) -> str:
+    """The key that a part's own point has in the map of a meter made of it.
+
+    Args:
+        place: phase of each part that is one circuit.
+    """
     instance = instance_of(key)
     if instance is None:
         return key

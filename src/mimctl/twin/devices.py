@@ -10,23 +10,24 @@ import numpy as np
 from mimctl.model.errors import UserError
 from mimctl.model.layout import SiteLayout
 from mimctl.model.profile import DeviceProfile
-from mimctl.model.site import SUNSPEC, DeviceAddress
-from mimctl.twin.meters import MeterBank
+from mimctl.model.site import SUNSPEC, DeviceAddress, Meter
+from mimctl.twin.meters import MeterBank, meter_kind
 from mimctl.twin.mims import MimBank
 from mimctl.twin.picture import World
 
 
 @dataclass(frozen=True, slots=True)
 class VirtualDevice:
-    """One device of the twin. `kind` is for people: `meter 203`, `MIM, 3 ports`."""
+    """One device of the twin. Meters that are parts of one device share its bank.
+
+    Args:
+        kind: for people: `meter 203`, `MIM, 3 ports`.
+    """
 
     id: str
     address: DeviceAddress
     bank: MeterBank | MimBank
-
-    @property
-    def kind(self) -> str:
-        return self.bank.kind
+    kind: str
 
 
 def virtual_devices(layout: SiteLayout, world: World, profiles: Mapping[str, DeviceProfile], seed: int) -> list[VirtualDevice]:
@@ -40,15 +41,30 @@ def virtual_devices(layout: SiteLayout, world: World, profiles: Mapping[str, Dev
         UserError: a profile is missing, or a MIM has one: what its registers would do is known for the MIM protocol alone.
     """
     site, devices = layout.site, list[VirtualDevice]()
-    for n, meter in enumerate(site.meters):
-        name = meter.address.profile
-        if name != SUNSPEC and name not in profiles:
-            raise UserError(f"meter {meter.id} needs the profile '{name}', which was not loaded")
-        rng = np.random.default_rng([seed, 0, n])
-        devices.append(VirtualDevice(meter.id, meter.address, MeterBank(meter, layout, world, rng, profiles.get(name))))
+    banks = _meter_banks(layout, world, profiles, seed)
+    for meter in site.meters:
+        kind = meter_kind(meter, layout.nodes[layout.node_index[meter.node]])
+        devices.append(VirtualDevice(meter.id, meter.address, banks[meter.id], kind))
     for m, mim in enumerate(site.mims):
         if mim.address.profile != SUNSPEC:
             raise UserError(f"the twin has no virtual MIM for the profile '{mim.address.profile}' of {mim.id}")
         rng = np.random.default_rng([seed, 1, m])
-        devices.append(VirtualDevice(mim.id, mim.address, MimBank(m, layout, world, rng)))
+        bank = MimBank(m, layout, world, rng)
+        devices.append(VirtualDevice(mim.id, mim.address, bank, bank.kind))
     return devices
+
+
+def _meter_banks(layout: SiteLayout, world: World, profiles: Mapping[str, DeviceProfile], seed: int) -> dict[str, MeterBank]:
+    """By meter id. Those at one address are parts of one device and share its registers."""
+    groups: dict[tuple[str, int], list[tuple[int, Meter]]] = {}
+    for n, meter in enumerate(layout.site.meters):
+        name = meter.address.profile
+        if name != SUNSPEC and name not in profiles:
+            raise UserError(f"meter {meter.id} needs the profile '{name}', which was not loaded")
+        groups.setdefault((meter.address.link, meter.address.unit), []).append((n, meter))
+    banks: dict[str, MeterBank] = {}
+    for group in groups.values():
+        rngs = [np.random.default_rng([seed, 0, n]) for n, _ in group]
+        bank = MeterBank([meter for _, meter in group], layout, world, rngs, profiles)
+        banks |= {meter.id: bank for _, meter in group}
+    return banks

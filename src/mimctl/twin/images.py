@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from mimctl.model.errors import DeviceRefusal
-from mimctl.model.profile import PointSpec, RegisterMap
-from mimctl.wire.writes import write_image
+from mimctl.model.instances import instance_names
+from mimctl.model.profile import Condition, DeviceProfile, PointSpec, PointType, RegisterMap
+from mimctl.wire.writes import encode_raw, encode_reading, encode_text, write_image
 
 ILLEGAL_ADDRESS, ILLEGAL_VALUE, NO_ANSWER = 2, 3, 11
 #: how much more than its rating an instrument can show
@@ -59,25 +60,69 @@ class Display:
         write_image(self._map, self._image.data, self._image.origin, sayable)
 
 
-def image_of_map(device: str, register_map: RegisterMap, exponents: Mapping[str, int]) -> Image:
-    """The registers that a profile describes, holding nothing but what identifies them and their scale factors.
+def image_of_profiles(device: str, profiles: Iterable[DeviceProfile], exponents: Mapping[str, int]) -> Image:
+    """The registers of one unit, holding nothing but what identifies them and their scale factors.
 
     Args:
+        profiles: one, or those that describe parts of the unit.
         exponents: for points that have a scale register, by quantity.
     """
-    places = [(p.address, p.end) for p in (*register_map.points, *(p for _, p in register_map.identity))]
-    places += [(p.scale_address, p.scale_address + 1) for p in register_map.points if p.scale_address is not None]
-    places += [(g.address, g.address + len(g.values)) for g in register_map.guards]
-    places += [(b.address, b.end) for b in register_map.blocks]
+    profiles = list(profiles)
+    places = [place for profile in profiles for place in _places(profile)]
     origin, end = min(a for a, _ in places), max(b for _, b in places)
     image = Image(device, origin, bytearray(2 * (end - origin)))
-    for point in register_map.points:
-        if point.scale_address is not None:
-            image.put(point.scale_address, struct.pack(">h", exponents.get(_quantity(point), 0)))
-    for guard in register_map.guards:
-        image.put(guard.address, struct.pack(f">{len(guard.values)}H", *guard.values))
+    for profile in profiles:
+        _put_fixed(image, profile, exponents)
     return image
 
 
-def _quantity(point: PointSpec) -> str:
-    return point.key.partition(".")[0]
+def _places(profile: DeviceProfile) -> Iterator[tuple[int, int]]:
+    """First register of everything that a client may look at, and the one behind it."""
+    register_map = profile.register_map
+    signs = (rule.condition.point for rule in profile.identify if not rule.weak)
+    for point in (*register_map.points, *(p for _, p in register_map.identity), *signs, *(c.point for c in profile.counts)):
+        yield point.address, point.end
+        if point.scale_address is not None:
+            yield point.scale_address, point.scale_address + 1
+    yield from ((g.address, g.address + len(g.values)) for g in register_map.guards)
+    yield from ((b.address, b.end) for b in register_map.blocks)
+
+
+def _put_fixed(image: Image, profile: DeviceProfile, exponents: Mapping[str, int]) -> None:
+    register_map = profile.register_map
+    for point in register_map.points:
+        if point.scale_address is not None:
+            image.put(point.scale_address, struct.pack(">h", _exponent(point, exponents)))
+    for guard in register_map.guards:
+        image.put(guard.address, struct.pack(f">{len(guard.values)}H", *guard.values))
+    for rule in profile.identify:
+        proof = None if rule.weak else _proof(rule.condition)
+        if proof is not None:
+            image.put(rule.condition.point.address, _raw(rule.condition.point, proof))
+    names = instance_names(register_map)
+    for count in profile.counts:
+        there = sum(name.rstrip("0123456789") == count.instance for name in names)
+        image.put(count.point.address, _raw(count.point, there))
+
+
+def _proof(condition: Condition) -> int | str | None:
+    """Something that the condition takes; None where it only says what must not be."""
+    if condition.equals:
+        return condition.equals[0]
+    if condition.matches:
+        return condition.matches[0].replace("*", "").replace("?", "0")
+    return condition.at_least
+
+
+def _raw(point: PointSpec, value: int | str) -> bytes:
+    """A register as it stands there, its scale and sign left out."""
+    if point.type is PointType.STRING:
+        return encode_text(point, str(value))
+    if point.type.is_float:
+        return encode_reading(replace(point, scale=1.0, scale_address=None, sign=1), float(value))
+    return encode_raw(point, int(value))
+
+
+def _exponent(point: PointSpec, exponents: Mapping[str, int]) -> int:
+    """Of a point that may be in kW: the same resolution as another has in W."""
+    return exponents.get(point.key.partition(".")[0], 0) - round(math.log10(point.scale))

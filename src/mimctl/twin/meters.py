@@ -3,148 +3,137 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from mimctl.model.errors import DeviceRefusal
-from mimctl.model.layout import FloatArray, SiteLayout
+from mimctl.model.layout import SiteLayout
 from mimctl.model.node import Node
 from mimctl.model.profile import DeviceProfile, PointType, RegisterMap
 from mimctl.model.quantity import quantity_of
 from mimctl.model.site import SUNSPEC, Meter
-from mimctl.twin.images import ILLEGAL_ADDRESS, MARGIN, Display, Image, exponent_for, image_of_map
+from mimctl.twin.images import ILLEGAL_ADDRESS, MARGIN, Display, Image, exponent_for, image_of_profiles
+from mimctl.twin.meter_values import MeterValues
+from mimctl.twin.parts import Sources, chosen_parts, every_part
 from mimctl.twin.picture import Picture, World
 from mimctl.wire.sunspec import BASES
 from mimctl.wire.sunspec_image import ModelContent, build_chain
 from mimctl.wire.sunspec_map import model_map, register_map_of
-from mimctl.wire.writes import encode_reading, encode_text
+from mimctl.wire.writes import encode_raw, encode_text
 
-_PLACES = ("L1", "L2", "L3")
-_PAIRS = ("L1L2", "L2L3", "L3L1")
 #: three-phase wye meters with integers and scale factors, and with floats
 _INTEGER_METER, _FLOAT_METER = 203, 213
 _INT16_MAX = 32767
-_COUNTER_WH = 4_000_000_000.0
 #: mandatory points that mimctl does not read
 _EXTRA = {"A": "A", "PhV": "PhV", "PPV": "PPV"}
 
 
-class MeterBank:
-    """A meter as a `wire.modbus_server.RegisterBank`: noisy, quantised by its registers, wired as the site file says.
+@dataclass(frozen=True, slots=True)
+class _View:
+    """One meter's part of the registers: each key there shows one of its values, or a share of it."""
 
-    A meter whose current transformers look the other way, or whose inputs are swapped, shows it that way: undoing it is the
-    reader's business.
+    values: MeterValues
+    display: Display
+    sources: Sources
+
+    def show(self, picture: Picture) -> None:
+        measured = self.values.measured(picture)
+        self.display.show({key: share * measured.get(plain, math.nan) for key, (plain, share) in self.sources.items()})
+
+
+class MeterBank:
+    """The registers of one unit as a `wire.modbus_server.RegisterBank`: noisy, quantised, wired as the site file says.
+
+    Args:
+        meters: of this unit: one, or parts of one device.
+        rngs: noise of each.
+        profiles: those that the meters name, by id.
     """
 
     def __init__(
-        self, meter: Meter, layout: SiteLayout, world: World, rng: np.random.Generator, profile: DeviceProfile | None
+        self,
+        meters: Sequence[Meter],
+        layout: SiteLayout,
+        world: World,
+        rngs: Sequence[np.random.Generator],
+        profiles: Mapping[str, DeviceProfile],
     ) -> None:
-        self._meter = meter
+        self._name = meters[0].id
         self._world = world
-        self._rng = rng
-        self._noise = layout.site.twin.meter_noise_pct / 100
-        self._frequency_hz = layout.site.frequency_hz
-        self._row = layout.node_index[meter.node]
-        node = layout.nodes[self._row]
-        self._present = np.array([phase in node.phases for phase in meter.phase_map], dtype=np.bool_)
-        self.kind, self._image, register_map = _registers(meter, node, profile)
-        self._shown = _shown(register_map)
-        self._display = Display(self._image, register_map, self._shown)
+        exponents = _widest([layout.nodes[layout.node_index[meter.node]] for meter in meters])
+        values = [MeterValues(meter, layout, rng) for meter, rng in zip(meters, rngs, strict=True)]
+        self._views: list[_View]
+        if meters[0].address.profile == SUNSPEC:
+            self._image, register_map = _sunspec(meters[0], exponents)
+            keys = _shown(register_map)
+            self._views = [_View(values[0], Display(self._image, register_map, keys), every_part(keys))]
+        else:
+            used = {meter.address.profile: profiles[meter.address.profile] for meter in meters}
+            self._image = image_of_profiles(self._name, used.values(), exponents)
+            _introduce(self._image, meters[0], used.values())
+            self._views = list(_views(self._image, meters, values, used))
         self._seen: Picture | None = None
-        self._energy_wh = np.zeros((2, 3))
 
     def read(self, address: int, count: int) -> bytes:
         picture = self._world.look()
         if picture is not self._seen:
-            self._display.show(self._values(picture))
+            for view in self._views:
+                view.show(picture)
             self._seen = picture
         return self._image.read(address, count)
 
     def write(self, address: int, data: bytes) -> None:
-        raise DeviceRefusal(self._meter.id, f"register {address} cannot be written", ILLEGAL_ADDRESS)
-
-    def _values(self, picture: Picture) -> dict[str, float]:
-        """By point key, for the points that this meter has."""
-        columns = [phase.column for phase in self._meter.phase_map]
-        flow = self._meter.sign * picture.state.flow_va[self._row, columns]
-        measured = {
-            "voltage": self._measured(picture.voltage_v[self._row, columns]),
-            "current": self._measured(picture.current_a[self._row, columns]),
-            "active_power": self._measured(flow.real),
-            "reactive_power": self._measured(flow.imag),
-            "thd_v": self._measured(picture.harmonics.thd_v_pct[self._row, columns]),
-            "thd_i": self._measured(picture.harmonics.thd_i_pct[self._row, columns]),
-        }
-        measured["apparent_power"] = measured["voltage"] * measured["current"]
-        self._count(measured["active_power"], picture)
-        values = {f"{name}.{place}": float(v) for name, row in measured.items() for place, v in zip(_PLACES, row, strict=True)}
-        lines = self._lines(picture, columns)
-        values |= {f"voltage.{pair}": float(v) for pair, v in zip(_PAIRS, lines, strict=True)}
-        for name in ("active_power", "reactive_power", "apparent_power"):
-            values[f"{name}.total"] = float(np.nansum(measured[name]))
-        values |= self._energies()
-        neutral = float(picture.harmonics.neutral_a[self._row]) * self._error()
-        values |= {"current.N": neutral, "frequency": self._frequency_hz}
-        values |= {"A": float(np.nansum(measured["current"])), "PhV": _mean(measured["voltage"]), "PPV": _mean(lines)}
-        return {key: values.get(key, math.nan) for key in self._shown}
-
-    def _measured(self, row: FloatArray) -> FloatArray:
-        """With noise; NaN for inputs that no conductor runs through."""
-        noisy: FloatArray = row * (1 + self._noise * self._rng.standard_normal(3))
-        return np.where(self._present, noisy, np.nan)
-
-    def _error(self) -> float:
-        return 1 + self._noise * float(self._rng.standard_normal())
-
-    def _lines(self, picture: Picture, columns: list[int]) -> FloatArray:
-        phasors = picture.state.voltage_v[self._row, columns]
-        across = np.abs(phasors - np.roll(phasors, -1)) * (1 + self._noise * self._rng.standard_normal(3))
-        return np.where(self._present & np.roll(self._present, -1), across, np.nan)
-
-    def _count(self, active_w: FloatArray, picture: Picture) -> None:
-        """Energy counters: import in the first row, export in the second."""
-        if self._seen is not None:
-            hours = (picture.t_s - self._seen.t_s) / 3600
-            known = np.nan_to_num(active_w)
-            self._energy_wh += hours * np.array([np.maximum(known, 0), np.maximum(-known, 0)])
-
-    def _energies(self) -> dict[str, float]:
-        values: dict[str, float] = {}
-        for name, row in zip(("energy_import", "energy_export"), self._energy_wh % _COUNTER_WH, strict=True):
-            values |= {f"{name}.{place}": float(v) for place, v in zip(_PLACES, row, strict=True)}
-            values[f"{name}.total"] = float(row.sum() % _COUNTER_WH)
-        return values
+        raise DeviceRefusal(self._name, f"register {address} cannot be written", ILLEGAL_ADDRESS)
 
 
-def _shown(register_map: RegisterMap) -> set[str]:
+def meter_kind(meter: Meter, node: Node) -> str:
+    """What kind of meter it is, for people."""
+    if meter.address.profile == SUNSPEC:
+        return f"meter {_sunspec_model(_exponents(node))}"
+    return " ".join(["meter", meter.address.profile, *meter.address.instances])
+
+
+def _views(
+    image: Image, meters: Sequence[Meter], values: Sequence[MeterValues], profiles: Mapping[str, DeviceProfile]
+) -> Iterator[_View]:
+    """What the parts of a device have in common is shown by the first of them."""
+    begun: set[str] = set()
+    for meter, own in zip(meters, values, strict=True):
+        name, instances = meter.address.profile, meter.address.instances
+        register_map = profiles[name].register_map
+        keys = _shown(register_map)
+        sources = chosen_parts(keys, instances, shared=name not in begun) if instances else every_part(keys)
+        begun.add(name)
+        yield _View(own, Display(image, register_map, sources), sources)
+
+
+def _shown(register_map: RegisterMap) -> list[str]:
     """Keys of what is measured; the two halves of a split value are shown by the value that they make."""
     helpers = {key for d in register_map.differences for key in (d.plus, d.minus)}
-    measured = {p.key for p in register_map.points if not p.static and not p.type.is_text}
-    return measured - helpers | {d.key for d in register_map.differences}
+    measured = [p.key for p in register_map.points if not p.static and not p.type.is_text and p.key not in helpers]
+    return [*measured, *(d.key for d in register_map.differences)]
 
 
-def _mean(row: FloatArray) -> float:
-    known = row[~np.isnan(row)]
-    return float(known.mean()) if len(known) else math.nan
+def _introduce(image: Image, meter: Meter, profiles: Iterable[DeviceProfile]) -> None:
+    """Who the device says it is, where nothing must be found there."""
+    for profile in profiles:
+        signs = {rule.condition.point.address for rule in profile.identify if not rule.weak}
+        texts = {"manufacturer": profile.vendor, "model": profile.models[0] if profile.models else profile.id, "serial": meter.id}
+        for name, point in profile.register_map.identity:
+            if point.address in signs:
+                continue
+            if point.type is PointType.STRING and name in texts:
+                image.put(point.address, encode_text(point, texts[name][: 2 * point.registers]))
+            elif name == "serial" and not point.type.is_text and not point.type.is_float:
+                image.put(point.address, encode_raw(point, meter.address.unit))
 
 
-def _registers(meter: Meter, node: Node, profile: DeviceProfile | None) -> tuple[str, Image, RegisterMap]:
-    """What kind of meter it is, its registers, and the map of what it measures."""
-    exponents = _exponents(node)
-    if meter.address.profile == SUNSPEC:
-        return _sunspec(meter, exponents)
-    if profile is None:
-        raise ValueError(f"meter {meter.id} needs the profile {meter.address.profile}")
-    image = image_of_map(meter.id, profile.register_map, exponents)
-    texts = {"manufacturer": profile.vendor, "model": profile.models[0] if profile.models else profile.id, "serial": meter.id}
-    for name, point in profile.register_map.identity:
-        if point.type is PointType.STRING and name in texts:
-            image.put(point.address, encode_text(point, texts[name][: 2 * point.registers]))
-        elif name == "serial" and not point.type.is_text:
-            image.put(point.address, encode_reading(point, meter.address.unit))
-    return f"meter {profile.id}", image, profile.register_map
+def _widest(nodes: Sequence[Node]) -> dict[str, int]:
+    """Scale factors that fit every node."""
+    rows = [_exponents(node) for node in nodes]
+    return {quantity: max(row[quantity] for row in rows) for quantity in rows[0]}
 
 
 def _exponents(node: Node) -> dict[str, int]:
@@ -164,9 +153,13 @@ def _exponents(node: Node) -> dict[str, int]:
     }
 
 
-def _sunspec(meter: Meter, exponents: Mapping[str, int]) -> tuple[str, Image, RegisterMap]:
+def _sunspec_model(exponents: Mapping[str, int]) -> int:
     # whole watts do not fit 16 bits on a large node: such meters come with floats
-    model = _INTEGER_METER if exponents["active_power"] <= 0 else _FLOAT_METER
+    return _INTEGER_METER if exponents["active_power"] <= 0 else _FLOAT_METER
+
+
+def _sunspec(meter: Meter, exponents: Mapping[str, int]) -> tuple[Image, RegisterMap]:
+    model = _sunspec_model(exponents)
     names = {"A_SF": "current", "V_SF": "voltage", "Hz_SF": "frequency", "W_SF": "active_power"}
     names |= {"VA_SF": "apparent_power", "VAR_SF": "reactive_power"}
     scales: dict[str, float | str] = {name: exponents[quantity] for name, quantity in names.items()}
@@ -176,7 +169,7 @@ def _sunspec(meter: Meter, exponents: Mapping[str, int]) -> tuple[str, Image, Re
     register_map = register_map_of(chain.models, meter.id)
     extra = [replace(p, key=_EXTRA[p.key]) for p in model_map(chain.models[1]).points if p.key in _EXTRA]
     known = tuple(p for p in register_map.points if quantity_of(p.key) is not None)
-    return f"meter {model}", Image(meter.id, base, data), replace(register_map, points=(*known, *extra))
+    return Image(meter.id, base, data), replace(register_map, points=(*known, *extra))
 
 
 def common_model(model: str, serial: str) -> ModelContent:

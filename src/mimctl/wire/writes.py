@@ -68,6 +68,20 @@ def encode_reading(point: PointSpec, value: float, exponent: int | None = None) 
     return _ordered(point, _int_bytes(point, int(point.sentinels[0])))
 
 
+def encode_raw(point: PointSpec, raw: int) -> bytes:
+    """Register bytes of a whole number as it stands in the register, whatever its scale and sign; exact however wide.
+
+    Raises:
+        ValueError: the point holds no whole numbers, or none so large.
+    """
+    if point.type.is_text or point.type.is_float:
+        raise ValueError(f"{point.key} is a {point.type}, which holds no whole numbers")
+    low, high = point.type.bounds
+    if not low <= raw <= high:
+        raise ValueError(f"{raw} does not fit {point.type}")
+    return _ordered(point, _int_bytes(point, raw))
+
+
 def encode_text(point: PointSpec, text: str) -> bytes:
     """Register bytes of a text, filled up with NULs.
 

@@ -56,7 +56,8 @@ class Twin:
         self.fleet = MimFleet(layout)
         self.plant = Plant(layout, LoadSet(layout, Steady(loads), noise=False), fleet=self.fleet)
         self.world = World(self.plant, self.clock)
-        self.banks = {d.id: d.bank for d in virtual_devices(layout, self.world, profiles or {}, seed=5)}
+        devices = virtual_devices(layout, self.world, profiles or {}, seed=5)
+        self.banks, self.kinds = {d.id: d.bank for d in devices}, {d.id: d.kind for d in devices}
 
     def pass_s(self, seconds: float) -> None:
         self.clock.advance_to(self.clock.monotonic_s() + seconds)
@@ -313,7 +314,7 @@ def test_small_node_has_an_integer_meter_in_whole_watts() -> None:
     site = small_site()
     nodes = tuple(replace(n, rating_a=32.0) if n.id == "rack1" else n for n in site.nodes)
     twin = Twin(replace(site, nodes=nodes))
-    assert twin.banks["m-rack1"].kind == "meter 203"
+    assert twin.kinds["m-rack1"] == "meter 203"
     seen = raw(twin, "m-rack1", 203)
     assert seen["W_SF"] == 0
     assert [seen[f"Wph{x}"] for x in "ABC"] == [3000, 1000, 2000]
