@@ -10,10 +10,12 @@ from mimctl.config.draft import DEFAULT_ZONE, Draft, port_of
 from mimctl.config.schema import LoadItem, RuleItem, TwinItem
 from mimctl.config.schema_devices import BatteryItem, DeviceItem, LatencyItem, LinkItem, MeterItem, MimItem
 from mimctl.config.schema_grid import CableItem, NodeItem, TransformerItem
+from mimctl.config.schema_harmonics import HarmonicFilterItem, HarmonicLimitsItem
 from mimctl.model import link as link_model
 from mimctl.model import node as node_model
 from mimctl.model import site as m
 from mimctl.model.latency import TYPICAL, Latency
+from mimctl.model.harmonics import HarmonicFilter, HarmonicLimits
 from mimctl.model.phases import PHASES
 
 #: the rule of a file that names none
@@ -107,7 +109,12 @@ def _node(draft: Draft, item: NodeItem, total_weight: float) -> node_model.Node:
         phases=supply.phases,
         cable=None if item.cable is None else _cable(item.cable),
         transformer=None if item.transformer is None else _transformer(item.transformer),
+        harmonic_limits=None if item.harmonic_limits is None else _limits(item.harmonic_limits),
     )
+
+
+def _limits(item: HarmonicLimitsItem) -> HarmonicLimits:
+    return HarmonicLimits(item.thd_v_pct, item.tdd_pct, item.isc_il, item.demand_a)
 
 
 def _cable(item: CableItem) -> node_model.Cable:
@@ -155,6 +162,7 @@ def _mim(item: MimItem) -> m.Mim:
         response_s=item.response_s,
         second_master=item.second_master,
         authority=None if item.authority_pct is None else item.authority_pct / 100,
+        harmonic_filter=None if item.harmonic_filter is None else _filter(item.harmonic_filter),
         latency=build_latency(item.latency),
     )
 
@@ -163,6 +171,11 @@ def build_latency(item: LatencyItem) -> Latency:
     """What the class means, but for what the file says."""
     given = {k: v for k in ("delay_s", "command_every_s", "report_every_s") if (v := getattr(item, k)) is not None}
     return replace(TYPICAL[item.kind], **given)
+
+
+def _filter(item: HarmonicFilterItem) -> HarmonicFilter:
+    orders = tuple(sorted(set(item.orders)))
+    return HarmonicFilter(orders, item.timing_error_s, item.response_s, item.reserve_pct / 100)
 
 
 def _port(item: MimItem, index: int) -> m.PortSpec:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Strict, Tag
 
 from mimctl.config.schema_grid import Id, NotNegative, PhaseWord, Positive, Reference, Share
+from mimctl.config.schema_harmonics import HarmonicFilterItem
 from mimctl.config.units import (
     APPARENT_POWER,
     CURRENT,
@@ -189,6 +190,9 @@ class MimItem(DeviceItem):
         None,
         description="Share of each port's rating that control may use. Default: 100 %; 25 % where the device has no failsafe: "
         "it would keep its last setpoint for ever when mimctl is gone. Naming a share accepts that.",
+    )
+    harmonic_filter: HarmonicFilterItem | None = Field(
+        None, description="What it can do about harmonics; `{}` takes every default. Default: nothing."
     )
     latency: LatencyItem = Field(default_factory=LatencyItem, description="How late its medium makes it. Default: wired.")
 

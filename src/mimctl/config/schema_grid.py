@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, Strict, StringConstraints
 
 from mimctl.config.patterns import ID, PRINTABLE
+from mimctl.config.schema_harmonics import HarmonicLimitsItem
 from mimctl.config.units import (
     APPARENT_POWER,
     CURRENT,
@@ -104,6 +105,9 @@ class NodeItem(Record):
     )
     cable: CableItem | None = Field(None, description="Impedance between the parent and this node.")
     transformer: TransformerItem | None = Field(None, description="Transformer between the parent and this node.")
+    harmonic_limits: HarmonicLimitsItem | None = Field(
+        None, description="How much distortion is permitted here; `{}` is that of the standards. Default: not limited."
+    )
     balance_weight: float = Field(
         1.0, ge=0, description="How much this node counts in the reported balance; only the proportions between nodes matter."
     )

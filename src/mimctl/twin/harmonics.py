@@ -18,15 +18,12 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
+from mimctl.grid.harmonics import current_accumulate
 from mimctl.model.connection import Connection
 from mimctl.model.layout import ComplexArray, FloatArray, SiteLayout
-from mimctl.model.node import Node, Transformer, Winding
+from mimctl.model.node import Node, Transformer
 from mimctl.twin.loads import LoadSet
 
-#: lines that secondary windings a, b, c stand between, and from which end, by clock number
-_FORWARD = ((0, 1), (1, 2), (2, 0))
-_BACKWARD = ((0, 2), (1, 0), (2, 1))
-_WINDINGS = {11: (1, _FORWARD), 5: (-1, _FORWARD), 1: (1, _BACKWARD), 7: (-1, _BACKWARD)}
 _LEAST_A = 1e-3
 
 
@@ -55,7 +52,7 @@ class Harmonics:
 
     def __init__(self, layout: SiteLayout, loads: LoadSet) -> None:
         self._orders = np.array(sorted({order for load in loads.loads for order, _ in load.harmonic_pct}), dtype=np.float64)
-        self._accumulate = _accumulate(layout)
+        self._accumulate = current_accumulate(layout)
         self._spread = self._accumulate.T.tocsr()
         own, neutral = _impedances(layout)
         harmonic = 1j * self._orders
@@ -119,37 +116,6 @@ def _distortion(harmonics: ComplexArray, fundamental: ComplexArray, least: float
     total = np.sqrt((np.abs(harmonics) ** 2).sum(axis=-1))
     share: FloatArray = np.divide(100 * total, size, out=np.full(size.shape, np.nan), where=size > least)
     return share
-
-
-def _accumulate(layout: SiteLayout) -> sparse.csr_array:
-    """(3N, 3N) branch currents from own currents, each at its own node's voltage level."""
-    rows, columns, values = [], [], []
-    for n in range(len(layout.nodes)):
-        operator, at = np.eye(3), n
-        while at >= 0:
-            r, c = np.nonzero(operator)
-            rows.append(3 * at + r)
-            columns.append(3 * n + c)
-            values.append(operator[r, c])
-            operator, at = _upward(layout, at) @ operator, int(layout.parent[at])
-    size = 3 * len(layout.nodes)
-    return sparse.csr_array((np.concatenate(values), (np.concatenate(rows), np.concatenate(columns))), shape=(size, size))
-
-
-def _upward(layout: SiteLayout, n: int) -> FloatArray:
-    """(3, 3): current at the parent from the current that enters `n`."""
-    unit = layout.nodes[n].transformer
-    if unit is None or layout.parent[n] < 0:
-        return np.eye(3)
-    ratio = float(layout.voltage_ln_v[n] / layout.voltage_ln_v[layout.parent[n]])
-    if unit.winding is Winding.YNYN:
-        return np.diag(np.full(3, ratio))
-    sign, windings = _WINDINGS[unit.clock]
-    operator = np.zeros((3, 3))
-    for winding, (x, y) in enumerate(windings):
-        operator[x, winding], operator[y, winding] = sign, -sign
-    operator *= ratio / math.sqrt(3)
-    return operator
 
 
 def _impedances(layout: SiteLayout) -> tuple[ComplexArray, ComplexArray]:

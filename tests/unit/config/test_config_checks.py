@@ -104,6 +104,31 @@ CASES: dict[str, tuple[Bend, tuple[str, str, str]]] = {
         ("error", "transformer.phases", "nodes[2].transformer"),
     ),
     "head cable": (put("nodes", 0, cable={"r": "1 mohm", "x": "1 mohm"}), ("error", "node.head_impedance", "nodes[0].cable")),
+    "limits unmeasured": (
+        both(lambda d: d["meters"].pop(2), put("nodes", 2, harmonic_limits={})),
+        ("warning", "harmonic.limit_unmeasured", "nodes[2].harmonic_limits"),
+    ),
+    "two current limits": (
+        put("nodes", 1, harmonic_limits={"tdd": "8 %", "isc_il": 30.0}),
+        ("warning", "harmonic.limit_twice", "nodes[1].harmonic_limits.isc_il"),
+    ),
+    "demand over breaker": (
+        put("nodes", 1, harmonic_limits={"demand": "64 A"}),
+        ("warning", "harmonic.demand_over_breaker", "nodes[1].harmonic_limits.demand"),
+    ),
+    "late filter": (
+        # at 50 Hz 150 µs are 2.7° of a cycle, 29.7° of the 11th harmonic's: 2·sin(14.85°) = 51 % of it would be left
+        put("mims", 0, harmonic_filter={"orders": [3, 5, 11, 13], "timing_error": "150 us"}),
+        ("warning", "harmonic.filter_late", "mims[0].harmonic_filter.timing_error"),
+    ),
+    "useless filter": (
+        put("mims", 0, harmonic_filter={"orders": [11, 13], "timing_error": "1 ms"}),
+        ("error", "harmonic.filter_useless", "mims[0].harmonic_filter.timing_error"),
+    ),
+    "filter without registers": (
+        put("mims", 0, profile="sma/sunny_island", harmonic_filter={}),
+        ("error", "harmonic.filter_profile", "mims[0].harmonic_filter"),
+    ),
     "cable without x": (put("nodes", 1, cable={"r": "1 mohm"}), ("error", "cable.incomplete", "nodes[1].cable")),
     "cable both ways": (
         put("nodes", 1, cable={"r": "1 mohm", "x": "1 mohm", "length": "5 m"}),

@@ -11,6 +11,7 @@ import pytest
 from mimctl.config.site import check_site, load_site
 from mimctl.model.connection import Connection
 from mimctl.model.errors import ConfigError
+from mimctl.model.harmonics import HarmonicFilter, HarmonicLimits
 from mimctl.model.node import NodeKind, Winding
 from mimctl.model.phases import PHASES, Phase
 from mimctl.model.problem import Severity
@@ -114,6 +115,22 @@ def test_devices_are_read_in_base_units(tmp_path):
     assert (meter.phase_map, meter.sign, meter.address.base) == ((Phase.L2, Phase.L3, Phase.L1), -1, 40000)
     assert (battery.capacity_wh, battery.max_discharge_w, battery.round_trip_efficiency) == (10e3, 4e3, 0.9)
     assert (load.typical_w, load.harmonic_pct, load.column) == (1500.0, ((3, 8.0), (5, 4.0)), "c")
+
+
+def test_harmonic_limits_and_filters(tmp_path):
+    data = site_dict(racks=2)
+    data["nodes"][1]["harmonic_limits"] = {"tdd": "8 %", "demand": "40 A"}
+    data["nodes"][2]["harmonic_limits"] = {}
+    data["mims"][0]["harmonic_filter"] = {"orders": [7, 3, 5, 3], "timing_error": "20 µs", "response": "500 ms", "reserve": "40 %"}
+    data["mims"][1]["harmonic_filter"] = {}
+    site = load_site(write_site(tmp_path, data))
+    assert site.nodes[1].harmonic_limits == HarmonicLimits(None, 8.0, None, 40.0)
+    assert (site.nodes[0].harmonic_limits, site.nodes[2].harmonic_limits) == (None, HarmonicLimits())
+    own = site.mims[0].harmonic_filter
+    assert own is not None
+    assert (own.orders, own.response_s, own.reserve) == ((3, 5, 7), 0.5, 0.4)
+    assert own.timing_error_s == pytest.approx(20e-6)
+    assert site.mims[1].harmonic_filter == HarmonicFilter((3, 5, 7, 9, 11, 13))
 
 
 def test_cables_per_length_and_in_all(tmp_path):

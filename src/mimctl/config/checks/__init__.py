@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from mimctl.config.checks import control, devices, links, plausible, profiles, ratings, references, timing, tree, twin
+from mimctl.config.checks import control, devices, harmonics, links, plausible, profiles, ratings, references, timing, tree, twin
 from mimctl.config.draft import Draft
 from mimctl.model.problem import Problem
 
@@ -16,6 +16,7 @@ CHECKS: tuple[Callable[[Draft], Iterator[Problem]], ...] = (
     *devices.CHECKS,
     *control.CHECKS,
     *timing.CHECKS,
+    *harmonics.CHECKS,
     *twin.CHECKS,
     *plausible.CHECKS,
     *profiles.CHECKS,
