@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from mimctl.analysis.report import Analyst
-from mimctl.balance.problem import Balancer
+from mimctl.control.cascade import Cascade
 from mimctl.control.collect import Collector
 from mimctl.control.commanded import Authorities, Rivals
 from mimctl.control.dispatch import Dispatcher
@@ -63,7 +63,7 @@ class Cycle:
     supervisor: Supervisor
     rivals: Rivals
     authorities: Authorities
-    balancer: Balancer
+    cascade: Cascade
     judge: Judge
     dispatcher: Dispatcher
     period_s: float
@@ -117,7 +117,7 @@ class Cycle:
         watch.lap("bounds")
 
         anchor_va = np.nan_to_num(setpoint_va) if self.anchor_va is None else self.anchor_va
-        plan = self.balancer.solve(forecast, bounds, anchor_va, setpoint_va)
+        plan = self.cascade.plan(forecast, bounds, anchor_va, setpoint_va, now_s=state.now_s)
         self._note_solve(plan)
         watch.lap("balance")
 
@@ -157,7 +157,7 @@ class Cycle:
         setpoint_va = self.dispatcher.setpoint_va
         usable = last.state.mims.quality > Quality.BAD
         bounds = pins.narrowed(last.bounds, last.state.layout, usable, now_s)
-        plan = self.balancer.solve(last.forecast, bounds, np.nan_to_num(setpoint_va), setpoint_va)
+        plan = self.cascade.balancer.solve(last.forecast, bounds, np.nan_to_num(setpoint_va), setpoint_va)
         accepted = Accepted(setpoint_va, self.dispatcher.written_at_s, self.dispatcher.changed_at_s)
         return plan, self.judge.judge(last.state, last.forecast, bounds, plan, accepted, now_s=now_s)
 

@@ -30,6 +30,8 @@ class BoundsMaker:
         self._losses = ConversionLosses(layout)
         self._node_limit = frozen(np.repeat(layout.limit_a[:, None], 3, axis=1))
         self._ramp_w_per_s = np.array([layout.mims[m].ramp_w_per_s for m in layout.port_mim], dtype=np.float64)
+        #: one that is commanded less often has longer for each step
+        self._every_s = np.array([layout.mims[m].latency.command_every_s for m in layout.port_mim], dtype=np.float64)
         self._weights: dict[BalanceRule, FloatArray] = {}
 
     def bounds(
@@ -67,7 +69,7 @@ class BoundsMaker:
             port_s_max_va=frozen(self._layout.port_rating_va * share[self._layout.port_mim]),
             mim_neutral_max_a=self._layout.mim_neutral_rating_a,
             mim_dc_w=frozen(-self._losses.watts(np.nan_to_num(setpoint_va))),
-            step_max_va=frozen(self._ramp_w_per_s * period_s),
+            step_max_va=frozen(self._ramp_w_per_s * np.maximum(self._every_s, period_s)),
             node_limit_a=self._node_limit,
             node_neutral_limit_a=self._layout.neutral_limit_a,
             head_min_import_w=self._layout.head_min_import_w,

@@ -11,6 +11,7 @@ import structlog
 
 from mimctl.analysis.report import Analyst
 from mimctl.balance.problem import Balancer
+from mimctl.control.cascade import Cascade
 from mimctl.control.collect import Collector
 from mimctl.control.commanded import Authorities, Rivals
 from mimctl.control.cycle import Cycle
@@ -109,7 +110,7 @@ def build_zone(
     layout, period_s = SiteLayout(part), cycle_s or zone.cycle_s
     devices = frozenset(m.id for m in part.meters) | frozenset(m.id for m in part.mims)
     own = sub_groups(groups, devices)
-    operators = TreeOperators(layout)
+    operators, outputs = TreeOperators(layout), OutputModel(layout)
     max_age_s = max(part.control.max_data_age_s, 3 * period_s)
     cycle = Cycle(
         zone=zone.id,
@@ -117,12 +118,12 @@ def build_zone(
         events=events,
         collector=Collector(layout, own, clock, max_age_s),
         analyst=Analyst(operators),
-        tracker=LoadTracker(operators, OutputModel(layout)),
+        tracker=LoadTracker(operators, outputs),
         bounds_maker=BoundsMaker(layout, zone.id),
         supervisor=Supervisor(layout, events),
         rivals=Rivals(layout, own, events),
         authorities=Authorities(layout, own, events),
-        balancer=Balancer(operators),
+        cascade=Cascade(operators, Balancer(operators), outputs),
         judge=Judge(operators, SafetySettings(max_data_age_s=max_age_s)),
         dispatcher=Dispatcher(layout, own, clock, dry_run=dry_run),
         period_s=period_s,
