@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mimctl.model.connection import Connection
-from mimctl.model.node import Node
+from mimctl.model.node import Node, NodeKind
 from mimctl.model.site import Battery, Meter, Mim, PortSpec, Site
 
 IntArray = npt.NDArray[np.int64]
@@ -84,6 +84,16 @@ class SiteLayout:
             if p >= 0:
                 matrix[p] |= matrix[n]
         return frozen(matrix)
+
+    @cached_property
+    def has_own_load(self) -> BoolArray:
+        """(N,) False: the node's flow is nothing but that of its children and MIMs. Where the site file does not say, feeds,
+        transformers, UPS and PDUs only pass on to what stands below them."""
+        passing = (NodeKind.FEED, NodeKind.TRANSFORMER, NodeKind.UPS, NodeKind.PDU)
+        above = {node.parent for node in self.nodes}
+        usual = (node.kind not in passing or node.id not in above for node in self.nodes)
+        found = [u if node.own_load is None else node.own_load for node, u in zip(self.nodes, usual, strict=True)]
+        return frozen(np.array(found, dtype=np.bool_))
 
     @cached_property
     def port_node(self) -> IntArray:

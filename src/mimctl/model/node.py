@@ -96,6 +96,7 @@ class Node:
         phases: line conductors present.
         voltage_ln_v: nominal line-to-neutral voltage [V]; in a three-wire part the line-to-line voltage / √3.
         omega: this node's fixed weight in the reported objective; all of a site's weights sum to one.
+        own_load: whether something but its children and MIMs may draw power there; None = by its kind.
         harmonic_limits: None = distortion is not limited here.
     """
 
@@ -111,6 +112,7 @@ class Node:
     cable: Cable | None = None
     transformer: Transformer | None = None
     harmonic_limits: HarmonicLimits | None = None
+    own_load: bool | None = None
 
     @property
     def limit_a(self) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from mimctl.model.layout import FloatArray, IntArray, SiteLayout
+from mimctl.model.layout import BoolArray, FloatArray, IntArray, SiteLayout
 from mimctl.model.sample import Quality
 
 
@@ -18,6 +18,10 @@ class NodeState:
         taken_at_s: (N,) monotonic instants [s], NaN where never measured.
         neutral_a: (N,) [A]
         voltage_ll_v: columns U12, U23, U31 [V]; None where no meter of the site gives line-to-line voltages.
+        estimated: (N,) no reading of the node's own: the values follow from its neighbours. None = nothing was estimated.
+        doubted: (N,) the reading contradicts others, and nobody can tell which is wrong.
+        sigma_w, sigma_var, sigma_v: (N, 3) standard deviations of P, Q and V [W, var, V]; of a doubted node twice as much covers
+            what it would draw if its meter were the wrong one. NaN where the value is unknown.
     """
 
     import_w: FloatArray
@@ -30,6 +34,11 @@ class NodeState:
     quality: IntArray
     taken_at_s: FloatArray
     voltage_ll_v: FloatArray | None = None
+    estimated: BoolArray | None = None
+    doubted: BoolArray | None = None
+    sigma_w: FloatArray | None = None
+    sigma_var: FloatArray | None = None
+    sigma_v: FloatArray | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,6 +99,9 @@ class SiteState:
         return self.now_s - self.mims.taken_at_s
 
     def bad_nodes(self) -> list[str]:
-        """Metered nodes without a usable reading now."""
-        pairs = zip(self.layout.nodes, self.layout.meter_of_node, self.nodes.quality, strict=True)
-        return [node.id for node, meter, quality in pairs if meter is not None and quality == Quality.BAD]
+        """Metered nodes without a usable reading now, whether their values could be estimated or not."""
+        unread = self.nodes.quality == Quality.BAD
+        if self.nodes.estimated is not None:
+            unread |= self.nodes.estimated
+        pairs = zip(self.layout.nodes, self.layout.meter_of_node, unread, strict=True)
+        return [node.id for node, meter, missing in pairs if meter is not None and missing]
