@@ -11,7 +11,7 @@ import pytest
 from tests.builders import rack_site
 
 from fake_mim import BASE, FakeMim
-from mimctl.control.commanded import YIELD_S
+from mimctl.control.commanded import INSIST_TIMES, YIELD_S
 from mimctl.control.events import EventLog
 from mimctl.control.zone import ZoneController, build_zone
 from mimctl.drivers.discovery import SunSpecSource
@@ -123,3 +123,54 @@ async def test_yielding_writes_nothing_at_all_for_a_while():
         assert here.device.writes != []
         assert 777 not in here.device.setpoints()[0]
         assert "mim.second_master" not in here.open_events
+
+
+async def switch_off(here: Hall) -> None:
+    """Somebody who knows nothing but off: every setpoint at zero, disabled, and no number counted on."""
+    block = here.device.map.mim.command
+    sequence = here.device.number("sequence")
+    here.device.bank.write(block.address, bytes(2 * block.count - 4) + sequence.to_bytes(4, "big"))
+    here.device.show({"sequence_ack": float(sequence) - 1})
+
+
+@pytest.mark.parametrize("rule", [None, SecondMaster.INSIST])
+@pytest.mark.parametrize("takes_back", ["the same value", "off"])
+async def test_insisting_ends_in_leaving_the_mim_alone(rule, takes_back):
+    """Whatever somebody else writes after each of our writes, zero and the same value ever again included."""
+    async with hall(rule) as here:
+        await here.cycles(4)
+        taken_back = 0
+        for _ in range(20):
+            if any(here.device.setpoints()[0]) and here.device.setpoints()[0] != [777, 0, -777]:
+                taken_back += 1
+                await (here.rival_writes(777.0) if takes_back == "the same value" else switch_off(here))
+            here.device.writes.clear()
+            await here.cycles(2)
+        assert taken_back == INSIST_TIMES + 1
+        assert here.device.writes == []
+        assert "left alone until nobody else has written for 300 s" in here.open_events["mim.second_master"]
+        assert "mim.ignores_setpoint" not in here.open_events
+        here.clock.advance_to(here.clock.monotonic_s() + YIELD_S)
+        await here.cycles(3)
+        assert here.device.setpoints()[0] not in ([0, 0, 0], [777, 0, -777])  # tried again
+        await (here.rival_writes(777.0) if takes_back == "the same value" else switch_off(here))
+        await here.cycles(2)
+        assert "for 600 s" in here.open_events["mim.second_master"]
+
+
+async def test_a_mim_that_restarts_within_its_validity_is_told_anew_in_the_cycle_that_sees_it():
+    async with hall(None) as here:
+        await here.cycles(4)
+        assert any(here.device.setpoints()[0])
+        block = here.device.map.mim.command
+        here.device.obedient = False
+        here.device.bank.write(block.address, bytes(2 * block.count))
+        here.device.show({"sequence_ack": 0.0, **{f"active_power.port{n}": 0.0 for n in (1, 2, 3)}})
+        here.device.obedient = True
+        await here.cycles(1)
+        assert here.device.setpoints()[0] == here.zone.cycle.dispatcher.setpoint_va.real.tolist()
+        assert any(here.device.setpoints()[0])
+        assert here.device.number("enable") == 1
+        await here.cycles(70)
+        assert here.open_events == {}
+        assert any(here.device.setpoints()[0])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from tests.loop.closed_loop import ClosedLoop, uneven_site
 
 from mimctl.model.sample import Quality
@@ -46,6 +47,41 @@ async def test_a_mim_that_comes_back_is_used_again():
     before, best = loop.without_control(), loop.best()
     assert before - loop.objectives[-1] >= 0.99 * (before - best)
     assert not open_codes(loop)
+
+
+@pytest.mark.parametrize("response_s", [1.0, 4.0])
+@pytest.mark.parametrize("boot_s", [0, 3])
+async def test_a_mim_that_restarts_within_its_validity_is_told_anew_at_once_and_stays_in_control(boot_s, response_s):
+    """A slow one too: what it does on its way up from zero is no disobedience."""
+    site = uneven_site()
+    loop = ClosedLoop(replace(site, mims=tuple(replace(m, validity_s=30.0, response_s=response_s) for m in site.mims)))
+    await loop.run(25)
+    before_va = loop.setpoint_va()[:3]
+    assert np.abs(before_va).max() > 300
+    loop.fleet.reboot(0)
+    loop.fleet.online[0] = boot_s == 0
+    await loop.run(boot_s)
+    loop.fleet.online[0] = True
+    await loop.run(1)
+    assert loop.fleet.enabled[0], "the cycle that first hears of it again commands it"
+    seen = set()
+    for _ in range(25):
+        await loop.run(1)
+        seen |= open_codes(loop)
+    assert seen == set()
+    assert ("mim.fell_back", "mim-rack1") in {(e.code, e.where) for e in loop.events.recent()}
+    assert np.abs(loop.fleet.inject_va[:3] - before_va).max() < 20
+
+
+async def test_a_mim_that_restarts_again_and_again_is_left_alone_in_the_end():
+    loop = ClosedLoop(uneven_site())
+    await loop.run(10)
+    for _ in range(8):
+        loop.fleet.reboot(0)
+        await loop.run(3)
+    assert ("mim.second_master", "mim-rack1") in open_codes(loop)
+    assert not loop.fleet.enabled[0]
+    assert loop.controller.zones[0].cycle.dispatcher.in_force.tolist() == [False, True, True]
 
 
 async def test_nothing_is_sent_from_data_older_than_the_limit():

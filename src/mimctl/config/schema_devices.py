@@ -183,8 +183,10 @@ class MimItem(DeviceItem):
     response_s: Annotated[float, Field(ge=0, le=600), DURATION] = Field(1.0, description="Time to reach 95 % of a step.")
     second_master: Annotated[SecondMaster, Strict(False)] | None = Field(
         None,
-        description="When somebody else writes setpoints to it: `insist` writes ours again, `yield` leaves it alone until nobody "
-        "else has written for 5 min. Default: insist where the device counts its commands, as the SunSpec MIM does, else yield.",
+        description="When somebody else writes setpoints to it: `yield` leaves it alone until nobody else has written for 5 min; "
+        "`insist` writes ours again, 5 times in 10 min at most, and then leaves it alone in the same way. Each time in a row it is "
+        "left for twice as long, up to 1 h. Default: insist where the device counts its commands, as a SunSpec MIM does; elsewhere "
+        "yield, but only at the second value that is not ours: a device may fall back to one value by itself.",
     )
     authority_pct: Annotated[float, Field(gt=0, le=100), PERCENT] | None = Field(
         None,

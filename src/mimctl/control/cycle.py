@@ -93,7 +93,7 @@ class Cycle:
 
         self.dispatcher.expire(state.now_s)
         self.dispatcher.adopt(state)
-        contest = self.rivals.check(state.now_s)
+        contest = self.rivals.check(state.now_s, self.dispatcher.in_force)
         self.dispatcher.insist(contest.fresh, state.now_s)
         self.dispatcher.let_go(contest.yielded)
         setpoint_va = self.dispatcher.setpoint_va

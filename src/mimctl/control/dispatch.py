@@ -210,10 +210,16 @@ class Dispatcher:
             self._changed_at_s[m] = -np.inf
 
     def insist(self, contested: BoolArray, now_s: float) -> None:
-        """Somebody else has written to these MIMs: a heartbeat would keep theirs alive, so ours is written anew."""
+        """These MIMs lost our command: a heartbeat would keep alive whatever they hold, so ours is written anew.
+
+        One that was found with nothing in force starts from there, as if it had never been told anything: what it does meanwhile
+        is no disobedience.
+        """
         for m in np.flatnonzero(contested & self._in_force):
             self._uncertain[m], self._tried_at_s[m], self._changed_at_s[m] = True, now_s, now_s
             self._setpoint_va[self._layout.ports_of_mim[m]] = self._held_va(int(m))
+            if self._is_idle(int(m)):
+                self._in_force[m], self._written_at_s[m] = False, -np.inf
 
     def let_go(self, yielded: BoolArray) -> None:
         """These MIMs belong to somebody else now: nothing is written to them, not even a release."""
@@ -224,10 +230,17 @@ class Dispatcher:
 
     def _held_va(self, m: int) -> ComplexArray:
         """What a device was found to hold, NaN where that is not known [VA]."""
+        if self._is_idle(m):
+            return np.zeros(len(self._layout.mims[m].ports), dtype=np.complex128)
         held = self._drivers[m].held() if m in self._drivers else None
         if held is None:
             return np.full(len(self._layout.mims[m].ports), np.nan + 0j)
         return np.array(held.inject_w) + 1j * np.array(held.inject_var)
+
+    def _is_idle(self, m: int) -> bool:
+        """Whether a device that lost our command was found with nothing in force."""
+        lost = self._commanded[m].foreign_write if m in self._commanded else None
+        return lost is not None and lost.idle
 
     def expire(self, now_s: float) -> None:
         """A device not reached for as long as it waits has done what it does in silence.

@@ -80,7 +80,7 @@ class RegisterMim(RegisterDevice):
 
     @property
     def foreign_write(self) -> ForeignWrite | None:
-        """The last setpoint of somebody else; None since our last command."""
+        """How our last command went out of force without our doing; None while it stands."""
         return self._foreign
 
     def held(self) -> HeldSetpoint | None:
@@ -113,11 +113,7 @@ class RegisterMim(RegisterDevice):
                 # first time, or another command is in force than the last one sent: the device restarted, or someone else writes
                 self._lost = self._wanted is not None
                 registers, found = await self._adopt()
-                foreign = None if ours is None or self._wanted is None else self._foreign_in(registers, ours, found)
-                if foreign is not None:
-                    reads = () if found.map.sequence is not None else (*found.inject_w, *found.inject_var)
-                    self._foreign = ForeignWrite(foreign, sample.taken_at_s, reads)
-                    self._log.warning("mim.foreign_write", text=foreign)
+                self._note_loss(registers, ours, found, sample.taken_at_s)
         return sample
 
     async def apply(self, command: MimCommand) -> HeldSetpoint:
@@ -164,8 +160,8 @@ class RegisterMim(RegisterDevice):
             frames = registers.frames(state, wanted)
             # to make a device safe is never too soon and never too often
             self._policy.note(frames)
+            self._wanted, self._foreign, self._lost = None, None, False  # whether it arrives or not: what it takes back is no loss
             await self._send(registers, state, frames)
-            self._wanted, self._lost = None, False
         self._log.info("mim.released", reason=str(reason))
 
     def _check_ports(self, wanted: Wanted) -> None:
@@ -252,6 +248,26 @@ class RegisterMim(RegisterDevice):
             if shown is not None and ours is not None and abs(shown - ours) > self._registers.tolerance(command, state):
                 return True
         return False
+
+    def _note_loss(self, registers: CommandRegisters, ours: CommandState | None, found: CommandState, seen_at_s: float) -> None:
+        """Remember how our last command went out of force; where it stands, or nobody can tell, there is nothing to remember.
+
+        Args:
+            ours: what the device was left with; None where that is not known, as after any trouble on the link.
+        """
+        if self._wanted is None:
+            return
+        idle = not any((*found.inject_w, *found.inject_var))
+        text = None if ours is None else self._foreign_in(registers, ours, found)
+        if text is not None:
+            reads = () if found.map.sequence is not None else (*found.inject_w, *found.inject_var)
+            self._foreign = ForeignWrite(text, seen_at_s, reads, idle=idle)
+        elif not found.enabled or (idle and any((*self._wanted.inject_w, *self._wanted.inject_var))):
+            what = "with every setpoint at zero" if found.enabled else "switched off"
+            text = f"found {what}: it restarted or fell back by itself, or somebody else took it back"
+            self._foreign = ForeignWrite(text, seen_at_s, (*found.inject_w, *found.inject_var), sure=False, idle=True)
+        if text is not None:
+            self._log.warning("mim.command_lost", text=text)
 
     def _foreign_in(self, registers: CommandRegisters, ours: CommandState, found: CommandState) -> str | None:
         """What somebody else wrote, as a second read confirms it; None where it just restarted or fell back, or was misread."""

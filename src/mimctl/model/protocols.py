@@ -89,16 +89,20 @@ class MimDriver(Driver, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ForeignWrite:
-    """A setpoint that changed without our writing: somebody else commands the device.
+    """Our command went out of force without our doing: somebody else commands the device, or it restarted or fell back by itself.
 
     Args:
         seen_at_s: monotonic [s]
         reads: what its command registers held then; none where a command's number tells that it is not ours.
+        sure: it was somebody else; False: the device may have done it by itself.
+        idle: it was found switched off, or with every setpoint at zero: nothing is in force.
     """
 
     text: str
     seen_at_s: float
     reads: tuple[float | None, ...] = ()
+    sure: bool = True
+    idle: bool = False
 
 
 @runtime_checkable
@@ -112,7 +116,7 @@ class Commanded(Protocol):
 
     @property
     def foreign_write(self) -> ForeignWrite | None:
-        """The last setpoint of somebody else; None since our last command."""
+        """How our last command went out of force without our doing; None while it stands."""
         ...
 
 

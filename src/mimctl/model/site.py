@@ -104,7 +104,8 @@ class Mim:
         ramp_w_per_s: how fast each port may be moved [W/s].
         validity_s: how long a setpoint stands without refresh before the expiry action [s].
         response_s: time to reach 95 % of a step [s].
-        second_master: None = insist where the device counts its commands, else yield.
+        second_master: None = insist where the device counts its commands, else yield at the second value that is not ours.
+            Insisting has an end.
         authority: share of each port's rating that control may use; None = all of it, less where the device has no failsafe.
         harmonic_filter: what it can do about harmonics; None = nothing, and it is never told a share.
         latency: how late its medium makes it.

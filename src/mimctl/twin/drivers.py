@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 from mimctl.model.errors import LinkDown, LinkTimeout
 from mimctl.model.layout import FloatArray
-from mimctl.model.protocols import Driver, HeldSetpoint, MimCommand
+from mimctl.model.protocols import Driver, ForeignWrite, HeldSetpoint, MimCommand
 from mimctl.model.reason import Reason
 from mimctl.model.sample import Sample
+from mimctl.model.setpoints import MimMap
 from mimctl.twin.firmware import SEQUENCE_MODULO, MimFleet
 from mimctl.twin.metering import METER_KEYS, MeterBank, MimBank
 from mimctl.twin.plant import Plant
@@ -108,20 +109,35 @@ class PlantMeter:
 
 
 class PlantMim:
-    """One MIM on the plant. Implements `model.protocols.MimDriver`."""
+    """One MIM on the plant. Implements `model.protocols.MimDriver` and `Commanded`."""
 
     def __init__(self, group: PlantDriverGroup, fleet: MimFleet, m: int, device: str) -> None:
         self._group, self._fleet, self._m, self._device = group, fleet, m, device
         self._action = fleet.layout.mims[m].expiry_action
         self._heartbeat, self._sequence = 0, int(fleet.sequence_ack[m])
+        self._commands = False
+        self._lost: ForeignWrite | None = None
 
     @property
     def device(self) -> str:
         return self._device
 
+    @property
+    def mim_map(self) -> MimMap | None:
+        """None: it has no registers."""
+        return None
+
+    @property
+    def foreign_write(self) -> ForeignWrite | None:
+        """How our last command went out of force without our doing; None while it stands."""
+        return self._lost
+
     async def read(self) -> Sample:
         self._ask()
-        return self._group.mim_sample(self._m, self._device)
+        sample = self._group.mim_sample(self._m, self._device)
+        if self._commands and self._lost is None and not self._fleet.enabled[self._m]:
+            self._lost = ForeignWrite("found switched off: it restarted or fell back", sample.taken_at_s, sure=False, idle=True)
+        return sample
 
     def held(self) -> HeldSetpoint | None:
         if not self._fleet.enabled[self._m]:
@@ -138,6 +154,7 @@ class PlantMim:
         # setpoints travel in whole watts and vars, as in the registers
         inject_w, inject_var = tuple(map(round, command.inject_w)), tuple(map(round, command.inject_var))
         fleet.apply(m, inject_w, inject_var, self._next())
+        self._commands, self._lost = True, None
         return HeldSetpoint(inject_w, inject_var)
 
     async def refresh(self) -> None:
@@ -149,6 +166,7 @@ class PlantMim:
         self._ask()
         ports = self._fleet.layout.ports_of_mim[self._m]
         zeros = (0.0,) * (ports.stop - ports.start)
+        self._commands, self._lost = False, None
         self._fleet.enable(self._m, False)
         self._fleet.apply(self._m, zeros, zeros, self._next())
 

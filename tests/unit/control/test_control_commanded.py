@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pytest
 from tests.builders import START, rack_site
 
-from mimctl.control.commanded import UNSAFE_AUTHORITY, YIELD_S, Authorities, Rivals
+from mimctl.control.commanded import INSIST_TIMES, INSIST_WITHIN_S, UNSAFE_AUTHORITY, YIELD_S, Authorities, Rivals
 from mimctl.control.events import EventLog
 from mimctl.control.limits import BoundsMaker
 from mimctl.model.clock import VirtualClock
@@ -99,6 +100,102 @@ def test_a_device_that_falls_back_to_a_value_of_its_own_is_no_second_master():
         device.foreign_write = ForeignWrite("it reads 5", seen_s, (5.0,))
         contest = rivals.check(seen_s + 1)
         assert (contest.fresh[0], contest.yielded[0]) == (True, False)
+
+
+def losing(rivals, device, seconds, *, sure=True, reads=(), in_force=None):
+    """Our command lost at each of these instants, and found lost 1 s later: (fresh, yielded) of each."""
+    seen = []
+    for seen_s in seconds:
+        device.foreign_write = ForeignWrite("it reads 5", seen_s, reads, sure=sure, idle=not sure)
+        contest = rivals.check(seen_s + 1, in_force)
+        seen.append((bool(contest.fresh[0]), bool(contest.yielded[0])))
+        if contest.fresh[0]:
+            device.foreign_write = None  # ours is written again
+    return seen
+
+
+INSISTED, LEFT = (True, False), (False, True)
+
+
+@pytest.mark.parametrize(
+    ("sure", "reads", "commands", "rule"),
+    [
+        (True, (), COUNTED, None),  # a number that counts on from ours
+        (True, (), COUNTED, SecondMaster.INSIST),
+        (True, (5.0,), (), SecondMaster.INSIST),  # always the same value
+        (True, (5.0,), (), None),
+        (False, (0.0,), (), SecondMaster.INSIST),  # always zero
+        (False, (0.0,), (), SecondMaster.YIELD),
+        (False, (0.0,), (), None),
+        (False, (0.0,), COUNTED, None),  # switched off
+    ],
+)
+def test_nobody_is_insisted_on_for_good(sure, reads, commands, rule):
+    rivals, device, events, _ = setup(Rivals, commands=commands, second_master=rule)
+    every_2_s = np.arange(100.0, 114.0, 2.0).tolist()
+    assert losing(rivals, device, every_2_s[:6], sure=sure, reads=reads) == [INSISTED] * INSIST_TIMES + [LEFT]
+    (event,) = events.open()
+    assert event.code == "mim.second_master"
+    assert "it reads 5; left alone until nobody else has written for 300 s" in event.text
+    assert rivals.check(110.0 + YIELD_S - 1).yielded[0]
+    assert not rivals.check(110.0 + YIELD_S).yielded[0]
+
+
+def test_each_time_the_mim_is_left_alone_for_longer_up_to_an_hour():
+    rivals, device, _, _ = setup(Rivals, commands=(), second_master=SecondMaster.INSIST)
+    losing(rivals, device, [100.0, 102.0, 104.0, 106.0, 108.0], sure=False, reads=(0.0,))
+    now_s, pauses = 110.0, []
+    for _ in range(6):
+        assert losing(rivals, device, [now_s], sure=False, reads=(0.0,)) == [LEFT]
+        start_s = now_s
+        while rivals.check(now_s).yielded[0]:
+            now_s += 10.0
+        pauses.append(now_s - start_s)
+        device.foreign_write = None  # ours is tried again, and lost again 5 s later
+        rivals.check(now_s)
+        now_s += 5.0
+    assert pauses == [300, 600, 1200, 2400, 3600, 3600]
+
+
+def test_a_contest_that_has_been_over_for_an_hour_is_forgotten():
+    rivals, device, _, _ = setup(Rivals)
+    losing(rivals, device, np.arange(100.0, 112.0, 2.0).tolist())
+    device.foreign_write = None
+    later_s = 111.0 + YIELD_S + 3600.0
+    rivals.check(later_s)
+    assert losing(rivals, device, [later_s + 1]) == [INSISTED]
+
+
+def test_losses_far_apart_are_insisted_on():
+    rivals, device, _, _ = setup(Rivals)
+    assert losing(rivals, device, np.arange(100.0, 3000.0, INSIST_WITHIN_S / INSIST_TIMES).tolist()) == [INSISTED] * 25
+
+
+def test_a_device_that_falls_back_while_it_is_left_alone_is_not_insisted_on_and_does_not_prolong_it():
+    rivals, device, _, _ = setup(Rivals, second_master=SecondMaster.YIELD)
+    device.foreign_write = ForeignWrite("command 12 is in force", 100.0)
+    assert rivals.check(101.0).yielded[0]
+    device.foreign_write = ForeignWrite("found switched off", 200.0, (0.0,), sure=False, idle=True)
+    contest = rivals.check(201.0)
+    assert (contest.fresh[0], contest.yielded[0]) == LEFT
+    assert not rivals.check(100.0 + YIELD_S).yielded[0]
+    assert not rivals.check(101.0 + YIELD_S).yielded[0]
+
+
+def test_what_ran_out_by_itself_was_not_taken_back():
+    rivals, device, events, _ = setup(Rivals)
+    nothing = np.zeros(2, dtype=bool)
+    seen = losing(rivals, device, np.arange(100.0, 120.0, 1.0).tolist(), sure=False, reads=(0.0,), in_force=nothing)
+    assert seen == [(False, False)] * 20
+    assert events.open() == events.recent() == ()
+
+
+def test_a_device_that_restarts_is_told_and_nobody_is_blamed():
+    rivals, device, events, _ = setup(Rivals)
+    assert losing(rivals, device, [100.0], sure=False, reads=(0.0,)) == [INSISTED]
+    assert events.open() == ()
+    (event,) = events.recent()
+    assert (event.code, event.where) == ("mim.fell_back", "mim-rack1")
 
 
 def test_a_value_that_was_found_long_ago_is_forgotten():

@@ -130,7 +130,9 @@ async def test_a_device_that_falls_back_to_zero_by_itself_is_told_anew_and_nobod
     for address in (37, 40, 41):
         bank.write(address, bytes(2))
     await driver.read()
-    assert driver.foreign_write is None
+    lost = driver.foreign_write
+    assert (lost.sure, lost.idle) == (False, True)
+    assert "found with every setpoint at zero" in lost.text
     with pytest.raises(BadReply, match="another command is in force"):
         await driver.refresh()
     await driver.apply(command(500.0, -200.0, 30.0))

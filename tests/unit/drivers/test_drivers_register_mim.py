@@ -9,7 +9,7 @@ from mimctl.drivers.discovery import SunSpecSource
 from mimctl.drivers.mim_commands import newer, next_count
 from mimctl.drivers.register_mim import RegisterMim
 from mimctl.model.clock import VirtualClock
-from mimctl.model.errors import BadReply, DeviceRefusal, LinkError, LinkTimeout, Unencodable
+from mimctl.model.errors import BadReply, DeviceRefusal, LinkDown, LinkError, LinkTimeout, Unencodable
 from mimctl.model.profile import DeviceClass, PointSpec, PointType
 from mimctl.model.protocols import MimCommand, MimDriver
 from mimctl.model.reason import Reason
@@ -285,6 +285,52 @@ async def test_a_device_that_restarts_is_not_somebody_else():
     await driver.read()
     block = device.map.mim.command
     device.bank.write(block.address, bytes(2 * block.count))
+    device.show({"sequence_ack": 0.0})
+    await driver.read()
+    lost = driver.foreign_write
+    assert (lost.sure, lost.idle) == (False, True)
+    assert "found switched off: it restarted or fell back by itself" in lost.text
+    await driver.apply(command())
+    assert driver.foreign_write is None
+
+
+async def test_a_device_that_restarted_while_it_could_not_be_reached_is_found_out_at_its_first_answer():
+    driver, device, transport = setup()
+    await driver.apply(command())
+    transport.connected = False
+    with pytest.raises(LinkDown):
+        await driver.read()
+    transport.connected = True
+    await driver.read()
+    assert driver.foreign_write is None  # the link alone was gone
+    transport.connected = False
+    with pytest.raises(LinkDown):
+        await driver.read()
+    transport.connected = True
+    block = device.map.mim.command
+    device.bank.write(block.address, bytes(2 * block.count))
+    device.show({"sequence_ack": 0.0})
+    await driver.read()
+    assert driver.foreign_write.idle
+    with pytest.raises(BadReply, match="another command is in force"):
+        await driver.refresh()
+
+
+async def test_what_is_found_off_after_our_own_release_was_not_taken_back():
+    driver, device, transport = setup()
+    await driver.apply(command())
+    await driver.read()
+
+    def lose(kind, unit, address, count):
+        if kind == "write":
+            raise LinkTimeout("gw", "no answer")
+
+    transport.before = lose
+    with pytest.raises(LinkTimeout):
+        await driver.release(Reason("test", "given back"))
+    transport.before = None
+    block = device.map.mim.command
+    device.bank.write(block.address, bytes(2 * block.count))  # it had arrived
     device.show({"sequence_ack": 0.0})
     await driver.read()
     assert driver.foreign_write is None
