@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mimctl.cli.options import YEAR_S, Number, positive
 from mimctl.cli.render import STDOUT, fail, json_option, write_json
 from mimctl.model.errors import UserError
 
@@ -96,8 +97,8 @@ def _profile(name: str, dump: Path) -> Any:
 @command.command("watch")
 @click.argument("site", type=click.Path(path_type=Path))
 @click.argument("device")
-@click.option("--every", "every_s", type=click.FloatRange(0.1), default=1.0, show_default=True, help="Seconds between readings.")
-@click.option("--seconds", type=click.FloatRange(min=0, min_open=True), help="Stop by itself after this time.")
+@click.option("--every", "every_s", type=Number(0.1, 3600), default=1.0, show_default=True, help="Seconds between readings.")
+@click.option("--seconds", type=positive(YEAR_S), help="Stop by itself after this time.")
 @click.option("--all", "every_point", is_flag=True, help="Every point of every SunSpec model too.")
 @click.option("--raw", is_flag=True, help="Addresses and raw registers too.")
 def watch(site: Path, device: str, every_s: float, seconds: float | None, every_point: bool, raw: bool) -> None:
@@ -128,8 +129,8 @@ def dump_command(site: Path, device: str, output: str, keep_secrets: bool) -> No
 @click.argument("site", type=click.Path(path_type=Path))
 @click.argument("device")
 @click.option("--port", "ports", type=click.IntRange(1), multiple=True, help="Port, counted from 1. Again with --w for more ports.")
-@click.option("--w", "watts", type=float, multiple=True, help="Active power of the port, injection positive [W].")
-@click.option("--var", "vars_", type=float, multiple=True, help="Reactive power, supplied vars positive [var]  [default: 0].")
+@click.option("--w", "watts", type=Number(), multiple=True, help="Active power of the port, injection positive [W].")
+@click.option("--var", "vars_", type=Number(), multiple=True, help="Reactive power, supplied vars positive [var]  [default: 0].")
 @click.option(
     "--for", "duration", default="30 s", show_default=True, help="How long it stands, like 30s or 2 min; at most an hour."
 )
@@ -170,11 +171,15 @@ def write(
 
 def _seconds(text: str) -> float:
     from mimctl.config.units import DURATION
+    from mimctl.service.operator_writes import MOST_S
 
     try:
-        return DURATION.parse(text)
+        seconds = DURATION.parse(text)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--for") from None
+    if not 0 < seconds <= MOST_S:
+        raise click.BadParameter(f"'{text}' is not more than 0 s and at most an hour.", param_hint="--for")
+    return seconds
 
 
 def _session(site: Path | None, device: str | None) -> DeviceSession:

@@ -19,6 +19,7 @@ from click.exceptions import Exit, NoArgsIsHelpError
 
 from mimctl import __version__
 from mimctl.cli.interrupts import INTERRUPTED, loading
+from mimctl.cli.streams import stand_in_for_closed
 from mimctl.model.errors import ConfigError, LinkDown, LinkTimeout, MimctlError, Unreachable
 
 if TYPE_CHECKING:
@@ -102,6 +103,7 @@ def mimctl(settings: Settings, debug: bool) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line (default: of this process) and give its exit code. Expected errors become one clear line."""
+    stand_in_for_closed()
     _never_fail_on_encoding()
     _one_thread_for_small_matrices()
     settings = Settings()

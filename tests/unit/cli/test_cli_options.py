@@ -32,10 +32,28 @@ DEMO = ROOT / "site_configs" / "demo.yaml"
         ("twin", DEMO, "--seconds", "inf"),
         ("twin", DEMO, "--seconds", "0"),
         ("twin", DEMO, "--seed", "-5"),
+        ("device watch", DEMO, "m", "--every", "nan"),
+        ("device watch", DEMO, "m", "--every", "inf"),
+        ("device watch", DEMO, "m", "--every", "-1"),
+        ("device watch", DEMO, "m", "--every", "0"),
+        ("device watch", DEMO, "m", "--seconds", "nan"),
+        ("device watch", DEMO, "m", "--seconds", "inf"),
+        ("device watch", DEMO, "m", "--seconds", "-3"),
+        ("device write", DEMO, "m", "--port", "1", "--w", "nan"),
+        ("device write", DEMO, "m", "--port", "1", "--w", "-inf"),
+        ("device write", DEMO, "m", "--port", "1", "--w", "1", "--var", "nan"),
+        ("device write", DEMO, "m", "--port", "0", "--w", "1"),
+        ("device write", DEMO, "m", "--port", "1", "--w", "1", "--for", "nan s"),
+        ("device write", DEMO, "m", "--port", "1", "--w", "1", "--for", "-5 s"),
+        ("device write", DEMO, "m", "--port", "1", "--w", "1", "--for", "inf"),
+        ("device write", DEMO, "m", "--port", "1", "--w", "1", "--for", "2 h"),
+        ("device write", DEMO, "m", "--port", "1", "--w", "1", "--for", "0 s"),
+        ("device read", "--dump", DEMO, "--unit", "256"),
     ],
 )
 def test_a_number_that_means_nothing_is_a_usage_error(run_cli: Callable[..., Any], arguments: tuple[object, ...]) -> None:
-    result = run_cli(*arguments)
+    command, *rest = arguments
+    result = run_cli(*str(command).split(), *rest)
     assert (result.code, result.out) == (2, "")
     first, second = result.err.splitlines()
     assert first.startswith("mimctl: ")
