@@ -14,8 +14,8 @@ from mimctl.config.schema_harmonics import HarmonicFilterItem, HarmonicLimitsIte
 from mimctl.model import link as link_model
 from mimctl.model import node as node_model
 from mimctl.model import site as m
-from mimctl.model.latency import TYPICAL, Latency
 from mimctl.model.harmonics import HarmonicFilter, HarmonicLimits
+from mimctl.model.latency import TYPICAL, Latency
 from mimctl.model.phases import PHASES
 
 #: the rule of a file that names none
