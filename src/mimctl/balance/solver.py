@@ -27,11 +27,12 @@ _STATUS = {"Solved": SolveStatus.SOLVED, "AlmostSolved": SolveStatus.ALMOST}
 
 @dataclass(frozen=True, slots=True)
 class Cones:
-    """Rows of A in this order: equalities, inequalities (s ≥ 0), then second-order cones of three rows each."""
+    """Rows of A in this order: equalities, inequalities (s ≥ 0), second-order cones of three rows each, those of other sizes."""
 
     equalities: int
     inequalities: int
     cones: int
+    sizes: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,7 +75,7 @@ def clarabel_cones(cones: Cones) -> list[object]:
         blocks.append(clarabel.ZeroConeT(cones.equalities))
     if cones.inequalities:
         blocks.append(clarabel.NonnegativeConeT(cones.inequalities))
-    return blocks + [clarabel.SecondOrderConeT(3)] * cones.cones
+    return blocks + [clarabel.SecondOrderConeT(3)] * cones.cones + [clarabel.SecondOrderConeT(size) for size in cones.sizes]
 
 
 class ConeSolver:
