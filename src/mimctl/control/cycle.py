@@ -24,6 +24,7 @@ from mimctl.control.limits import BoundsMaker
 from mimctl.control.narrow import Narrower, Situation, narrowed
 from mimctl.control.pins import Pin, Pins
 from mimctl.control.record import Stopwatch, report_events
+from mimctl.control.response import ResponseWatch
 from mimctl.control.supervise import Supervisor
 from mimctl.forecast.tracker import LoadTracker
 from mimctl.model.bounds import UpstreamPrice
@@ -67,6 +68,7 @@ class Cycle:
     judge: Judge
     dispatcher: Dispatcher
     period_s: float
+    responses: ResponseWatch
     hold_cycles: int
     paused: bool = False
     narrowers: tuple[Narrower, ...] = ()
@@ -117,7 +119,8 @@ class Cycle:
         watch.lap("bounds")
 
         anchor_va = np.nan_to_num(setpoint_va) if self.anchor_va is None else self.anchor_va
-        plan = self.cascade.plan(forecast, bounds, anchor_va, setpoint_va, now_s=state.now_s)
+        gain = self.responses.gains(state, setpoint_va, self.dispatcher.changed_at_s)
+        plan = self.cascade.plan(forecast, bounds, anchor_va, setpoint_va, now_s=state.now_s, gain=gain)
         self._note_solve(plan)
         watch.lap("balance")
 

@@ -21,6 +21,7 @@ from mimctl.control.limits import BoundsMaker
 from mimctl.control.loop import DeadlineLoop
 from mimctl.control.partition import restrict, sub_groups
 from mimctl.control.room import UnmeteredRoom
+from mimctl.control.response import ResponseWatch
 from mimctl.control.supervise import Supervisor
 from mimctl.forecast.outputs import OutputModel
 from mimctl.forecast.tracker import LoadTracker
@@ -131,3 +132,4 @@ def build_zone(
         narrowers=(UnmeteredRoom(operators),),
     )
     return ZoneController(zone, layout, cycle, clock)
+        responses=ResponseWatch(layout, events, period_s),
