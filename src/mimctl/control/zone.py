@@ -20,8 +20,8 @@ from mimctl.control.events import EventLog
 from mimctl.control.limits import BoundsMaker
 from mimctl.control.loop import DeadlineLoop
 from mimctl.control.partition import restrict, sub_groups
-from mimctl.control.room import UnmeteredRoom
 from mimctl.control.response import ResponseWatch
+from mimctl.control.room import UnmeteredRoom
 from mimctl.control.supervise import Supervisor
 from mimctl.forecast.outputs import OutputModel
 from mimctl.forecast.tracker import LoadTracker
@@ -124,6 +124,7 @@ def build_zone(
         supervisor=Supervisor(layout, events),
         rivals=Rivals(layout, own, events),
         authorities=Authorities(layout, own, events),
+        responses=ResponseWatch(layout, events, period_s),
         cascade=Cascade(operators, Balancer(operators), outputs),
         judge=Judge(operators, SafetySettings(max_data_age_s=max_age_s)),
         dispatcher=Dispatcher(layout, own, clock, dry_run=dry_run),
@@ -132,4 +133,3 @@ def build_zone(
         narrowers=(UnmeteredRoom(operators),),
     )
     return ZoneController(zone, layout, cycle, clock)
-        responses=ResponseWatch(layout, events, period_s),
