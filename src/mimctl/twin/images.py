@@ -105,12 +105,17 @@ def _put_fixed(image: Image, profile: DeviceProfile, exponents: Mapping[str, int
         image.put(count.point.address, _raw(count.point, there))
 
 
+def proof_of(pattern: str) -> str:
+    """A text that is like a pattern with * and ?."""
+    return pattern.replace("*", "").replace("?", "0")
+
+
 def _proof(condition: Condition) -> int | str | None:
     """Something that the condition takes; None where it only says what must not be."""
     if condition.equals:
         return condition.equals[0]
     if condition.matches:
-        return condition.matches[0].replace("*", "").replace("?", "0")
+        return proof_of(condition.matches[0])
     return condition.at_least
 
 

@@ -8,17 +8,17 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mimctl.model.errors import DeviceRefusal
+from mimctl.model.errors import DeviceRefusal, UserError
 from mimctl.model.layout import SiteLayout
 from mimctl.model.node import Node
 from mimctl.model.profile import DeviceProfile, PointType, RegisterMap
 from mimctl.model.quantity import quantity_of
 from mimctl.model.site import SUNSPEC, Meter
-from mimctl.twin.images import ILLEGAL_ADDRESS, MARGIN, Display, Image, exponent_for, image_of_profiles
+from mimctl.twin.images import ILLEGAL_ADDRESS, MARGIN, Display, Image, exponent_for, image_of_profiles, proof_of
 from mimctl.twin.meter_values import MeterValues
 from mimctl.twin.parts import Sources, chosen_parts, every_part
 from mimctl.twin.picture import Picture, World
-from mimctl.wire.sunspec import BASES
+from mimctl.wire.sunspec_device import bases_of, rules_of
 from mimctl.wire.sunspec_image import ModelContent, build_chain
 from mimctl.wire.sunspec_map import model_map, register_map_of
 from mimctl.wire.writes import encode_raw, encode_text
@@ -27,6 +27,8 @@ from mimctl.wire.writes import encode_raw, encode_text
 _INTEGER_METER, _FLOAT_METER = 203, 213
 _INT16_MAX = 32767
 #: mandatory points that mimctl does not read
+#: points of the common model by what a rule calls them
+_COMMON = {"manufacturer": "Mn", "model": "Md", "version": "Vr", "options": "Opt"}
 _EXTRA = {"A": "A", "PhV": "PhV", "PPV": "PPV"}
 
 
@@ -65,12 +67,14 @@ class MeterBank:
         exponents = _widest([layout.nodes[layout.node_index[meter.node]] for meter in meters])
         values = [MeterValues(meter, layout, rng) for meter, rng in zip(meters, rngs, strict=True)]
         self._views: list[_View]
-        if meters[0].address.profile == SUNSPEC:
-            self._image, register_map = _sunspec(meters[0], exponents)
-            keys = _shown(register_map)
-            self._views = [_View(values[0], Display(self._image, register_map, keys), every_part(keys))]
+        used = {m.address.profile: profiles[m.address.profile] for m in meters if m.address.profile != SUNSPEC}
+        by_chain = next((p for p in used.values() if p.chain is not None), None)
+        if by_chain is not None or not used:
+            self._image, register_map = _sunspec(meters[0], exponents, by_chain)
+            turned = rules_of(by_chain).turned
+            sources = {k: (k, -1.0 if k.partition(".")[0] in turned else 1.0) for k in _shown(register_map)}
+            self._views = [_View(values[0], Display(self._image, register_map, sources), sources)]
         else:
-            used = {meter.address.profile: profiles[meter.address.profile] for meter in meters}
             self._image = image_of_profiles(self._name, used.values(), exponents)
             _introduce(self._image, meters[0], used.values())
             self._views = list(_views(self._image, meters, values, used))
@@ -158,14 +162,25 @@ def _sunspec_model(exponents: Mapping[str, int]) -> int:
     return _INTEGER_METER if exponents["active_power"] <= 0 else _FLOAT_METER
 
 
-def _sunspec(meter: Meter, exponents: Mapping[str, int]) -> tuple[Image, RegisterMap]:
-    model = _sunspec_model(exponents)
+def _sunspec(meter: Meter, exponents: Mapping[str, int], profile: DeviceProfile | None) -> tuple[Image, RegisterMap]:
+    """A chain of the common model and a meter's, such as the profile's rules look for where there is one.
+
+    Raises:
+        UserError: they look for another one.
+    """
+    rules, model = rules_of(profile), _sunspec_model(exponents)
+    if profile is not None and rules.models and model not in rules.models:
+        model = next((m for m in (_FLOAT_METER, _INTEGER_METER) if m in rules.models), 0)
+        if not model:
+            raise UserError(f"the twin has no virtual device for the profile '{profile.id}' of {meter.id}")
     names = {"A_SF": "current", "V_SF": "voltage", "Hz_SF": "frequency", "W_SF": "active_power"}
     names |= {"VA_SF": "apparent_power", "VAR_SF": "reactive_power"}
     scales: dict[str, float | str] = {name: exponents[quantity] for name, quantity in names.items()}
     content = ModelContent(model, {**scales, "TotWh_SF": 0, "Evt": 0} if model == _INTEGER_METER else {"Evt": 0})
-    base = BASES[0] if meter.address.base is None else meter.address.base
-    data, chain = build_chain([common_model("virtual meter", meter.id), content], base)
+    base = bases_of(profile, meter.address.base)[0]
+    common = common_model("virtual meter", meter.id)
+    says = {_COMMON[name]: proof_of(patterns[0]) for name, patterns in rules.common if name in _COMMON}
+    data, chain = build_chain([replace(common, values={**common.values, **says}), content], base)
     register_map = register_map_of(chain.models, meter.id)
     extra = [replace(p, key=_EXTRA[p.key]) for p in model_map(chain.models[1]).points if p.key in _EXTRA]
     known = tuple(p for p in register_map.points if quantity_of(p.key) is not None)
