@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 from tests.loop.closed_loop import ClosedLoop, uneven_site
 
+from mimctl.model.fault import Fault, FaultKind
 from mimctl.model.sample import Quality
 from mimctl.model.site import ControlSettings
+from mimctl.twin.defects import Obedience
+from mimctl.twin.faults import schedule
 
 
 def open_codes(loop: ClosedLoop) -> set[tuple[str, str]]:
@@ -19,7 +22,7 @@ def open_codes(loop: ClosedLoop) -> set[tuple[str, str]]:
 async def test_a_mim_that_acknowledges_but_does_not_obey_is_noticed_and_left_out():
     loop = ClosedLoop(uneven_site())
     await loop.run(10)
-    loop.fleet.ignores_setpoints[0] = True
+    loop.fleet.defects.obedience[0] = Obedience.PRETENDS
     loop.source.power_va = loop.source.power_va * np.array([0.3, 2, 2, 1, 1, 1, 1, 1, 1])
     await loop.run(25)
     assert ("mim.ignores_setpoint", "mim-rack1") in open_codes(loop)
@@ -89,7 +92,7 @@ async def test_nothing_is_sent_from_data_older_than_the_limit():
     site = replace(uneven_site(), control=ControlSettings(max_data_age_s=4.0))
     loop = ClosedLoop(site)
     await loop.run(10)
-    loop.group.silent.update(meter.id for meter in site.meters)
+    schedule(loop.plant, [Fault(FaultKind.OFFLINE, tuple(meter.id for meter in site.meters))])
     loop.source.power_va = loop.source.power_va * np.array([0.2, 3, 3, 0.2, 3, 1, 0.2, 1, 3])
     await loop.run(30)
     state = loop.controller.zones[0].cycle.last.state
@@ -102,7 +105,7 @@ async def test_nothing_is_sent_from_data_older_than_the_limit():
 async def test_one_silent_meter_leaves_its_siblings_balanced():
     loop = ClosedLoop(uneven_site())
     await loop.run(10)
-    loop.group.silent.add("m-rack2")
+    schedule(loop.plant, [Fault(FaultKind.OFFLINE, ("m-rack2",))])
     await loop.run(20)
     state = loop.controller.zones[0].cycle.last.state
     assert state.bad_nodes() == ["rack2"]

@@ -19,8 +19,9 @@ from mimctl.config.site import load_site
 from mimctl.control.events import EventLog
 from mimctl.control.site_controller import SiteController, build_site_controller
 from mimctl.model.clock import SystemClock
+from mimctl.model.fault import Fault, FaultKind
 from mimctl.service.links import open_groups
-from mimctl.twin.faults import Stuck, schedule
+from mimctl.twin.faults import schedule
 
 _READS = (3, 4)
 
@@ -109,7 +110,7 @@ async def test_a_mim_that_ignores_its_setpoints_is_left_out_and_the_others_balan
     async with twin_of(site) as twin:
         fleet = twin.world.plant.fleet
         assert fleet is not None
-        schedule(fleet, [Stuck("mim-a1-2", fleet.now_s)])
+        schedule(twin.world.plant, [Fault(FaultKind.PRETENDING, ("mim-a1-2",), fleet.now_s)])
         async with service_of(twin.site) as service:
             found = await until_async(lambda: service.status()["events"])
             assert [(event["code"], event["where"]) for event in found] == [("mim.ignores_setpoint", "mim-a1-2")]

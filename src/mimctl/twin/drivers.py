@@ -39,11 +39,10 @@ class PlantDriverGroup:
     def __init__(self, plant: Plant, *, delay_cycles: int = 0, seed: int | None = None, link: str = "twin") -> None:
         self._plant, self._link, self._delay = plant, link, delay_cycles
         self._extra: dict[str, int] = {}
-        self._captures: deque[Capture] = deque(maxlen=delay_cycles + 1)
+        self._captures: deque[Capture] = deque()
+        self.instruments = plant.instruments
         self.meters = MeterBank(plant, plant.layout.site.twin.seed if seed is None else seed)
         self._mims = MimBank(plant)
-        #: meters that do not answer
-        self.silent: set[str] = set()
         found: dict[str, Driver] = {m.id: PlantMeter(self, row, m.id) for row, m in enumerate(self.meters.meters)}
         if plant.fleet is not None:
             found.update((mim.id, PlantMim(self, plant.fleet, m, mim.id)) for m, mim in enumerate(plant.layout.mims))
@@ -66,8 +65,6 @@ class PlantDriverGroup:
     def skew(self, device: str, cycles: int) -> None:
         """Let the readings of one device be this many captures older than those of the others."""
         self._extra[device] = cycles
-        longest = 1 + self._delay + max(self._extra.values())
-        self._captures = deque(self._captures, maxlen=longest)
 
     def capture(self, taken_at_s: float | None = None) -> None:
         """Let every device measure now.
@@ -78,6 +75,16 @@ class PlantDriverGroup:
         state = self._plant.solve()
         at_s = self._plant.t_s if taken_at_s is None else taken_at_s
         self._captures.append(Capture(at_s, self.meters.read(state), self._mims.read(state)))
+        self._forget()
+
+    def _forget(self) -> None:
+        """Let go of captures that no device shows any more."""
+        kept = 1 + self._delay + max(self._extra.values(), default=0)
+        if len(self._captures) <= kept:
+            return
+        oldest_s = self._captures[-kept].taken_at_s - float(self.instruments.late_s.max(initial=0.0))
+        while len(self._captures) > kept and self._captures[1].taken_at_s <= oldest_s:
+            self._captures.popleft()
 
     def captured(self, device: str) -> Capture:
         """The capture that a device's reading comes from; the oldest there is while there are too few."""
@@ -86,9 +93,19 @@ class PlantDriverGroup:
         back = self._delay + self._extra.get(device, 0)
         return self._captures[max(len(self._captures) - 1 - back, 0)]
 
-    def mim_sample(self, m: int, device: str) -> Sample:
+    def shown(self, device: str) -> tuple[float, Capture]:
+        """The instant that a device's reading claims to be of, and the capture that its values are from."""
         capture = self.captured(device)
-        return Sample(device, capture.taken_at_s, self._mims.keys[m], capture.mims[self._mims.rows[m]])
+        late_s = float(self.instruments.late_s[self.instruments.row[device]])
+        if late_s == 0:
+            return capture.taken_at_s, capture
+        real_s = capture.taken_at_s - late_s
+        older = [c for c in self._captures if c.taken_at_s <= real_s]
+        return capture.taken_at_s, older[-1] if older else self._captures[0]
+
+    def mim_sample(self, m: int, device: str) -> Sample:
+        at_s, capture = self.shown(device)
+        return Sample(device, at_s, self._mims.keys[m], capture.mims[self._mims.rows[m]])
 
 
 class PlantMeter:
@@ -102,10 +119,10 @@ class PlantMeter:
         return self._device
 
     async def read(self) -> Sample:
-        if self._device in self._group.silent:
-            raise LinkDown(self._device, "the meter does not answer")
-        capture = self._group.captured(self._device)
-        return Sample(self._device, capture.taken_at_s, METER_KEYS, capture.meters[self._row])
+        self._group.instruments.ask(self._device)
+        at_s, capture = self._group.shown(self._device)
+        self._group.instruments.answer(self._device)
+        return Sample(self._device, at_s, METER_KEYS, capture.meters[self._row])
 
 
 class PlantMim:
@@ -137,6 +154,7 @@ class PlantMim:
         sample = self._group.mim_sample(self._m, self._device)
         if self._commands and self._lost is None and not self._fleet.enabled[self._m]:
             self._lost = ForeignWrite("found switched off: it restarted or fell back", sample.taken_at_s, sure=False, idle=True)
+        self._answer()
         return sample
 
     def held(self) -> HeldSetpoint | None:
@@ -150,17 +168,18 @@ class PlantMim:
         fleet, m = self._fleet, self._m
         fleet.set_watchdog(m, command.validity_s, self._action)
         fleet.enable(m, True)
-        await self.refresh()
+        self._beat()
         # setpoints travel in whole watts and vars, as in the registers
         inject_w, inject_var = tuple(map(round, command.inject_w)), tuple(map(round, command.inject_var))
         fleet.apply(m, inject_w, inject_var, self._next())
+        self._answer()
         self._commands, self._lost = True, None
         return HeldSetpoint(inject_w, inject_var)
 
     async def refresh(self) -> None:
         self._ask()
-        self._heartbeat += 1
-        self._fleet.heartbeat(self._m, self._heartbeat)
+        self._beat()
+        self._answer()
 
     async def release(self, reason: Reason) -> None:
         self._ask()
@@ -169,6 +188,11 @@ class PlantMim:
         self._commands, self._lost = False, None
         self._fleet.enable(self._m, False)
         self._fleet.apply(self._m, zeros, zeros, self._next())
+        self._answer()
+
+    def _beat(self) -> None:
+        self._heartbeat += 1
+        self._fleet.heartbeat(self._m, self._heartbeat)
 
     def _next(self) -> int:
         self._sequence = (self._sequence + 1) % SEQUENCE_MODULO
@@ -177,3 +201,8 @@ class PlantMim:
     def _ask(self) -> None:
         if not self._fleet.online[self._m]:
             raise LinkDown(self._device, "the MIM does not answer")
+        self._group.instruments.ask(self._device)
+
+    def _answer(self) -> None:
+        """What was asked for is done; the answer may still be lost."""
+        self._group.instruments.answer(self._device)

@@ -21,10 +21,13 @@ from functools import partial
 
 import numpy as np
 
+from mimctl.model.harmonics import HarmonicShare
 from mimctl.model.layout import ComplexArray, FloatArray, SiteLayout
 from mimctl.model.site import ExpiryAction
 from mimctl.twin.dclink import DcLink, shorten
+from mimctl.twin.defects import Defects, Obedience
 from mimctl.twin.droop import VoltVarDroop
+from mimctl.twin.filters import FilterBank, Filtering
 from mimctl.twin.response import TIME_CONSTANTS_TO_95_PCT, Response
 from mimctl.twin.status import Alarm, CommandStatus
 from mimctl.twin.storage import BatteryBank
@@ -60,11 +63,8 @@ class MimFleet:
         self.command_status = np.zeros(count, dtype=np.int64)
         self.alarms = np.zeros(count, dtype=np.int64)
         #: what faults do to each MIM; see `twin.faults`
-        self.ignores_setpoints = np.zeros(count, dtype=np.bool_)
-        self.acknowledges_ignored = np.ones(count, dtype=np.bool_)
+        self.defects = Defects(layout.port_mim, count)
         self.derating = np.ones(count)
-        self.latency_s = np.zeros(count)
-        self.telemetry_gain = np.ones(count)
 
         self._rating_va = layout.port_rating_va
         self._link = DcLink.of(layout)
@@ -73,6 +73,7 @@ class MimFleet:
         self._battery = BatteryBank(layout, layout.site.twin.battery_soc_pct)
         self._setpoint = np.zeros(len(layout.ports), dtype=np.complex128)
         self._fallback = np.zeros(len(layout.ports), dtype=np.complex128)
+        self.filters = FilterBank(layout)
         self._watchdogs = Watchdogs(mims, stagger_s)
         self._droop = droop
         self._droop_wanted = np.zeros(len(layout.ports))
@@ -132,7 +133,7 @@ class MimFleet:
     def available_w(self) -> FloatArray:
         """(K,) active power that each port could inject or absorb beside its reactive power, once switched on [W]."""
         room: FloatArray = np.sqrt(np.maximum(self._limit_va**2 - self.inject_va.imag**2, 0.0))
-        return room
+        return np.where(self.defects.dead[self._link.owner] > 0, 0.0, room)
 
     # what a controller can write
 
@@ -141,21 +142,25 @@ class MimFleet:
 
         Enable the MIM and feed its watchdog first.
         """
-        if not self.online[m]:
+        if not self._hears(m):
             return
-        if self.latency_s[m] > 0:
-            self.at(self.now_s + float(self.latency_s[m]), partial(self._take, m, w, var, sequence % SEQUENCE_MODULO))
+        wait_s = float(self.defects.latency_s[m])
+        if wait_s > 0:
+            self.at(self.now_s + wait_s, partial(self._take, m, w, var, sequence % SEQUENCE_MODULO))
         else:
             self._take(m, w, var, sequence % SEQUENCE_MODULO)
 
     def heartbeat(self, m: int, counter: int) -> None:
         """A changed counter starts the validity anew."""
-        if self.online[m]:
+        if self._hears(m):
             self._watchdogs.beat(m, counter, self.now_s)
 
     def enable(self, m: int, on: bool) -> None:
         """Switch on at zero power, or walk to zero and open the contactor; switching off forgets the setpoints."""
-        if not self.online[m] or on == self.enabled[m]:
+        if not self._hears(m) or on == self.enabled[m]:
+            return
+        if on and self.defects.dead[m]:
+            self.defects.dead_bus_commands[m] += 1  # it will not close on to a bus without voltage
             return
         self._switch(m, on)
 
@@ -167,13 +172,13 @@ class MimFleet:
         """
         if not (seconds > 0 and math.isfinite(seconds)):
             raise ValueError(f"a watchdog needs a time above zero, not {seconds} s")
-        if self.online[m]:
+        if self._hears(m):
             self._watchdogs.set(m, seconds, self.now_s)
             self._watchdogs.action[m] = action or self._watchdogs.action[m]
 
     def set_fallback(self, m: int, w: Sequence[float], var: Sequence[float]) -> None:
         """Where the expiry action `revert` goes: one value per port [W], [var]."""
-        if self.online[m]:
+        if self._hears(m):
             values = np.asarray(w, dtype=np.float64) + 1j * np.asarray(var, dtype=np.float64)
             self._fallback[self.layout.ports_of_mim[m]] = values
 
@@ -226,6 +231,9 @@ class MimFleet:
 
     # the firmware's own doing
 
+    def _hears(self, m: int) -> bool:
+        return bool(self.online[m]) and self.defects.hears(m)
+
     def _take(self, m: int, w: Sequence[float], var: Sequence[float], sequence: int) -> None:
         if sequence == self.sequence_ack[m]:
             return
@@ -233,12 +241,13 @@ class MimFleet:
         sizes = list(map(math.hypot, w, var))
         whole, ports = sum(sizes), self.layout.ports_of_mim[m]
         able = self.enabled[m] and self._watchdogs.runs(m)
-        if not len(w) == len(var) == ports.stop - ports.start or not math.isfinite(whole) or (whole > 0 and not able):
+        refused = self.defects.obedience[m] == Obedience.REJECTS or (whole > 0 and not able)
+        self.defects.dead_bus_commands[m] += bool(whole > 0 and self.defects.dead[m])
+        if not len(w) == len(var) == ports.stop - ports.start or not math.isfinite(whole) or refused:
             self.command_status[m] = CommandStatus.REJECTED
             return
-        if self.ignores_setpoints[m]:
-            if self.acknowledges_ignored[m]:
-                self.sequence_ack[m], self.command_status[m] = sequence, CommandStatus.OK
+        if self.defects.obedience[m] == Obedience.PRETENDS:
+            self.sequence_ack[m], self.command_status[m] = sequence, CommandStatus.OK
             return
         limits = self._limit_va[ports].tolist()
         clipped = any(size > limit * (1 + 1e-9) for size, limit in zip(sizes, limits, strict=True))
@@ -294,11 +303,11 @@ class MimFleet:
         """Bring the DC links into balance, if anything has moved since they last were."""
         if self._unsettled and len(self._loss_w):
             give, take = self._battery.can_give_w(), self._battery.can_take_w()
-            wanted = self._response.output
+            wanted = self.defects.output(self._response.output)
             if self._droop is not None:
                 wanted = wanted + 1j * self._droop_share * self._limit_va
-            wanted = shorten(wanted, self._limit_va)
-            self._power, self._loss_w = self._link.settle(wanted, self._limit_va, self._room_var, -take, give, self._live)
+            wanted, closed = shorten(wanted, self._limit_va), self.defects.on(self._live)
+            self._power, self._loss_w = self._link.settle(wanted, self._limit_va, self._room_var, -take, give, closed)
         self._unsettled = False
 
     # what faults do
@@ -313,6 +322,44 @@ class MimFleet:
         self._setpoint[ports] = shorten(self._setpoint[ports], self._limit_va[ports])
         self._response.aim(ports, self._setpoint[ports], m)
         self._unsettled = True
+
+    def deliver(self, m: int, share: float) -> None:
+        """Have only a share of every setpoint come out."""
+        self.defects.delivers[m] = share
+        self._unsettled = True
+
+    def freeze(self, m: int) -> None:
+        """Hold the output as it is: neither setpoints nor the watchdog nor switching off change it any more."""
+        ports = self.layout.ports_of_mim[m]
+        self.defects.held_va[ports] = self.inject_va[ports]
+        self.defects.held[m] = self._live[m]
+        self._unsettled = True
+
+    def thaw(self, m: int) -> None:
+        """Go on from the held output to where it should be."""
+        if self.defects.held[m]:
+            ports = self.layout.ports_of_mim[m]
+            self._response.place(ports, self.defects.held_va[ports])
+            if self.enabled[m]:
+                self._response.aim(ports, self._setpoint[ports], m)
+            else:
+                self._response.retreat(ports, self._setpoint[ports], m, RETREAT_S)
+            self.defects.held[m] = False
+            self._live[m] = True
+            self._unsettled = True
+
+    def lose_supply(self, m: int) -> None:
+        """A port's bus is dead: the whole MIM opens its contactor, drops its setpoints and stays off until switched on again."""
+        self.defects.dead[m] += 1
+        self.defects.held[m] = False
+        self._open(m)
+        self.enabled[m] = False
+        self._setpoint[self.layout.ports_of_mim[m]] = 0.0
+        self._watchdogs.stop(m)
+        self.command_status[m] = CommandStatus.REVERTED
+
+    def regain_supply(self, m: int) -> None:
+        self.defects.dead[m] -= 1
 
     def reboot(self, m: int) -> None:
         """Power was lost: output drops, sequence, setpoints, heartbeat and enable are forgotten."""

@@ -9,7 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
-from mimctl.model.layout import ComplexArray, FloatArray, SiteLayout
+from mimctl.model.layout import BoolArray, ComplexArray, FloatArray, SiteLayout
 from mimctl.model.site import TwinLoad
 from mimctl.twin.terminals import Terminals
 
@@ -95,12 +95,19 @@ class LoadSet:
         self.layout, self.source, self.loads = layout, source, source.loads
         nodes = np.array([layout.node_index[load.node] for load in self.loads], dtype=np.int64)
         self.terminals = Terminals(layout, nodes, tuple(load.connection for load in self.loads))
+        self._on: FloatArray | None = None
         self._sigma = spec.load_noise_pct / 100 if noise else 0.0
         self._noise = LoadNoise(self.loads, spec.seed if seed is None else seed, spec.load_noise_tau_s, step_s)
+
+    def switch(self, alive: BoolArray) -> None:
+        """Only the loads at nodes (N,) that are alive draw power from now on."""
+        self._on = None if alive.all() else alive[self.terminals.nodes].astype(np.float64)
 
     def at(self, t_s: float) -> ComplexArray:
         """(L,) powers with noise [VA]; the noise never turns a load round."""
         power = self.source.at(t_s)
+        if self._on is not None:
+            power = power * self._on
         if self._sigma <= 0 or not len(power):
             return power
         return power * np.maximum(1 + self._sigma * self._noise.at(t_s), 0.0)

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from mimctl.model.layout import FloatArray, SiteLayout
+from mimctl.model.layout import ComplexArray, FloatArray, SiteLayout
 from mimctl.model.site import Meter
 from mimctl.twin.picture import Picture
 
@@ -35,11 +35,12 @@ class MeterValues:
 
     def measured(self, picture: Picture) -> dict[str, float]:
         """Everything that it can measure now; NaN at inputs that no conductor runs through."""
+        picture = picture.shown_by(self._meter.id)
         columns = [phase.column for phase in self._meter.phase_map]
-        flow = self._meter.sign * picture.state.flow_va[self._row, columns]
+        volts, amps, flow = self._wired(picture, columns)
         measured = {
-            "voltage": self._noisy(picture.voltage_v[self._row, columns]),
-            "current": self._noisy(picture.current_a[self._row, columns]),
+            "voltage": self._noisy(volts),
+            "current": self._noisy(amps),
             "active_power": self._noisy(flow.real),
             "reactive_power": self._noisy(flow.imag),
             "thd_v": self._noisy(picture.harmonics.thd_v_pct[self._row, columns]),
@@ -57,6 +58,19 @@ class MeterValues:
         values |= {"current.N": neutral, "frequency": self._frequency_hz}
         values |= {"A": float(np.nansum(measured["current"])), "PhV": _mean(measured["voltage"]), "PPV": _mean(lines)}
         return values
+
+    def _wired(self, picture: Picture, columns: list[int]) -> tuple[FloatArray, FloatArray, ComplexArray]:
+        """Voltages, currents and powers at the meter's own inputs, with whatever is wrong with its wiring and its scale."""
+        volts, amps = picture.voltage_v[self._row, columns], picture.current_a[self._row, columns]
+        flow, instruments = picture.state.flow_va[self._row, columns], picture.instruments
+        if instruments.tampered:
+            row, state = instruments.row[self._meter.id], picture.state
+            phasors, currents = state.voltage_v[self._row, columns], state.current_a[self._row, columns]
+            _, flow = instruments.wired(row, phasors, currents, flow)
+            amps = np.take_along_axis(amps, instruments.order[row], axis=-1)
+            # gain and offset are the meter's own: they do not turn with the direction that the site file gives it
+            flow = self._meter.sign * instruments.falsify(row, volts, amps, self._meter.sign * flow)
+        return volts, amps, self._meter.sign * flow
 
     def _noisy(self, row: FloatArray) -> FloatArray:
         """With noise; NaN for inputs that no conductor runs through."""

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mimctl.model.layout import FloatArray, IntArray
+from mimctl.model.layout import ComplexArray, FloatArray, IntArray
 from mimctl.model.site import Meter, Mim
 from mimctl.twin.plant import Plant, PlantState
 
@@ -54,23 +54,27 @@ class MeterBank:
         self._step = np.array([_meter_steps(plant, m) for m in self.meters]).reshape(count, len(METER_KEYS))
         self._sigma = layout.site.twin.meter_noise_pct / 100
         self._noise = np.random.default_rng([seed, 0x6D65746572])
-        #: readings are multiplied by it: what a lying meter does
-        self.gain = np.ones(count)
 
     def read(self, state: PlantState) -> FloatArray:
         """(meters, keys) readings now."""
         flow, distortion = state.flow, self._plant.harmonics()
         values = np.empty((len(self.meters), len(METER_KEYS)))
-        power = self._of(flow.flow_va) * self._sign
+        instruments, volts = self._plant.instruments, self._of(flow.voltage_v)
+        amps, power = self._of(flow.current_a), self._of(flow.flow_va)
+        if instruments.tampered:
+            amps, power = instruments.wired(instruments.meters, volts, amps, power)
+        power = power * self._sign
         thd_v, thd_i = self._of(distortion.thd_v_pct), self._of(distortion.thd_i_pct)
-        values[:, 0:3] = np.abs(self._of(flow.voltage_v)) * _rms_factor(thd_v)
-        values[:, 3:6] = np.abs(self._of(flow.current_a)) * _rms_factor(thd_i)
+        values[:, 0:3] = np.abs(volts) * _rms_factor(thd_v)
+        values[:, 3:6] = np.abs(amps) * _rms_factor(thd_i)
         values[:, 6:9], values[:, 9:12] = power.real, power.imag
         values[:, 12:15], values[:, 15:18] = thd_v, thd_i
         values[:, 18] = np.where(self._neutral, distortion.neutral_a[self._nodes], np.nan)
         if self._sigma > 0:
             values[:, :-1] *= 1 + self._sigma * self._noise.standard_normal((len(self.meters), len(METER_KEYS) - 1))
-        values[:, 3:12] *= self.gain[:, None]
+        if instruments.tampered:
+            told = instruments.falsify(instruments.meters, values[:, 0:3], values[:, 3:6], values[:, 6:9] + 1j * values[:, 9:12])
+            values[:, 6:9], values[:, 9:12] = told.real, told.imag
         values[:, 19] = self._plant.layout.site.frequency_hz
         values[:, :18][self._absent] = np.nan
         rounded: FloatArray = np.rint(values / self._step) * self._step
@@ -128,15 +132,23 @@ class MimBank:
         step[self._places["soc"]] = _PERCENT
         return step
 
+    def _told(self, state: PlantState) -> tuple[ComplexArray, FloatArray]:
+        """(K,) powers and voltages as the MIMs tell them."""
+        instruments = self._plant.instruments
+        if not instruments.tampered:
+            return state.port_va, state.port_voltage_v
+        rows = instruments.mims.start + self._plant.layout.port_mim
+        return instruments.told(rows, state.port_va, state.port_voltage_v)
+
     def read(self, state: PlantState) -> FloatArray:
         """(values of all MIMs,) readings now."""
         fleet, places = self._plant.fleet, self._places
         values = np.zeros(self._size)
         if fleet is None:
             return values
-        told = state.port_va * fleet.telemetry_gain[self._plant.layout.port_mim]
+        told, volts = self._told(state)
         values[places["active_power"]], values[places["reactive_power"]] = told.real, told.imag
-        values[places["voltage"]] = state.port_voltage_v
+        values[places["voltage"]] = volts
         values[places["available_inject"]] = values[places["available_absorb"]] = fleet.available_w
         for quantity, of_mims in (
             ("sequence_ack", fleet.sequence_ack),

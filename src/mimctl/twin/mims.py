@@ -141,9 +141,8 @@ class MimBank:
             "Hz": self._layout.site.frequency_hz,
             "Tmp": float(fleet.temperature_degc[m]),
         }
-        gain = float(fleet.telemetry_gain[m])
-        for n, port in enumerate(self._port_readings(picture)):
-            values |= {f"Ph[{n}].{name}": value for name, value in port.values(self._error, gain).items()}
+        for n, port in enumerate(self._port_readings(picture.shown_by(self._mim.id))):
+            values |= {f"Ph[{n}].{name}": value for name, value in port.values(self._error).items()}
         return values
 
     def _error(self) -> float:
@@ -153,13 +152,17 @@ class MimBank:
         ports = self._layout.ports_of_mim[self._m]
         reference: float | None = None
         available = self._fleet.available_w
+        told, volts = picture.state.port_va, picture.state.port_voltage_v
+        if picture.instruments.tampered:
+            rows = picture.instruments.mims.start + self._layout.port_mim
+            told, volts = picture.instruments.told(rows, told, volts)
         for k in range(ports.start, ports.stop):
             node, connection = int(self._layout.port_node[k]), self._layout.ports[k].connection
             across = _across(picture.state.voltage_v[node], connection)
             reference = cmath.phase(across) if reference is None else reference
             yield _PortReading(
-                power_va=complex(picture.state.port_va[k]),
-                voltage_v=float(picture.state.port_voltage_v[k]),
+                power_va=complex(told[k]),
+                voltage_v=float(volts[k]),
                 angle_deg=math.degrees(cmath.phase(cmath.rect(1, cmath.phase(across) - reference))),
                 thd_v_pct=_distortion(picture, node, connection),
                 available_w=float(available[k]),
@@ -187,9 +190,9 @@ class _PortReading:
     rating_va: float
     phases: int
 
-    def values(self, error: Callable[[], float], gain: float) -> dict[str, float]:
-        """By point of the port group. `gain` is that of a meter that lies."""
-        w, var = self.power_va.real * error() * gain, self.power_va.imag * error() * gain
+    def values(self, error: Callable[[], float]) -> dict[str, float]:
+        """By point of the port group."""
+        w, var = self.power_va.real * error(), self.power_va.imag * error()
         voltage = self.voltage_v * error()
         lag = math.degrees(cmath.phase(self.power_va)) if self.power_va else 0.0
         return {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -10,6 +12,7 @@ import numpy as np
 from mimctl.model.clock import Clock
 from mimctl.model.layout import ComplexArray, FloatArray
 from mimctl.twin.harmonics import HarmonicFlow
+from mimctl.twin.instruments import Instruments
 from mimctl.twin.plant import Plant, PlantState
 
 #: L1L2, L2L3, L3L1
@@ -22,12 +25,24 @@ class Picture:
 
     Args:
         number: counts pictures: a reader sees by it whether anything was measured anew.
+        instruments: what is wrong with those who look at it.
+        earlier: pictures before this one, oldest first, as far back as any instrument lags.
     """
 
     number: int
     t_s: float
     state: PlantState
     harmonics: HarmonicFlow
+    instruments: Instruments
+    earlier: Sequence[Picture]
+
+    def shown_by(self, device: str) -> Picture:
+        """What a device shows now: this picture, or an older one where its readings are late."""
+        late_s = float(self.instruments.late_s[self.instruments.row[device]])
+        if late_s == 0:
+            return self
+        old = [picture for picture in self.earlier if picture.t_s <= self.t_s - late_s]
+        return old[-1] if old else min((self, *self.earlier[:1]), key=lambda picture: picture.t_s)
 
     @cached_property
     def voltage_v(self) -> FloatArray:
@@ -60,6 +75,7 @@ class World:
         self._refresh_s = refresh_s
         self._origin_s = clock.monotonic_s() - plant.t_s
         self._picture: Picture | None = None
+        self._earlier: deque[Picture] = deque()
 
     def advance(self) -> float:
         """Bring the plant to the present; its time [s]."""
@@ -75,5 +91,15 @@ class World:
         t_s, last = self.advance(), self._picture
         if last is None or t_s - last.t_s >= self._refresh_s:
             number = 1 if last is None else last.number + 1
-            self._picture = last = Picture(number, t_s, self.plant.solve(), self.plant.harmonics())
+            self._remember(last, t_s)
+            instruments = self.plant.instruments
+            self._picture = last = Picture(number, t_s, self.plant.solve(), self.plant.harmonics(), instruments, self._earlier)
         return last
+
+    def _remember(self, last: Picture | None, now_s: float) -> None:
+        """Keep pictures as long as some instrument still shows them; usually none does."""
+        oldest_s = now_s - float(self.plant.instruments.late_s.max(initial=0.0))
+        if last is not None:
+            self._earlier.append(last)
+        while self._earlier and (oldest_s == now_s or (len(self._earlier) > 1 and self._earlier[1].t_s <= oldest_s)):
+            self._earlier.popleft()

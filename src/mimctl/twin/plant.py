@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from mimctl.grid.network import FlowResult, PowerNetwork
-from mimctl.model.layout import ComplexArray, FloatArray, SiteLayout
+from mimctl.model.layout import BoolArray, ComplexArray, FloatArray, SiteLayout
 from mimctl.twin.firmware import MimFleet
 from mimctl.twin.harmonics import HarmonicFlow, Harmonics
+from mimctl.twin.instruments import Instruments
 from mimctl.twin.loads import LoadSet
 from mimctl.twin.terminals import port_terminals
 
@@ -70,6 +71,11 @@ class Plant:
         self._ports = port_terminals(layout)
         self._harmonics = Harmonics(layout, loads)
         self._nothing = np.zeros(len(layout.ports), dtype=np.complex128)
+        #: (N,) how many faults keep each node, and with it everything below, without voltage
+        self._cuts = np.zeros(len(layout.nodes), dtype=np.int64)
+        #: (N,) nodes without voltage
+        self.dead: BoolArray = np.zeros(len(layout.nodes), dtype=np.bool_)
+        self.instruments = Instruments(layout, layout.site.twin.seed)
         self._t_s = 0.0
         self._state: PlantState | None = None
         self._power: ComplexArray | None = None
@@ -87,6 +93,31 @@ class Plant:
         if self.fleet is not None:
             self.fleet.advance_to(t_s)
 
+    def cut(self, node: int) -> None:
+        """Open the breaker of a node: its loads and everything below are gone, the MIMs there stand on a dead bus."""
+        self._cuts[node] += 1
+        self._supply()
+
+    def restore(self, node: int) -> None:
+        """Close it again."""
+        self._cuts[node] -= 1
+        self._supply()
+
+    def _supply(self) -> None:
+        """Tell loads and MIMs which nodes have lost their voltage and which have it back."""
+        before, now = self.dead, np.logical_or.reduce(self.layout.below[self._cuts > 0], axis=0)
+        self.dead = now
+        self.loads.switch(~now)
+        self._state = None
+        if self.fleet is None:
+            return
+        for k, node in enumerate(self.layout.port_node):
+            m = int(self.layout.port_mim[k])
+            if now[node] and not before[node]:
+                self.fleet.lose_supply(m)
+            elif before[node] and not now[node]:
+                self.fleet.regain_supply(m)
+
     def solve(self) -> PlantState:
         """The state of this instant; worked out once.
 
@@ -102,7 +133,8 @@ class Plant:
         """Harmonic currents and voltages of this instant; worked out once, and only when asked for."""
         state = self.solve()
         if self._distortion is None or self._distortion[0] is not state:
-            self._distortion = (state, self._harmonics.solve(state.load_va, state.voltage_v, state.current_a))
+            filtering = None if self.fleet is None else self.fleet.filtering()
+            self._distortion = (state, self._harmonics.solve(state.load_va, state.voltage_v, state.current_a, filtering))
         return self._distortion[1]
 
     @property
@@ -118,6 +150,8 @@ class Plant:
         at_loads, at_ports = self.loads.terminals, self._ports
         phase = at_loads.phase_power(load) - at_ports.phase_power(injection)
         flow = self._network.solve(phase, _difference(at_loads.pair_power(load), at_ports.pair_power(injection)))
+        if self.dead.any():
+            flow = _without(flow, self.dead)
         port_voltage_v = at_ports.voltage(flow.voltage_v)
         if self.fleet is not None:
             self.fleet.observe(port_voltage_v)
@@ -130,6 +164,12 @@ class Plant:
             port_voltage_v=port_voltage_v,
             mim_loss_w=np.zeros(len(self.layout.mims)) if self.fleet is None else self.fleet.mim_loss_w,
         )
+
+
+def _without(flow: FlowResult, dead: BoolArray) -> FlowResult:
+    """The same where nodes have no voltage: nothing flows, not even what their transformers draw by themselves."""
+    alive = ~dead[:, None]
+    return FlowResult(flow.voltage_v * alive, flow.current_a * alive, flow.flow_va * alive, flow.branch_loss_w * ~dead)
 
 
 def _difference(load: ComplexArray | None, injection: ComplexArray | None) -> ComplexArray | None:

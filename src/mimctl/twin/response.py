@@ -58,6 +58,10 @@ class Response:
         else:
             self._ramping = True
 
+    def place(self, ports: slice, output: ComplexArray) -> None:
+        """Begin at another output than the one that was reached; say next where to walk to."""
+        self.output[ports] = self._reference[ports] = output
+
     def drop(self, ports: slice) -> None:
         """Open the contactor: nothing flows from this instant."""
         self.target[ports] = self._reference[ports] = self.output[ports] = 0.0

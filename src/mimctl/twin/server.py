@@ -20,6 +20,8 @@ from mimctl.model.site import Site
 from mimctl.twin.devices import VirtualDevice, virtual_devices
 from mimctl.twin.picture import World
 from mimctl.twin.plant import Plant
+from mimctl.twin.reach import ReachedBank
+from mimctl.wire.modbus_answers import RegisterBank
 from mimctl.wire.modbus_server import ModbusServer
 from mimctl.wire.rtu_server import RtuPtyServer, RtuTcpServer, Server
 from mimctl.wire.tls import ThrowawayPki, make_throwaway_pki, server_context
@@ -136,7 +138,7 @@ class TwinServer:
         await self.stop()
 
     async def _serve(self, link: Link) -> None:
-        units = {d.address.unit: d.bank for d in self.devices if d.address.link == link.id}
+        units = self._units(link)
         if not units:
             return
         if link.type is LinkType.MODBUS_RTU:
@@ -149,6 +151,15 @@ class TwinServer:
         server = RtuTcpServer(*at, units) if over_tcp else ModbusServer(*at, units, self._tls_of(link))
         self._addresses[link.id] = await server.start()
         self._servers[link.id] = server
+
+    def _units(self, link: Link) -> dict[int, RegisterBank]:
+        """By unit id, the devices of a link as far as they can be reached."""
+        here = [d for d in self.devices if d.address.link == link.id]
+        names: dict[int, list[str]] = {}
+        for device in here:
+            names.setdefault(device.address.unit, []).append(device.id)
+        instruments = self.world.plant.instruments
+        return {d.address.unit: ReachedBank(d.bank, tuple(names[d.address.unit]), instruments) for d in here}
 
     def _alias(self, link: Link) -> Path | None:
         """The path that the site file names, if the pseudo-terminal may have it."""

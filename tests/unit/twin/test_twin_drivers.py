@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -12,6 +13,7 @@ import pytest
 from builders import rack_site
 from mimctl.model.connection import Connection
 from mimctl.model.errors import LinkDown, LinkTimeout
+from mimctl.model.fault import Fault, FaultKind
 from mimctl.model.layout import SiteLayout
 from mimctl.model.phases import Phase
 from mimctl.model.protocols import Driver, MimCommand, MimDriver
@@ -20,7 +22,7 @@ from mimctl.model.reason import Reason
 from mimctl.model.sample import Sample
 from mimctl.model.site import Battery, Site, TwinLoad, TwinSpec
 from mimctl.twin.drivers import PlantDriverGroup
-from mimctl.twin.faults import Clipped, Fault, Late, Lying, Offline, Rebooted, Stuck, schedule
+from mimctl.twin.faults import schedule
 from mimctl.twin.firmware import MimFleet
 from mimctl.twin.loads import LoadSet
 from mimctl.twin.metering import resolution
@@ -49,8 +51,8 @@ def group_of(
     site = replace(site or rack_site(2), twin=TwinSpec(loads=LOADS, meter_noise_pct=noise_pct))
     layout = SiteLayout(site)
     fleet = MimFleet(layout)
-    schedule(fleet, faults)
     plant = Plant(layout, LoadSet(layout, Typical(), noise=False), fleet=fleet)
+    schedule(plant, faults)
     return plant, PlantDriverGroup(plant, **options)
 
 
@@ -188,24 +190,26 @@ def test_a_mim_does_and_tells_what_it_is_told() -> None:
 def test_a_silent_meter() -> None:
     plant, group = group_of()
     step(plant, group, 0.0)
-    group.silent.add("m-feed")
+    schedule(plant, [Fault(FaultKind.OFFLINE, ("m-feed",))])
     with pytest.raises(LinkDown, match="m-feed"):
         read(group.drivers["m-feed"])
 
 
 def test_a_lying_meter() -> None:
-    plant, group = group_of()
-    row = [m.id for m in group.meters.meters].index("m-rack1")
-    group.meters.gain[row] = 2.0
+    plant, group = group_of(faults=[Fault(FaultKind.LYING, ("m-rack1",), values=(("gain", 2.0),))])
     step(plant, group, 0.0)
     sample = read(group.drivers["m-rack1"])
     assert value(sample, "active_power.L1") == pytest.approx(6000, abs=1)
     assert value(sample, "voltage.L1") == pytest.approx(230, abs=2)
 
 
+def of_mim(kind: FaultKind, at_s: float, until_s: float = math.inf, **values: float) -> Fault:
+    return Fault(kind, ("mim-rack1",), at_s, until_s, tuple(values.items()))
+
+
 class TestFaults:
     def test_offline_runs_into_its_watchdog_and_comes_back(self) -> None:
-        plant, group = group_of(faults=[Offline("mim-rack1", 2.0, 20.0)])
+        plant, group = group_of(faults=[of_mim(FaultKind.OFFLINE, 2.0, 20.0)])
         step(plant, group, 0.0)
         command(group, 600, -600, 0, validity_s=5.0)
         step(plant, group, 4.0)
@@ -219,19 +223,54 @@ class TestFaults:
         step(plant, group, 21.0)
         assert value(read(mim_of(group)), "command_status") == CommandStatus.REVERTED
 
-    @pytest.mark.parametrize("acknowledges", [True, False])
-    def test_stuck(self, acknowledges: bool) -> None:
-        plant, group = group_of(faults=[Stuck("mim-rack1", 1.0, acknowledges=acknowledges)])
+    @pytest.mark.parametrize(
+        ("kind", "acknowledged", "status"),
+        [
+            (FaultKind.PRETENDING, 2, CommandStatus.OK),
+            (FaultKind.READ_ONLY, 1, CommandStatus.OK),
+            (FaultKind.REJECTING, 1, CommandStatus.REJECTED),
+        ],
+    )
+    def test_setpoints_that_change_nothing(self, kind: FaultKind, acknowledged: int, status: CommandStatus) -> None:
+        plant, group = group_of(faults=[of_mim(kind, 1.0)])
         command(group, 600, -600, 0, validity_s=60.0)
         step(plant, group, 5.0)
         command(group, 0, 0, 0, validity_s=60.0)
         step(plant, group, 9.0)
         sample = read(mim_of(group))
         assert value(sample, "active_power.port1") == 600
-        assert value(sample, "sequence_ack") == (2 if acknowledges else 1)
+        assert (value(sample, "sequence_ack"), value(sample, "command_status")) == (acknowledged, status)
 
-    def test_clipped(self) -> None:
-        plant, group = group_of(faults=[Clipped("mim-rack1", 5.0, 15.0, share=0.25)])
+    def test_heartbeats_do_not_reach_what_is_read_only(self) -> None:
+        plant, group = group_of(faults=[of_mim(FaultKind.READ_ONLY, 1.0)])
+        command(group, 600, -600, 0, validity_s=5.0)
+        for t_s in range(1, 10):
+            step(plant, group, float(t_s))
+            asyncio.run(mim_of(group).refresh())
+        assert abs(plant.solve().port_va[0]) < 1, "the watchdog has run out"
+
+    def test_what_is_stuck_outlives_its_watchdog_and_a_release(self) -> None:
+        plant, group = group_of(faults=[of_mim(FaultKind.STUCK, 5.0, 40.0)])
+        command(group, 600, -600, 0, validity_s=10.0)
+        step(plant, group, 20.0)
+        asyncio.run(mim_of(group).release(WHY))
+        step(plant, group, 39.9)
+        assert plant.solve().port_va[0].real == pytest.approx(600, abs=1)
+        step(plant, group, 45.0)
+        assert abs(plant.solve().port_va[0]) < 1
+
+    def test_clipped_delivers_less_and_does_not_say_so(self) -> None:
+        plant, group = group_of(faults=[of_mim(FaultKind.CLIPPED, 5.0, 15.0, delivers_pct=25.0)])
+        command(group, 1000, -600, -400, validity_s=60.0)
+        step(plant, group, 10.0)
+        sample = read(mim_of(group))
+        assert value(sample, "active_power.port1") == pytest.approx(250, abs=5), "and its standby losses"
+        assert value(sample, "command_status") == CommandStatus.OK
+        step(plant, group, 16.0)
+        assert plant.solve().port_va[0].real == pytest.approx(1000, abs=1)
+
+    def test_derated(self) -> None:
+        plant, group = group_of(faults=[of_mim(FaultKind.DERATED, 5.0, 15.0, rating_pct=25.0)])
         command(group, 1000, -600, -400, validity_s=60.0)
         step(plant, group, 4.9)
         assert plant.solve().port_va[0].real == pytest.approx(1000, abs=1)
@@ -247,7 +286,7 @@ class TestFaults:
         assert value(read(mim_of(group)), "active_power.port1") == 1000
 
     def test_rebooted(self) -> None:
-        plant, group = group_of(faults=[Rebooted("mim-rack1", 5.0, boot_s=3.0)])
+        plant, group = group_of(faults=[of_mim(FaultKind.REBOOTED, 5.0, 8.0)])
         command(group, 600, -600, 0, validity_s=60.0)
         step(plant, group, 5.0)
         assert plant.solve().port_va[0] == 0
@@ -261,7 +300,7 @@ class TestFaults:
         assert value(read(mim_of(group)), "active_power.port1") == 600
 
     def test_late(self) -> None:
-        plant, group = group_of(faults=[Late("mim-rack1", 0.0, delay_s=3.0)])
+        plant, group = group_of(faults=[of_mim(FaultKind.DELAYED, 0.0, delay_s=3.0)])
         step(plant, group, 0.0)
         command(group, 600, -600, 0)
         step(plant, group, 2.9)
@@ -274,7 +313,7 @@ class TestFaults:
         assert value(read(mim_of(group)), "active_power.port1") == pytest.approx(300, abs=1)
 
     def test_lying(self) -> None:
-        plant, group = group_of(faults=[Lying("mim-rack1", 0.0, gain=1.5)])
+        plant, group = group_of(faults=[of_mim(FaultKind.LYING, 0.0, gain=1.5)])
         command(group, 600, -600, 0)
         step(plant, group, 6.0)
         assert value(read(mim_of(group)), "active_power.port1") == 900

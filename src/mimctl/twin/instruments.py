@@ -1,0 +1,117 @@
+"""What is wrong with the instruments of a site and the ways to them: one row per meter, then one per MIM.
+
+Without a fault nothing here costs more than a look at a flag.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mimctl.model.errors import LinkDown, LinkTimeout
+from mimctl.model.layout import BoolArray, ComplexArray, FloatArray, IntArray, SiteLayout
+from mimctl.model.site import Meter, Mim
+
+#: what may have no value
+QUANTITIES = ("voltage", "current", "power")
+Rows = int | slice
+
+
+class Instruments:
+    """D devices: meters in the order of the site file, then MIMs. Arrays (D, 3) are by the device's own inputs L1, L2, L3.
+
+    Args:
+        seed: of lost frames and of added noise.
+    """
+
+    def __init__(self, layout: SiteLayout, seed: int) -> None:
+        devices: list[Meter | Mim] = [*layout.site.meters, *layout.site.mims]
+        self.row = {device.id: i for i, device in enumerate(devices)}
+        self.links = {link.id: [d.id for d in devices if d.address.link == link.id] for link in layout.site.links}
+        count = len(devices)
+        self.meters, self.mims = slice(0, len(layout.site.meters)), slice(len(layout.site.meters), count)
+        #: how many faults keep the device from answering
+        self.mute: IntArray = np.zeros(count, dtype=np.int64)
+        #: shares of the frames that the ways to the device lose
+        self.loss = np.zeros(count)
+        #: what is read is so much older than it says [s]
+        self.late_s = np.zeros(count)
+        self.gain = np.ones((count, 3))
+        self.offset_w = np.zeros((count, 3))
+        self.noise = np.zeros(count)
+        #: (D, 3): voltages, currents, powers that say “no value”
+        self.blank: BoolArray = np.zeros((count, len(QUANTITIES)), dtype=np.bool_)
+        #: which input each current transformer really is on, and which way it looks
+        self.order: IntArray = np.tile(np.arange(3), (count, 1))
+        self.turn = np.ones((count, 3))
+        self.tampered = False
+        self._random = np.random.default_rng([seed, 0x6661756C74])
+
+    def touch(self) -> None:
+        """Something has changed: see what there is to do for every reading from now on."""
+        straight = (self.order == np.arange(3)).all() and (self.turn == 1).all()
+        exact = (self.gain == 1).all() and not (self.offset_w.any() or self.noise.any() or self.blank.any())
+        self.tampered = not (straight and exact)
+
+    # the ways to the devices
+
+    def ask(self, device: str) -> None:
+        """A request is on its way.
+
+        Raises:
+            LinkDown: nobody answers.
+            LinkTimeout: the request is lost.
+        """
+        row = self.row[device]
+        if self.mute[row]:
+            raise LinkDown(device, "it does not answer")
+        self._pass(device, row, "the request was lost")
+
+    def answer(self, device: str) -> None:
+        """The answer is on its way back; what was asked for has been done.
+
+        Raises:
+            LinkTimeout: the answer is lost.
+        """
+        self._pass(device, self.row[device], "the answer was lost")
+
+    def _pass(self, device: str, row: int, what: str) -> None:
+        share = self.loss[row]
+        if share > 0 and self._random.random() < share:
+            raise LinkTimeout(device, what)
+
+    # readings
+
+    def wired(self, rows: Rows, volts: ComplexArray, amps: ComplexArray, power: ComplexArray) -> tuple[ComplexArray, ComplexArray]:
+        """Currents and powers as meters see them whose current transformers are on the wrong input or look the wrong way.
+
+        Args:
+            volts, amps: (…, 3) phasors at the inputs as they should be.
+            power: (…, 3) V·I* of them [VA].
+        """
+        order, turn = self.order[rows], self.turn[rows]
+        right = ((order == np.arange(3)) & (turn == 1)).all(axis=-1, keepdims=True)
+        if right.all():
+            return amps, power
+        seen = turn * np.take_along_axis(amps, order, axis=-1)
+        return np.where(right, amps, seen), np.where(right, power, volts * np.conj(seen))
+
+    def told(self, rows: IntArray, power: ComplexArray, volts: FloatArray) -> tuple[ComplexArray, FloatArray]:
+        """Powers [VA] and voltages [V] of single ports, `rows` being those of their MIMs: what the MIMs say of them."""
+        gain = self.gain[rows, 0] * (1 + self.noise[rows] * self._random.standard_normal(rows.shape))
+        across = volts * (1 + self.noise[rows] * self._random.standard_normal(rows.shape))
+        blank = np.where(self.blank[rows], np.nan, 0.0)
+        return power * gain + self.offset_w[rows, 0] + blank[:, 2], across + blank[:, 0]
+
+    def falsify(self, rows: Rows, volts: FloatArray, amps: FloatArray, power: ComplexArray) -> ComplexArray:
+        """Gain, offset, noise and missing values; `volts` and `amps` (…, 3) are changed in place, the power is given back."""
+        gain = self.gain[rows]
+        if self.noise[rows].any():
+            sigma = np.asarray(self.noise[rows])[..., None]
+            gain = gain * (1 + sigma * self._random.standard_normal(amps.shape))
+            volts *= 1 + sigma * self._random.standard_normal(volts.shape)
+        amps *= gain
+        blank = np.where(self.blank[rows], np.nan, 0.0)
+        volts += blank[..., 0:1]
+        amps += blank[..., 1:2]
+        told: ComplexArray = power * gain + self.offset_w[rows] + blank[..., 2:3]
+        return told
