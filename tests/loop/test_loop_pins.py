@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from tests.loop.closed_loop import ClosedLoop, uneven_site
 
-from mimctl.control.pins import Pin
 from mimctl.model.errors import UserError
+from mimctl.model.lease import LeaseSource, Setpoint
 from mimctl.service.operator_writes import OperatorWrites, PortWish
 
 MIM = "mim-rack1"
@@ -17,7 +17,8 @@ MIM = "mim-rack1"
 
 def pinned(loop, power, seconds=10.0):
     zone = loop.controller.zones[0]
-    zone.cycle.pins.put(Pin(MIM, power, loop.clock.monotonic_s() + seconds))
+    book = loop.controller.leases
+    book.put(book.draft(LeaseSource.OPERATOR, "ann", MIM, Setpoint(power), seconds=seconds, reason="a test"))
     return zone, zone.layout.ports_of_mim[zone.layout.mim_index[MIM]]
 
 
@@ -30,7 +31,7 @@ async def test_a_pinned_port_gets_its_setpoint_and_its_mim_stays_in_balance():
     assert setpoint[0] == -800.0 + 100j
     assert setpoint.real.sum() == pytest.approx(zone.cycle.last.bounds.mim_dc_w[zone.layout.mim_index[MIM]], abs=3.0)
     assert zone.cycle.last.bounds.port_pinned_va is not None
-    assert "pin.operator" in {r.reason.code for r in zone.cycle.last.bounds.restrictions}
+    assert "lease.setpoint" in {r.reason.code for r in zone.cycle.last.bounds.restrictions}
 
 
 async def test_a_pin_ends_by_itself_and_control_goes_on():
@@ -89,7 +90,7 @@ async def test_a_preview_tells_and_keeps_nothing():
     told = desk.preview(MIM, [PortWish(1, 500.0)], 10.0)
     assert (told["applied"], told["action"]) == (False, "send")
     assert told["ports"][0]["setpoint_w"] == 500.0
-    assert zone.cycle.pins.active(loop.clock.monotonic_s()) == ()
+    assert loop.controller.leases.active() == ()
     await loop.run(1)
     assert zone.cycle.last.bounds.port_pinned_va is None
     assert np.abs(zone.cycle.dispatcher.setpoint_va - before).max() < 100.0
@@ -104,7 +105,7 @@ async def test_a_preview_tells_and_keeps_nothing():
         ({"device": MIM, "do": "write", "ports": [{"port": 1, "w": float("nan")}], "seconds": 5}, "finite"),
         ({"device": MIM, "do": "write", "ports": [{"w": 1}], "seconds": 5}, "port, w, var"),
         ({"device": MIM, "do": "write", "ports": [{"port": 1, "w": 1}], "seconds": 0}, "at most 3600 s"),
-        ({"device": MIM, "do": "write", "ports": [{"port": 1, "w": 1}]}, "at most 3600 s"),
+        ({"device": MIM, "do": "write", "ports": [{"port": 1, "w": 1}]}, "how many seconds"),
     ],
 )
 async def test_a_wrong_request_is_refused_with_a_reason(request_, says):
@@ -136,7 +137,7 @@ async def test_a_write_comes_back_with_what_the_cycle_did_and_a_release_ends_it(
     assert told["ports"][1]["setpoint_w"] == -400.0
     assert told["outcome"] == {"kind": "setpoint", "error": None}
     assert (await desk.answer({"device": MIM, "do": "release"}))["was_pinned"]
-    assert loop.controller.zones[0].cycle.pins.active(loop.clock.monotonic_s()) == ()
+    assert loop.controller.leases.active() == ()
 
 
 async def test_a_write_that_nothing_comes_of_is_taken_back():
@@ -147,7 +148,7 @@ async def test_a_write_that_nothing_comes_of_is_taken_back():
     request = {"device": MIM, "do": "write", "ports": [{"port": 2, "w": -400.0}], "seconds": 60, "yes": True}
     told = await OperatorWrites(loop.controller.zones, CyclesWhileWaiting(loop)).answer(request)
     assert (told["applied"], told["outcome"]["error"]) == (False, "dry run: not written")
-    assert zone.cycle.pins.active(loop.clock.monotonic_s()) == ()
+    assert loop.controller.leases.active() == ()
     zone.cycle.paused = True
     with pytest.raises(UserError, match="paused"):
         await OperatorWrites(loop.controller.zones, loop.clock).answer(request)

@@ -10,7 +10,7 @@ of the devices is the next cycle's samples.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -20,19 +20,21 @@ from mimctl.control.collect import Collector
 from mimctl.control.commanded import Authorities, Rivals
 from mimctl.control.dispatch import Dispatcher
 from mimctl.control.events import EventLog
+from mimctl.control.leases import LeaseBook
 from mimctl.control.limits import BoundsMaker
 from mimctl.control.narrow import Narrower, Situation, narrowed
-from mimctl.control.pins import Pin, Pins
 from mimctl.control.record import Stopwatch, report_events
 from mimctl.control.response import ResponseWatch
 from mimctl.control.supervise import Supervisor
 from mimctl.forecast.tracker import LoadTracker
-from mimctl.model.bounds import UpstreamPrice
+from mimctl.model.bounds import Bounds, UpstreamPrice
 from mimctl.model.clock import Clock
 from mimctl.model.decision import DecisionRecord
 from mimctl.model.errors import UserError
 from mimctl.model.layout import ComplexArray
+from mimctl.model.lease import Lease
 from mimctl.model.plan import Plan, SafePlan, SolveStatus
+from mimctl.model.reason import Reason
 from mimctl.model.report import SiteReport
 from mimctl.model.sample import Quality
 from mimctl.safety.judge import Accepted, Judge
@@ -41,6 +43,7 @@ from mimctl.safety.judge import Accepted, Judge
 _READ_UNTIL = 0.5
 _WRITE_UNTIL = 0.95
 _RELEASE_AGAIN_S = 0.2
+_RELEASE = Reason("dispatch.release", "brought to the safe state")
 
 
 @dataclass(eq=False)
@@ -51,7 +54,8 @@ class Cycle:
         zone: id, for rules and records.
         period_s: nominal time between two steps [s].
         hold_cycles: how many failed solves in a row may stand on the last accepted plan; then the zone falls silent.
-        narrowers: rules, leases and grants, in the order in which they take from the bounds.
+        leases: of the whole site; they take from the bounds last, and set the emergency stop.
+        narrowers: rules and grants, in the order in which they take from the bounds.
     """
 
     zone: str
@@ -64,15 +68,15 @@ class Cycle:
     supervisor: Supervisor
     rivals: Rivals
     authorities: Authorities
+    responses: ResponseWatch
     cascade: Cascade
     judge: Judge
     dispatcher: Dispatcher
+    leases: LeaseBook
     period_s: float
-    responses: ResponseWatch
     hold_cycles: int
     paused: bool = False
     narrowers: tuple[Narrower, ...] = ()
-    pins: Pins = field(default_factory=Pins)
     upstream: tuple[UpstreamPrice | None, ...] = ()
     number: int = 0
     failed_solves: int = 0
@@ -114,8 +118,8 @@ class Cycle:
             upstream=self.upstream,
         )
         usable = obeying & reported & ~contest.yielded & (not self.paused)
-        bounds = narrowed(bounds, self.narrowers, Situation(state, report, forecast, setpoint_va, usable))
-        bounds = self.pins.narrowed(bounds, state.layout, usable, state.now_s)
+        situation = Situation(state, report, forecast, setpoint_va, usable)
+        bounds = narrowed(bounds, (*self.narrowers, self.leases), situation)
         watch.lap("bounds")
 
         anchor_va = np.nan_to_num(setpoint_va) if self.anchor_va is None else self.anchor_va
@@ -125,7 +129,7 @@ class Cycle:
         watch.lap("balance")
 
         accepted = Accepted(setpoint_va, written_at_s, self.dispatcher.changed_at_s)
-        safe_plan = self.judge.judge(state, forecast, bounds, plan, accepted, now_s=self.clock.monotonic_s())
+        safe_plan = self._judged(situation, bounds, plan, accepted)
         watch.lap("judge")
 
         deadline_s = started_s + _WRITE_UNTIL * self.period_s
@@ -146,8 +150,21 @@ class Cycle:
             self._looked_at = self.last, self.analyst.report(self.last.state)
         return self._looked_at[1]
 
-    def preview(self, pin: Pin) -> tuple[Plan, SafePlan]:
-        """What a pin would come to now, on the latest measurements; nothing is kept and nothing is written.
+    def _judged(self, situation: Situation, bounds: Bounds, plan: Plan, accepted: Accepted) -> SafePlan:
+        """The plan after the judge, who is told of emergency stop and lock-outs himself: he believes no bounds."""
+        return self.judge.judge(
+            situation.state,
+            situation.forecast,
+            bounds,
+            plan,
+            accepted,
+            now_s=self.clock.monotonic_s(),
+            emergency_stop=self.leases.stopped,
+            locked=self.leases.locked(situation.state.layout),
+        )
+
+    def preview(self, lease: Lease) -> tuple[Plan, SafePlan]:
+        """What a setpoint would come to now, on the latest measurements; nothing is kept and nothing is written.
 
         Raises:
             UserError: there are no measurements yet.
@@ -155,14 +172,13 @@ class Cycle:
         last = self.last
         if last is None:
             raise UserError(f"zone {self.zone} has not measured yet")
-        now_s, pins = self.clock.monotonic_s(), Pins()
-        pins.put(pin)
         setpoint_va = self.dispatcher.setpoint_va
         usable = last.state.mims.quality > Quality.BAD
-        bounds = pins.narrowed(last.bounds, last.state.layout, usable, now_s)
+        situation = Situation(last.state, last.report, last.forecast, setpoint_va, usable)
+        bounds = self.leases.narrow_with([lease], last.bounds, situation)
         plan = self.cascade.balancer.solve(last.forecast, bounds, np.nan_to_num(setpoint_va), setpoint_va)
         accepted = Accepted(setpoint_va, self.dispatcher.written_at_s, self.dispatcher.changed_at_s)
-        return plan, self.judge.judge(last.state, last.forecast, bounds, plan, accepted, now_s=now_s)
+        return plan, self._judged(situation, bounds, plan, accepted)
 
     @property
     def reading_s(self) -> float:
@@ -174,15 +190,17 @@ class Cycle:
         """Too many solves have failed in a row: no setpoint and no heartbeat goes out."""
         return self.failed_solves > self.hold_cycles
 
-    async def release(self, deadline_s: float) -> tuple[str, ...]:
-        """Orderly stop: every device that was touched goes to its safe state; tried again until the deadline.
+    async def release(self, deadline_s: float, reason: Reason = _RELEASE) -> tuple[str, ...]:
+        """Every device that was touched goes to its safe state; tried again until the deadline.
+
+        For an orderly stop, or for an emergency stop beside a step that may be stuck.
 
         Returns:
             The MIMs that could not be told: their own validity timers end what they hold.
         """
         self.anchor_va = None
         while True:
-            safe_plan = self.judge.release_all(self.clock.monotonic_s())
+            safe_plan = self.judge.release_all(self.clock.monotonic_s(), reason.code, reason.text)
             outcomes = await self.dispatcher.send(safe_plan, deadline_s)
             left = tuple(outcome.mim for outcome in outcomes if outcome.error is not None)
             again_s = self.clock.monotonic_s() + _RELEASE_AGAIN_S

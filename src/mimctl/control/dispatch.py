@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +29,7 @@ from mimctl.model.state import SiteState
 _SETPOINT = Reason("dispatch.setpoint", "new setpoint from the judged plan")
 _REFRESH = Reason("dispatch.refresh", "setpoint stands; validity renewed")
 _RELEASE = Reason("dispatch.release", "brought to the safe state")
+_STOPPED = "emergency stop: nothing but releases is written"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +46,22 @@ class Dispatcher:
 
     Args:
         dry_run: nothing is ever written; every write is reported as it would have been.
+        stopped: asked before each single write: from when it says so, nothing but releases begins, whatever plan is on its way.
     """
 
-    def __init__(self, layout: SiteLayout, groups: Sequence[DriverGroup], clock: Clock, *, dry_run: bool = False) -> None:
+    def __init__(
+        self,
+        layout: SiteLayout,
+        groups: Sequence[DriverGroup],
+        clock: Clock,
+        *,
+        dry_run: bool = False,
+        stopped: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._layout = layout
         self._clock = clock
         self._dry_run = dry_run
+        self._stopped = stopped
         self._log = structlog.get_logger("mimctl.dispatch")
         self._drivers: dict[int, MimDriver] = {}
         self._lanes: list[list[int]] = []
@@ -139,6 +150,9 @@ class Dispatcher:
         for write in lane:
             if self._clock.monotonic_s() > deadline_s:
                 return
+            if write.kind != "release" and self._stopped():
+                outcomes.append(WriteOutcome(self._layout.mims[write.mim].id, write.kind, write.reason, _STOPPED))
+                continue
             error: str | None = None
             kept: str | None = None
             uncertain = bool(self._uncertain[write.mim])
@@ -202,7 +216,11 @@ class Dispatcher:
             self._met[m] = True
             driver, remaining_s = self._drivers.get(int(m)), float(state.mims.watchdog_remaining_s[m])
             held = None if driver is None else driver.held()
-            if held is None or not remaining_s > 0:
+            if held is None:
+                continue
+            if not remaining_s > 0:
+                if self._stopped():  # nobody knows whose it is, or it stands for ever: now it does not
+                    self._uncertain[m], self._tried_at_s[m] = True, state.now_s
                 continue
             self._setpoint_va[self._layout.ports_of_mim[m]] = np.array(held.inject_w) + 1j * np.array(held.inject_var)
             self._in_force[m] = True

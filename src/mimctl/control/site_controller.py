@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,12 +11,14 @@ import structlog
 
 from mimctl.control.collect import Collector
 from mimctl.control.events import EventLog
+from mimctl.control.leases import LeaseBook
 from mimctl.control.partition import sub_groups
 from mimctl.control.site_level import SiteLevel, outside_zones
 from mimctl.control.zone import ZoneController, build_zone
 from mimctl.model.clock import Clock
 from mimctl.model.layout import ComplexArray, SiteLayout
 from mimctl.model.protocols import DriverGroup
+from mimctl.model.reason import Reason
 from mimctl.model.site import Site
 from mimctl.model.state import SiteState
 
@@ -36,6 +38,7 @@ class SiteController:
     zones: Sequence[ZoneController]
     level: SiteLevel
     clock: Clock
+    leases: LeaseBook
     upper: Collector | None
     upper_state: SiteState | None = None
 
@@ -72,7 +75,14 @@ class SiteController:
         """Release all zones side by side, none held up by another; the MIMs that could not be told are returned."""
         if self.upper is not None:
             await self.upper.close()
-        results = await asyncio.gather(*(zone.stop() for zone in self.zones), return_exceptions=True)
+        return await self._side_by_side(lambda zone: zone.stop())
+
+    async def release_now(self, reason: Reason) -> tuple[str, ...]:
+        """Release all zones side by side, at once and beside whatever their cycles are waiting for; returns as `stop` does."""
+        return await self._side_by_side(lambda zone: zone.release(reason))
+
+    async def _side_by_side(self, act: Callable[[ZoneController], Awaitable[tuple[str, ...]]]) -> tuple[str, ...]:
+        results = await asyncio.gather(*(act(zone) for zone in self.zones), return_exceptions=True)
         left: list[str] = []
         for zone, result in zip(self.zones, results, strict=True):
             if isinstance(result, BaseException):
@@ -89,15 +99,16 @@ def build_site_controller(
     clock: Clock,
     events: EventLog,
     *,
+    leases: LeaseBook | None = None,
     dry_run: bool = False,
     cycle_s: float | None = None,
 ) -> SiteController:
     """Wire a whole site; the arguments are those of `build_zone`."""
-    layout = SiteLayout(site)
-    zones = [build_zone(site, zone, groups, clock, events, dry_run=dry_run, cycle_s=cycle_s) for zone in site.zones]
+    layout, book = SiteLayout(site), leases or LeaseBook(site, clock, events)
+    zones = [build_zone(site, zone, groups, clock, events, leases=book, dry_run=dry_run, cycle_s=cycle_s) for zone in site.zones]
     above = outside_zones(site)
     meters = frozenset(meter.id for meter in site.meters if meter.node in above)
     own = sub_groups(groups, meters)
     upper = Collector(layout, own, clock, 3 * site.control.site_period_s) if own else None
     level = SiteLevel(site, life_s=6 * site.control.site_period_s)
-    return SiteController(site, layout, zones, level, clock, upper)
+    return SiteController(site, layout, zones, level, clock, book, upper)

@@ -17,6 +17,7 @@ from mimctl.control.commanded import Authorities, Rivals
 from mimctl.control.cycle import Cycle
 from mimctl.control.dispatch import Dispatcher
 from mimctl.control.events import EventLog
+from mimctl.control.leases import LeaseBook
 from mimctl.control.limits import BoundsMaker
 from mimctl.control.loop import DeadlineLoop
 from mimctl.control.partition import restrict, sub_groups
@@ -31,6 +32,7 @@ from mimctl.model.clock import Clock
 from mimctl.model.decision import DecisionRecord
 from mimctl.model.layout import SiteLayout
 from mimctl.model.protocols import DriverGroup
+from mimctl.model.reason import Reason
 from mimctl.model.site import Site, Zone
 from mimctl.safety.judge import Judge, SafetySettings
 
@@ -90,6 +92,10 @@ class ZoneController:
         await self.cycle.collector.close()
         return await self.cycle.release(self.clock.monotonic_s() + _RELEASE_WITHIN_S)
 
+    async def release(self, reason: Reason) -> tuple[str, ...]:
+        """Release every touched device now, whatever the cycle is at; the MIMs that could not be told are returned."""
+        return await self.cycle.release(self.clock.monotonic_s() + _RELEASE_WITHIN_S, reason)
+
 
 def build_zone(
     site: Site,
@@ -98,6 +104,7 @@ def build_zone(
     clock: Clock,
     events: EventLog,
     *,
+    leases: LeaseBook | None = None,
     dry_run: bool = False,
     cycle_s: float | None = None,
 ) -> ZoneController:
@@ -105,8 +112,10 @@ def build_zone(
 
     Args:
         groups: the links of the whole site; the zone takes its own devices from them.
+        leases: of the whole site; None = a book of the zone's own, with nothing in it.
         cycle_s: instead of the zone's own period [s].
     """
+    leases = leases or LeaseBook(site, clock, events)
     part, events = restrict(site, zone), events.within(zone.id)
     layout, period_s = SiteLayout(part), cycle_s or zone.cycle_s
     devices = frozenset(m.id for m in part.meters) | frozenset(m.id for m in part.mims)
@@ -127,7 +136,8 @@ def build_zone(
         responses=ResponseWatch(layout, events, period_s),
         cascade=Cascade(operators, Balancer(operators), outputs),
         judge=Judge(operators, SafetySettings(max_data_age_s=max_age_s)),
-        dispatcher=Dispatcher(layout, own, clock, dry_run=dry_run),
+        dispatcher=Dispatcher(layout, own, clock, dry_run=dry_run, stopped=lambda: leases.stopped),
+        leases=leases,
         period_s=period_s,
         hold_cycles=part.control.hold_cycles,
         narrowers=(UnmeteredRoom(operators),),

@@ -1,4 +1,4 @@
-"""An operator's setpoint for one MIM: a pin for a while, on the ordinary way of bounds, solve, judge and dispatcher.
+"""An operator's setpoint for one MIM: a lease for a while, on the ordinary way of bounds, solve, judge and dispatcher.
 
 Nothing here writes. The zone's next cycles do, or do not, and what they say is handed back.
 """
@@ -10,17 +10,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mimctl.control.pins import Pin
+from mimctl.control.leases import LONGEST_SETPOINT_S
 from mimctl.control.zone import ZoneController
 from mimctl.model.clock import Clock
 from mimctl.model.decision import DecisionRecord
 from mimctl.model.errors import UserError
 from mimctl.model.layout import ComplexArray
+from mimctl.model.lease import Lease, LeaseSource, Setpoint
 from mimctl.model.plan import SafePlan
+from mimctl.service.lease_desk import owner_of
 
-#: a poke is no schedule
-MOST_S = 3600.0
-#: cycles after which the outcome of a pin must be there
+_SOURCE = LeaseSource.OPERATOR
+#: the longest that a setpoint by hand may stand
+MOST_S = LONGEST_SETPOINT_S
+#: cycles after which the outcome of a setpoint must be there
 _CYCLES = 4
 _LOOK_EVERY_S = 0.05
 
@@ -47,49 +50,53 @@ class OperatorWrites:
         Raises:
             UserError: something in it is wrong.
         """
-        device = str(request.get("device"))
+        device, owner = str(request.get("device")), owner_of(request)
         if request.get("do") == "release":
-            return self.release(device)
+            return self.release(device, owner)
         wishes = [_wish(item) for item in request.get("ports") or ()]
         seconds = request.get("seconds")
-        if not isinstance(seconds, int | float) or not 0 < seconds <= MOST_S:
-            raise UserError(f"a setpoint stands for more than 0 and at most {MOST_S:.0f} s")
+        if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+            raise UserError("say for how many seconds the setpoint is to stand")
         if request.get("yes") is True:
-            return await self.write(device, wishes, float(seconds))
-        return self.preview(device, wishes, float(seconds))
+            return await self.write(device, wishes, float(seconds), owner)
+        return self.preview(device, wishes, float(seconds), owner)
 
-    def preview(self, device: str, wishes: Sequence[PortWish], seconds: float) -> dict[str, Any]:
+    def preview(self, device: str, wishes: Sequence[PortWish], seconds: float, owner: str = "operator") -> dict[str, Any]:
         """What the judge would let through now. Nothing is kept."""
         zone = self._zone(device)
-        pin = self._pin(zone, device, wishes, seconds)
-        plan, safe = zone.cycle.preview(pin)
-        return _told(zone, pin, plan.inject_w + 1j * plan.inject_var, safe, {"applied": False, "outcome": None})
+        lease = self._lease(zone, device, wishes, seconds, owner)
+        plan, safe = zone.cycle.preview(lease)
+        return _told(zone, lease, plan.inject_w + 1j * plan.inject_var, safe, {"applied": False, "outcome": None})
 
-    async def write(self, device: str, wishes: Sequence[PortWish], seconds: float) -> dict[str, Any]:
-        """Pin the ports and wait for the cycle that writes, or says why not. A pin that is refused is taken back."""
+    async def write(self, device: str, wishes: Sequence[PortWish], seconds: float, owner: str = "operator") -> dict[str, Any]:
+        """Set the ports and wait for the cycle that writes, or says why not. A setpoint that is refused is taken back."""
         zone = self._zone(device)
         if zone.cycle.paused:
             raise UserError(f"zone {zone.zone.id} is paused: nothing is written there")
-        pin = self._pin(zone, device, wishes, seconds)
-        zone.cycle.pins.put(pin)
-        record = await self._record_with(zone, device)
+        lease = self._lease(zone, device, wishes, seconds, owner)
+        zone.cycle.leases.put(lease)
+        record = await self._record_with(zone, lease)
         outcome = next((o for o in record.outcomes if o.mim == device), None)
         applied = outcome is not None and outcome.kind != "release" and outcome.error is None and not outcome.skipped
         if not applied:
-            zone.cycle.pins.take(device)
+            zone.cycle.leases.take(lease.id, "mimctl: nothing was written")
         told = None
         if outcome is not None:
             told = {"kind": outcome.kind, "error": "dry run: not written" if outcome.skipped else outcome.error}
         plan_va = record.plan.inject_w + 1j * record.plan.inject_var
-        return _told(zone, pin, plan_va, record.safe_plan, {"applied": applied, "outcome": told})
+        return _told(zone, lease, plan_va, record.safe_plan, {"applied": applied, "outcome": told})
 
-    def release(self, device: str) -> dict[str, Any]:
+    def release(self, device: str, by: str = "operator") -> dict[str, Any]:
         """End an operator's setpoint now; the next cycle goes on without it."""
         zone = self._zone(device)
-        return {"mim": device, "zone": zone.zone.id, "was_pinned": zone.cycle.pins.take(device) is not None}
+        standing = [x for x in zone.cycle.leases.active() if (x.source, x.kind, x.scope) == (_SOURCE, Setpoint.kind, device)]
+        for lease in standing:
+            zone.cycle.leases.take(lease.id, by)
+        return {"mim": device, "zone": zone.zone.id, "was_pinned": bool(standing)}
 
-    async def _record_with(self, zone: ZoneController, device: str) -> DecisionRecord:
-        """The first record that knows of the pin and has an outcome for the MIM; else the last of a few."""
+    async def _record_with(self, zone: ZoneController, lease: Lease) -> DecisionRecord:
+        """The first record that knows of the setpoint and has an outcome for the MIM; else the last of a few."""
+        device = lease.scope
         begun, m = zone.cycle.number, zone.layout.mim_index[device]
         deadline_s = self._clock.monotonic_s() + (_CYCLES + 1) * zone.loop.period_s
         while self._clock.monotonic_s() < deadline_s:
@@ -100,7 +107,7 @@ class OperatorWrites:
                     return last
             await self._clock.sleep_until(self._clock.monotonic_s() + _LOOK_EVERY_S)
         if zone.cycle.last is None or zone.cycle.last.bounds.port_pinned_va is None:
-            zone.cycle.pins.take(device)
+            zone.cycle.leases.take(lease.id, "mimctl: no cycle came")
             raise UserError(f"zone {zone.zone.id} runs no cycles; nothing was written")
         return zone.cycle.last
 
@@ -110,16 +117,22 @@ class OperatorWrites:
                 return zone
         raise UserError(f"'{device}' is no MIM of any zone: it takes no setpoint")
 
-    def _pin(self, zone: ZoneController, device: str, wishes: Sequence[PortWish], seconds: float) -> Pin:
+    def _lease(self, zone: ZoneController, device: str, wishes: Sequence[PortWish], seconds: float, owner: str) -> Lease:
+        """The setpoint as a lease that is not in force yet.
+
+        Raises:
+            UserError: it makes no sense, or somebody has forbidden it.
+        """
+        book = zone.cycle.leases
+        if (barring := book.bar(device, _SOURCE)) is not None:
+            raise UserError(f"{device} may not be set now: {barring}")
         ports = zone.layout.mims[zone.layout.mim_index[device]].ports
         power: list[complex | None] = [None] * len(ports)
-        if not wishes:
-            raise UserError("name at least one port")
         for wish in wishes:
             if not 1 <= wish.port <= len(ports):
                 raise UserError(f"{device} has ports 1 to {len(ports)}, not {wish.port}")
             power[wish.port - 1] = complex(wish.inject_w, wish.inject_var)
-        return Pin(device, tuple(power), self._clock.monotonic_s() + seconds)
+        return book.draft(_SOURCE, owner, device, Setpoint(tuple(power)), seconds=seconds, reason="device write")
 
 
 def _wish(item: Mapping[str, Any]) -> PortWish:
@@ -132,10 +145,11 @@ def _wish(item: Mapping[str, Any]) -> PortWish:
     return wish
 
 
-def _told(zone: ZoneController, pin: Pin, plan_va: ComplexArray, safe: SafePlan, more: Mapping[str, Any]) -> dict[str, Any]:
+def _told(zone: ZoneController, lease: Lease, plan_va: ComplexArray, safe: SafePlan, more: Mapping[str, Any]) -> dict[str, Any]:
     """What was wanted, what the judge lets through, and why."""
-    layout = zone.layout
-    m = layout.mim_index[pin.mim]
+    layout, mim = zone.layout, lease.scope
+    wishes = lease.action.power_va if isinstance(lease.action, Setpoint) else ()
+    m = layout.mim_index[mim]
     span = layout.ports_of_mim[m]
     ports = [
         {
@@ -149,10 +163,10 @@ def _told(zone: ZoneController, pin: Pin, plan_va: ComplexArray, safe: SafePlan,
             "setpoint_w": float(safe.inject_w[k]),
             "setpoint_var": float(safe.inject_var[k]),
         }
-        for n, (k, spec, wanted) in enumerate(zip(range(span.start, span.stop), layout.mims[m].ports, pin.power_va, strict=True))
+        for n, (k, spec, wanted) in enumerate(zip(range(span.start, span.stop), layout.mims[m].ports, wishes, strict=True))
     ]
     judgements = [
-        {"verdict": j.verdict.value, "code": j.reason.code, "text": j.reason.text} for j in safe.judgements if j.mim == pin.mim
+        {"verdict": j.verdict.value, "code": j.reason.code, "text": j.reason.text} for j in safe.judgements if j.mim == mim
     ]
     action = "release" if safe.release[m] else "send" if safe.send[m] else "refresh" if safe.refresh[m] else "nothing"
-    return {"mim": pin.mim, "zone": zone.zone.id, "action": action, "ports": ports, "judgements": judgements, **more}
+    return {"mim": mim, "lease": lease.id, "zone": zone.zone.id, "action": action, "ports": ports, "judgements": judgements, **more}
