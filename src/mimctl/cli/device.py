@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mimctl.cli.options import YEAR_S, Number, positive
+from mimctl.cli.options import YEAR_S, Finite, Number, positive
 from mimctl.cli.render import STDOUT, fail, json_option, write_json
 from mimctl.model.errors import UserError
 
@@ -129,8 +129,8 @@ def dump_command(site: Path, device: str, output: str, keep_secrets: bool) -> No
 @click.argument("site", type=click.Path(path_type=Path))
 @click.argument("device")
 @click.option("--port", "ports", type=click.IntRange(1), multiple=True, help="Port, counted from 1. Again with --w for more ports.")
-@click.option("--w", "watts", type=Number(), multiple=True, help="Active power of the port, injection positive [W].")
-@click.option("--var", "vars_", type=Number(), multiple=True, help="Reactive power, supplied vars positive [var]  [default: 0].")
+@click.option("--w", "watts", type=Finite(), multiple=True, help="Active power of the port, injection positive [W].")
+@click.option("--var", "vars_", type=Finite(), multiple=True, help="Reactive power, supplied vars positive [var]  [default: 0].")
 @click.option(
     "--for", "duration", default="30 s", show_default=True, help="How long it stands, like 30s or 2 min; at most an hour."
 )

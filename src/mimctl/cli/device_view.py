@@ -36,8 +36,8 @@ def row(device: Mapping[str, Any], point: Mapping[str, Any], *, raw: bool) -> li
     age = device["age_s"]
     cells = [point["point"], shown(point), point["unit"], point["quality"], "" if age is None else f"{age:.1f}"]
     if raw:
-        address = "" if point["address"] is None else f"{point['function']}:{point['address']}"
-        cells += [address, " ".join("????" if word is None else f"{word:04x}" for word in point["registers"])]
+        places = " ".join(f"{place['function']}:{place['address']}" for place in point["places"])
+        cells += [places, " ".join("????" if word is None else f"{word:04x}" for word in point["registers"])]
     return cells
 
 

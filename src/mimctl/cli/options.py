@@ -15,16 +15,25 @@ YEAR_S = 31_536_000.0
 LOADS_HELP = "Trace of loads, CSV or CSV.gz; docs/reference/loads-csv.md has the format [default: the built-in generator]."
 
 
-class Number(click.FloatRange):
-    """A range of real numbers; `nan` is none of them, and neither is `inf`."""
+class Finite(click.ParamType):
+    """A real number; `nan` is none, and neither is `inf`."""
 
     name = "number"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        number = click.FLOAT.convert(value, param, ctx)
+        number = float(click.FLOAT.convert(value, param, ctx))
         if not math.isfinite(number):
             self.fail(f"'{value}' is no finite number.", param, ctx)
-        return float(super().convert(number, param, ctx))
+        return number
+
+
+class Number(click.FloatRange):
+    """A range of finite real numbers."""
+
+    name = "number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        return float(super().convert(Finite().convert(value, param, ctx), param, ctx))
 
 
 def positive(most: float) -> Number:

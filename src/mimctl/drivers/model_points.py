@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import count
 from typing import Any
 
-from mimctl.drivers.reading import ModelSummary, PointReading, WordSource
+from mimctl.drivers.reading import ModelSummary, Place, PointReading, WordSource
 from mimctl.model.errors import DeviceRefusal
 from mimctl.model.profile import PointSpec, PointType, ReadBlock, RegisterMap
 from mimctl.model.reads import plan_reads
@@ -77,7 +77,8 @@ def _of_model(block: ModelBlock, prefix: str, words: WordSource, unit: int) -> I
                 value = value[-_EUI48_TEXT:]
         quality = Quality.BAD if value is None else Quality.GOOD
         meaning = _meaning(symbols.get(point.key), point, value)
-        yield PointReading(prefix + point.key, value, point.unit, quality, point.address, point.function, raw, meaning)
+        place = Place(point.function, point.address, point.registers)
+        yield PointReading(prefix + point.key, value, point.unit, quality, point.address, point.function, raw, meaning, (place,))
 
 
 def _numbers(register_map: RegisterMap, words: WordSource, unit: int) -> dict[str, float]:

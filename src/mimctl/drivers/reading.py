@@ -29,11 +29,22 @@ class WordSource(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Registers that follow each other."""
+
+    function: int
+    address: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class PointReading:
     """One point. `value` None goes with quality BAD; `registers` are raw, None where unknown.
 
     Args:
         address: 0-based wire address; None where the value comes from several points.
+        registers: of all places, one after the other.
+        places: where they stand; of a value that comes from several points, each in turn.
         meaning: names of an enumeration's value or of the bits that are set.
     """
 
@@ -45,6 +56,7 @@ class PointReading:
     function: int = 3
     registers: tuple[int | None, ...] = ()
     meaning: str | None = None
+    places: tuple[Place, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +123,7 @@ def _reading(register_map: RegisterMap, key: str, value: float, words: WordSourc
         address=specs[0].address if len(specs) == 1 else None,
         function=specs[0].function if specs else 3,
         registers=registers,
+        places=tuple(Place(s.function, s.address, s.registers) for s in specs),
     )
 
 
@@ -121,9 +134,11 @@ def _scale_known(specs: Iterable[PointSpec], words: WordSource, unit: int) -> bo
 
 def _specs(register_map: RegisterMap, key: str) -> Iterator[PointSpec]:
     """The points that a value is made of."""
-    parts = next(((d.plus, d.minus) for d in register_map.differences if d.key == key), (key,))
+    halves = next(((d.plus, d.minus) for d in register_map.differences if d.key == key), (key,))
+    direction = {s.key: s.by for s in register_map.signed}
+    parts = (part for half in halves for part in (half, direction.get(half)))
     by_key = {p.key: p for p in register_map.points}
-    for part in parts:
+    for part in dict.fromkeys(parts):
         if part in by_key:
             yield by_key[part]
 

@@ -63,6 +63,7 @@ def test_options_of_dumps_need_a_dump(capsys):
 
 def reading(**values):
     always = {"unit": "W", "meaning": None, "address": 7, "function": 3, "registers": [1, None]}
+    always["places"] = [{"function": 3, "address": 7, "count": 2}]
     points = [{"point": k, "value": v, "quality": "bad" if v is None else "good", **always} for k, v in values.items()]
     return {"device": "m", "quality": "good", "age_s": 0.25, "points": points}
 
