@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from mimctl.model.site import SUNSPEC
 
 if TYPE_CHECKING:
     from mimctl.config.source import Document
+    from mimctl.control.stability import LoopMargin
     from mimctl.model.problem import Problem
     from mimctl.model.site import Site
 
@@ -46,27 +48,36 @@ def command(context: click.Context, sites: tuple[Path, ...], show_all: bool, jso
 
     Each problem is one line: file:line:column path: message [code]. The exit code is 1 if there is an error; a warning
     does not stop a site from running. The golden vectors of the profiles are run. A device profile may be given in place
-    of a site.
+    of a site. Of a sound site the control loops are shown: how often each class of MIMs is commanded, how late it acts, and
+    how much later than declared it may be before the loop rings.
     """
     found: list[Problem] = []
+    loops: list[dict[str, object]] = []
     for path in sites:
-        contents, problems = _judge(path)
+        contents, problems, margins = _judge(path)
         found += problems
+        loops += [{"file": str(path), **asdict(margin)} for margin in margins]
         print_problems(problems, err=json_target == STDOUT, most=None if show_all else MOST_OF_A_KIND)
         click.echo(_summary(path, contents, problems), err=json_target == STDOUT)
+        for line in _loop_lines(margins):
+            click.echo(line, err=json_target == STDOUT)
     if json_target is not None:
-        write_json(json_target, {"problems": [_plain(problem) for problem in found]})
+        write_json(json_target, {"problems": [_plain(problem) for problem in found], "loops": loops})
     if has_error(found):
         context.exit(1)
 
 
-def _judge(path: Path) -> tuple[str | None, list[Problem]]:
-    """What the file holds, None where it has an error; and its problems."""
+def _judge(path: Path) -> tuple[str | None, list[Problem], tuple[LoopMargin, ...]]:
+    """What the file holds, None where it has an error; its problems; and the loops of a sound site."""
     from mimctl.config.source import read_document
 
     document = read_document(path)
-    if isinstance(document.data, dict) and "points" in document.data and not {"site", "nodes"} & document.data.keys():
-        return _judge_profile(path)
+    if (
+        isinstance(document.data, dict)
+        and {"points", "instances", "sunspec"} & document.data.keys()
+        and not {"site", "nodes"} & document.data.keys()
+    ):
+        return *_judge_profile(path), ()
     return _judge_site(document)
 
 
@@ -79,20 +90,21 @@ def _judge_profile(path: Path) -> tuple[str | None, list[Problem]]:
     return None if has_error(problems) else "a device profile", problems
 
 
-def _judge_site(document: Document) -> tuple[str | None, list[Problem]]:
+def _judge_site(document: Document) -> tuple[str | None, list[Problem], tuple[LoopMargin, ...]]:
     """What every room says about a site: those that see the file as it stands, and those that need it whole."""
     from mimctl.config.site import check_document, order_in, placed
 
     site, problems = check_document(document)
     if site is None:
-        return None, problems
+        return None, problems, ()
+    from mimctl.control.stability import loop_margins
     from mimctl.safety.check import check as check_safety
 
     problems += placed(document, check_safety(site))
     for profile in _profiles(site, document.path.parent):
         problems += _vectors(profile)
     problems.sort(key=order_in(document.path))
-    return None if has_error(problems) else _contents(site), problems
+    return (None, problems, ()) if has_error(problems) else (_contents(site), problems, loop_margins(site))
 
 
 def _profiles(site: Site, folder: Path) -> list[Path]:
@@ -113,6 +125,21 @@ def _vectors(profile: Path) -> list[Problem]:
 
     wrong = check_vectors(load_profile(profile))
     return place_in(profile, wrong) if wrong else []
+
+
+def _loop_lines(margins: Iterable[LoopMargin]) -> list[str]:
+    """One line for the loops of a kind that are alike."""
+    alike: dict[LoopMargin, list[LoopMargin]] = {}
+    for margin in margins:
+        alike.setdefault(replace(margin, zone="", mims=0), []).append(margin)
+    lines = []
+    for loop, members in alike.items():
+        where = members[0].zone if len(members) == 1 else f"{len(members)} zones"
+        mims = count(sum(margin.mims for margin in members), f"{loop.kind.value} MIM")
+        each = f"commanded each {loop.every_s:g} s, {loop.dead_s:g} s after a measurement"
+        room = f"may be {loop.later_s:g} s later" if loop.later_s else "lives on their reports"
+        lines.append(f"loop {where}: {mims} {each}; {room}; gain limit {loop.gain_limit:.2f}")
+    return lines
 
 
 def has_error(problems: Iterable[Problem]) -> bool:
