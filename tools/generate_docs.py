@@ -21,13 +21,18 @@ from mimctl.cli.main import COMMANDS, Settings, mimctl
 from mimctl.config.profile import ProfileFile, load_profile
 from mimctl.config.schema import SiteFile
 from mimctl.config.units import Dimension
-from mimctl.model.profile import DeviceProfile
+from mimctl.model.chain import SETPOINT_MODELS, ChainRules
+from mimctl.model.profile import DeviceClass, DeviceProfile
 from mimctl.model.quantity import quantity_of
 from mimctl.model.resources import data_root
+from mimctl.wire.sunspec_device import wanted_class
+from mimctl.wire.sunspec_keys import keys_of
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 NOTE = "<!-- written by tools/generate_docs.py (make docs); changes by hand are lost -->\n"
 WIDTH = 100
+#: models beside the measuring ones whose values are read where they are there
+FURTHER_MODELS = (121, 124, 702, 713, 802)
 
 
 def cli_page() -> str:
@@ -81,7 +86,8 @@ def site_yaml_page() -> str:
 def profile_page() -> str:
     """Every key of a device profile."""
     about = (
-        "A device that carries no SunSpec register map is described by `device_profiles/<vendor>/<model>.yaml`: beside the site "
+        "A device is described by `device_profiles/<vendor>/<model>.yaml`: register by register, or, where it carries a SunSpec "
+        "register map, by what that map does not say (`sunspec`). Files are looked for beside the site "
         "file, in the state directory, or among those that come with mimctl, searched in this order. `mimctl check` judges the "
         "profiles that a site names; `mimctl schema profile` prints this description as JSON Schema for editors."
     )
@@ -225,12 +231,33 @@ def devices_page() -> str:
     return "\n".join(parts)
 
 
+def _keys(profile: DeviceProfile) -> list[str]:
+    """Everything that may be measured; what a device with a register map of its own has of it, it tells when it is asked."""
+    found = [p.key for p in profile.register_map.points] + [d.key for d in profile.register_map.differences]
+    rules = profile.chain
+    if rules is None:
+        return found
+    told = [key for model in (*rules.models, *FURTHER_MODELS) if model not in rules.ignored for key in keys_of(model, "").values()]
+    told += [p.key for p in rules.points] + [d.key for d in rules.differences]
+    if wanted_class(profile) is DeviceClass.METER:
+        told = [key for model in rules.models for key in keys_of(model, "").values()]
+    return [*(k for k in told if k not in rules.left_out and k.partition(".")[0] not in rules.left_out), *found]
+
+
+def _takes_chain(rules: ChainRules) -> tuple[str, str]:
+    """Commands and failsafe of a device that is commanded by models of its own chain."""
+    models = [c.model for c in rules.controls or () if c.model in SETPOINT_MODELS]
+    if not models:
+        return "", ""
+    return f"of 1 port, by model {' or '.join(map(str, models))}", "as the device tells"
+
+
 def _device_row(profile: DeviceProfile) -> str:
-    keys = [p.key for p in profile.register_map.points] + [d.key for d in profile.register_map.differences]
+    keys = _keys(profile)
     quantities = dict.fromkeys(k.partition(".")[0] for k in keys if not k.startswith("setpoint_") and quantity_of(k) is not None)
-    phased = [
-        q for q in quantities if any(k.startswith(f"{q}.") and k.endswith(("L1", "port1", "circuit1", "port3")) for k in keys)
-    ]
+    # one profile is for single-phase and three-phase devices where the chain says which: only the second phase tells
+    places = ("L1", "port1", "circuit1", "port3") if profile.chain is None else ("L2",)
+    phased = [q for q in quantities if any(k.startswith(f"{q}.") and k.endswith(places) for k in keys)]
     others = [q for q in quantities if q not in phased]
     mim = profile.register_map.mim
     takes = (
@@ -239,6 +266,8 @@ def _device_row(profile: DeviceProfile) -> str:
         else f"{'P' * any(mim.setpoint_w)}{'Q' * any(mim.setpoint_var)} of {mim.ports} port{'s' * (mim.ports > 1)}"
     )
     failsafe = "" if mim is None else str(mim.failsafe) + ("" if mim.failsafe_s is None else f", {mim.failsafe_s:g} s")
+    if profile.chain is not None:
+        takes, failsafe = _takes_chain(profile.chain)
     names = f"{profile.vendor} {', '.join(profile.models)}"
     told = profile.provenance
     cells = (f"`{profile.id}`", names, _words(phased), _words(others), takes, failsafe, told.confidence, told.verified)

@@ -11,6 +11,9 @@ from mimctl.cli.check import print_problems
 from mimctl.cli.render import STDOUT, fail, json_option, print_table, write_json
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from mimctl.model.chain import ChainPoint, ChainRules
     from mimctl.model.problem import Problem
     from mimctl.model.profile import DeviceProfile, RegisterMap
     from mimctl.model.setpoints import CommandPoint, MimMap
@@ -97,16 +100,26 @@ def _print_list(found: list[DeviceProfile], json_target: str | None) -> None:
 def judge(path: Path) -> tuple[list[Problem], str]:
     """Every problem of a profile file, golden vectors included, and one line about it."""
     from mimctl.config.profile import check_profile, load_profile, place_in
-    from mimctl.wire.golden import check_vectors
+    from mimctl.drivers.golden_commands import check_all_vectors
 
     problems = check_profile(path)
     if any(p.severity == "error" for p in problems):
         return problems, f"{len(problems)} problem{'s' * (len(problems) != 1)}"
     profile = load_profile(path)
-    problems += place_in(path, check_vectors(profile))
+    wrong = place_in(path, check_all_vectors(profile))
     values = sum(len(v.expect) for v in profile.vectors)
-    good = f"fine ({len(profile.register_map.points)} points; {len(profile.vectors)} golden vectors with {values} values)"
-    return problems, good if not problems else f"{len(problems)} golden values are wrong"
+    read = f"{len(profile.register_map.points)} points" if profile.chain is None else f"models {_models(profile.chain)}"
+    good = f"fine ({read}; {len(profile.vectors)} golden vectors with {values} values{_frames(profile)})"
+    return problems + wrong, good if not wrong else f"{len(wrong)} golden vectors are wrong"
+
+
+def _frames(profile: DeviceProfile) -> str:
+    count = sum(len(step.writes) for vector in profile.command_vectors for step in vector.steps)
+    return f"; {len(profile.command_vectors)} of commands with {count} frames" if profile.command_vectors else ""
+
+
+def _models(rules: ChainRules) -> str:
+    return ", ".join(map(str, rules.models))
 
 
 def _load(name: str) -> DeviceProfile:
@@ -130,11 +143,13 @@ def described(profile: DeviceProfile) -> dict[str, Any]:
         "transport": profile.hints,
         "max_registers": register_map.max_registers,
         "identity": {name: f"{p.address} {p.type}" for name, p in register_map.identity},
+        "sunspec": profile.chain,
         "points": _points(register_map),
         "setpoints": None if register_map.mim is None else _setpoints(register_map.mim),
         "variants": [v.name for v in profile.variants],
         "gaps": profile.gaps,
         "golden_vectors": [v.name for v in profile.vectors],
+        "golden_commands": [v.name for v in profile.command_vectors],
     }
 
 
@@ -206,9 +221,14 @@ def _print(profile: DeviceProfile) -> None:
     if profile.use:
         click.echo(profile.use)
     click.echo(f"source: {told.source}\nconfidence: {told.confidence}, verified: {told.verified}\n")
+    if profile.chain is not None:
+        _print_chain(profile.chain)
     columns = ("key", "function", "address", "type", "scale", "scale_register", "unit", "note")
     rows = [[_cell(row.get(c)) for c in columns] for row in _points(profile.register_map)]
-    print_table(columns, rows, right=("function", "address", "scale", "scale_register"))
+    if rows:
+        if profile.chain is not None:
+            click.echo("\nbeside the chain")
+        print_table(columns, rows, right=("function", "address", "scale", "scale_register"))
     mim_map = profile.register_map.mim
     if mim_map is not None:
         waits = "" if mim_map.failsafe_s is None else f" after {mim_map.failsafe_s:g} s"
@@ -223,6 +243,32 @@ def _print(profile: DeviceProfile) -> None:
         click.echo("\nnot known:")
         for gap in profile.gaps:
             click.echo(f"- {gap}")
+
+
+def _print_chain(rules: ChainRules) -> None:
+    """What is taken from the device's own chain; where it stands, the chain says."""
+    told: list[tuple[str, Iterable[object]]] = [
+        ("measured by model", rules.models),
+        ("left alone", rules.ignored),
+        *((f"its {name}", patterns) for name, patterns in rules.common),
+        ("counted the other way round", rules.turned),
+        ("not believed", rules.left_out),
+        ("0 is no value", rules.silent_zeros),
+        ("commanded by model", (f"{c.model}{' (one register at a time)' * c.single}" for c in rules.controls or ())),
+    ]
+    click.echo("the register map comes from the device's own SunSpec chain")
+    for name, values in told:
+        if shown := ", ".join(map(str, values)):
+            click.echo(f"{name}: {shown}")
+    rows = [(p.key, f"model {p.model} {p.path}", _requires(p)) for p in rules.points]
+    rows += [(d.key, f"{d.plus} − {d.minus}", "") for d in rules.differences]
+    if rows:
+        click.echo()
+        print_table(("key", "point", "note"), rows)
+
+
+def _requires(point: ChainPoint) -> str:
+    return f"where there is model {', '.join(map(str, point.requires))}" if point.requires else ""
 
 
 def _cell(value: object) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mimctl.model.link import Link
 from mimctl.model.profile import RegisterMap
@@ -106,6 +106,18 @@ def sunspec_mim(link: Link, ports: int, cycle_s: float) -> Traffic:
     registers = _MIM_READ + _MIM_READ_PORT * ports
     reads = _pieces(registers, min(link.max_registers, -(-registers // _MIM_READS)))
     return Traffic(reads, (_MIM_WRITE + _MIM_WRITE_PORT * ports,), (), cycle_s)
+
+
+def sunspec_device(link: Link, beside: RegisterMap, cycle_s: float, *, ports: int | None) -> Traffic:
+    """A SunSpec device with registers beside its chain.
+
+    Args:
+        beside: these registers.
+        ports: of a MIM; None: it is only read.
+    """
+    chain = sunspec_meter(link, cycle_s) if ports is None else sunspec_mim(link, ports, cycle_s)
+    own = mapped_device(link, beside, cycle_s, commanded=False)
+    return replace(chain, reads=(*chain.reads, *own.reads), slow=own.slow)
 
 
 def mapped_device(link: Link, register_map: RegisterMap, cycle_s: float, *, commanded: bool) -> Traffic:

@@ -13,6 +13,8 @@ from mimctl.model.instances import instance_names, keep_instances, select_instan
 from mimctl.model.points import PointSpec
 from mimctl.model.profile import Condition, DeviceProfile, RegisterMap
 from mimctl.wire.registers import text_of
+from mimctl.wire.sunspec_device import match_common, rules_of, walk_for, wanted_class
+from mimctl.wire.sunspec_rules import models_of
 from mimctl.wire.transport import Transport
 
 
@@ -39,6 +41,8 @@ async def match_profile(transport: Transport, unit: int, profile: DeviceProfile)
     Raises:
         LinkError: it does not answer.
     """
+    if profile.chain is not None:
+        return await _match_chain(transport, unit, profile)
     refuted: list[str] = []
     unanswered: list[str] = []
     confirmed = hints = 0
@@ -53,6 +57,19 @@ async def match_profile(transport: Transport, unit: int, profile: DeviceProfile)
         elif not holds and not rule.weak:
             refuted.append(f"register {point.address} holds {found!r}, {_wanted(rule.condition)} was expected")
     return Match(tuple(refuted), tuple(unanswered), confirmed, hints)
+
+
+async def _match_chain(transport: Transport, unit: int, profile: DeviceProfile) -> Match:
+    """The same for a device that tells its own register map: that it has the models is a hint, since many devices have them."""
+    try:
+        chain = await walk_for(transport, unit, profile)
+    except BadReply as nothing:
+        return Match((nothing.what,), (), 0, 0)
+    models = models_of(chain, wanted_class(profile), rules_of(profile))
+    if models is None:
+        return Match((f"its SunSpec models are {', '.join(str(m.id) for m in chain.models)}",), (), 0, 0)
+    refuted, unanswered, confirmed = await match_common(transport, unit, chain, models, profile)
+    return Match(refuted, unanswered, confirmed, 1)
 
 
 async def identified_map(

@@ -12,6 +12,9 @@ from fnmatch import fnmatchcase
 
 from mimctl.model.setpoints import WritePolicy
 
+#: models that take setpoints; what else may be commanded are heartbeats
+SETPOINT_MODELS = (704, 124, 123)
+
 
 @dataclass(frozen=True, slots=True)
 class ChainPoint:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from mimctl.config.draft import Draft
 from mimctl.config.quoting import count, cut
 from mimctl.config.wording import did_you_mean, one_of
+from mimctl.model.chain import SETPOINT_MODELS, ChainRules
 from mimctl.model.instances import instance_names
 from mimctl.model.problem import Problem, Severity, error, warning
 from mimctl.model.setpoints import Failsafe
@@ -61,6 +62,9 @@ def _unknown_text(draft: Draft, profile: str) -> str:
 
 def _commandable(path: str, mim: MimItem, profile: DeviceProfile) -> Iterator[Problem]:
     """`mim.no_setpoints`, `mim.profile_ports`, `mim.no_failsafe`: what a profile lacks to command this MIM."""
+    if profile.chain is not None:
+        yield from _commandable_chain(path, mim, profile.id, profile.chain)
+        return
     maps = [m.mim for m in (profile.register_map, *(v.register_map for v in profile.variants)) if m.mim is not None]
     if not maps:
         kind = profile.register_map.device_class.value.replace("_", " ")
@@ -81,6 +85,19 @@ def _commandable(path: str, mim: MimItem, profile: DeviceProfile) -> Iterator[Pr
             f"only a part of its rating is used: name the share that is acceptable ('authority: 50 %')"
         )
         yield warning("mim.no_failsafe", f"{path}.profile", text)
+
+
+def _commandable_chain(path: str, mim: MimItem, profile: str, rules: ChainRules) -> Iterator[Problem]:
+    """The same of a SunSpec device, whose failsafe is known when it is connected."""
+    if not any(rules.allows(model) for model in SETPOINT_MODELS):
+        text = (
+            f"the profile '{profile}' has no model with setpoints in 'sunspec.commands', so nothing can be commanded: move this "
+            f"entry to 'meters:', or name a model that the device takes commands by"
+        )
+        yield error("mim.no_setpoints", f"{path}.profile", text)
+    elif len(mim.ports) != 1:
+        text = f"a device of the profile '{profile}' is commanded as a whole: it has one port, not {len(mim.ports)}"
+        yield error("mim.profile_ports", f"{path}.ports", text)
 
 
 def _parts(path: str, meter: MeterItem, profile: DeviceProfile) -> Iterator[Problem]:

@@ -9,7 +9,16 @@ from itertools import chain
 
 from mimctl.config.build import build_link
 from mimctl.config.draft import DEFAULT_CYCLE_S, Draft, port_of
-from mimctl.config.link_load import USABLE_SHARE, LinkLoad, Traffic, link_load, mapped_device, sunspec_meter, sunspec_mim
+from mimctl.config.link_load import (
+    USABLE_SHARE,
+    LinkLoad,
+    Traffic,
+    link_load,
+    mapped_device,
+    sunspec_device,
+    sunspec_meter,
+    sunspec_mim,
+)
 from mimctl.config.schema_devices import MeterItem, MimItem
 from mimctl.model.instances import select_instances
 from mimctl.model.link import Link, LinkType
@@ -44,6 +53,8 @@ def _traffic(draft: Draft, link: Link, device: MeterItem | MimItem) -> Traffic |
     if profile is None:
         return None
     register_map = profile.register_map
+    if profile.chain is not None:
+        return sunspec_device(link, register_map, cycle_s, ports=len(device.ports) if isinstance(device, MimItem) else None)
     if isinstance(device, MeterItem) and device.instances:
         try:
             register_map = select_instances(register_map, device.instances)
