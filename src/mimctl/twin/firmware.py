@@ -135,20 +135,29 @@ class MimFleet:
         room: FloatArray = np.sqrt(np.maximum(self._limit_va**2 - self.inject_va.imag**2, 0.0))
         return np.where(self.defects.dead[self._link.owner] > 0, 0.0, room)
 
+    def filtering(self) -> Filtering | None:
+        """What the harmonic filters do now; None where none is at work."""
+        return self.filters.filtering(self.inject_va, self._limit_va) if self.filters.ports.any else None
+
     # what a controller can write
 
-    def apply(self, m: int, w: Sequence[float], var: Sequence[float], sequence: int) -> None:
+    def apply(
+        self, m: int, w: Sequence[float], var: Sequence[float], sequence: int, harmonics: Sequence[HarmonicShare] | None = None
+    ) -> None:
         """Stage and commit setpoints of all ports [W], [var]; the outcome stands in `command_status` and `sequence_ack`.
 
         Enable the MIM and feed its watchdog first.
+
+        Args:
+            harmonics: shares of the ports' filters; None leaves those in force.
         """
         if not self._hears(m):
             return
         wait_s = float(self.defects.latency_s[m])
         if wait_s > 0:
-            self.at(self.now_s + wait_s, partial(self._take, m, w, var, sequence % SEQUENCE_MODULO))
+            self.at(self.now_s + wait_s, partial(self._take, m, w, var, sequence % SEQUENCE_MODULO, harmonics))
         else:
-            self._take(m, w, var, sequence % SEQUENCE_MODULO)
+            self._take(m, w, var, sequence % SEQUENCE_MODULO, harmonics)
 
     def heartbeat(self, m: int, counter: int) -> None:
         """A changed counter starts the validity anew."""
@@ -221,6 +230,7 @@ class MimFleet:
         if dt <= 0 or not self._live.any():
             return
         moved = self._response.advance(dt)
+        self.filters.advance(dt)
         self._disconnect_silent()
         if self._droop is not None:
             self._droop_share = self._droop.follow(self._droop_share, self._droop_wanted, dt)
@@ -234,14 +244,17 @@ class MimFleet:
     def _hears(self, m: int) -> bool:
         return bool(self.online[m]) and self.defects.hears(m)
 
-    def _take(self, m: int, w: Sequence[float], var: Sequence[float], sequence: int) -> None:
+    def _take(
+        self, m: int, w: Sequence[float], var: Sequence[float], sequence: int, harmonics: Sequence[HarmonicShare] | None = None
+    ) -> None:
         if sequence == self.sequence_ack[m]:
             return
         # a handful of ports: plain numbers are quicker than arrays
         sizes = list(map(math.hypot, w, var))
         whole, ports = sum(sizes), self.layout.ports_of_mim[m]
         able = self.enabled[m] and self._watchdogs.runs(m)
-        refused = self.defects.obedience[m] == Obedience.REJECTS or (whole > 0 and not able)
+        active = whole > 0 or any(part.share > 0 for part in harmonics or ())
+        refused = self.defects.obedience[m] == Obedience.REJECTS or (active and not able)
         self.defects.dead_bus_commands[m] += bool(whole > 0 and self.defects.dead[m])
         if not len(w) == len(var) == ports.stop - ports.start or not math.isfinite(whole) or refused:
             self.command_status[m] = CommandStatus.REJECTED
@@ -258,6 +271,7 @@ class MimFleet:
         self._setpoint[ports] = inside
         if self.enabled[m]:
             self._response.aim(ports, inside, m)
+        self.filters.command(ports, harmonics)
 
     def _expire(self, m: int) -> None:
         self._watchdogs.stop(m)
@@ -274,6 +288,7 @@ class MimFleet:
         target = self._fallback[ports] if action is ExpiryAction.REVERT else np.zeros(ports.stop - ports.start)
         self._setpoint[ports] = shorten(target.astype(np.complex128), self._limit_va[ports])
         self._response.retreat(ports, self._setpoint[ports], m, RETREAT_S)
+        self.filters.stop(ports)
 
     def _switch(self, m: int, on: bool) -> None:
         ports = self.layout.ports_of_mim[m]
@@ -285,6 +300,7 @@ class MimFleet:
         else:
             self._watchdogs.stop(m)
             self._response.retreat(ports, self._setpoint[ports], m, RETREAT_S)
+            self.filters.stop(ports)
         self._unsettled = True
 
     def _disconnect_silent(self) -> None:
@@ -298,6 +314,7 @@ class MimFleet:
         self._live[m] = False
         self._unsettled = True
         self._response.drop(self.layout.ports_of_mim[m])
+        self.filters.drop(self.layout.ports_of_mim[m])
 
     def _settle(self) -> None:
         """Bring the DC links into balance, if anything has moved since they last were."""

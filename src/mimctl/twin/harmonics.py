@@ -22,6 +22,7 @@ from mimctl.grid.harmonics import current_accumulate
 from mimctl.model.connection import Connection
 from mimctl.model.layout import ComplexArray, FloatArray, SiteLayout
 from mimctl.model.node import Node, Transformer
+from mimctl.twin.filters import Compensator, Filtering
 from mimctl.twin.loads import LoadSet
 
 _LEAST_A = 1e-3
@@ -37,6 +38,7 @@ class HarmonicFlow:
         voltage_v: (N, 3, H) phasors, phase to neutral
         thd_i_pct, thd_v_pct: (N, 3) relative to the fundamental; NaN where nothing flows
         neutral_a: (N,) rms, fundamental and harmonics
+        filter_a: (K,) rms harmonic current of each MIM port; None where no filter is at work
     """
 
     orders: FloatArray
@@ -45,6 +47,7 @@ class HarmonicFlow:
     thd_i_pct: FloatArray
     thd_v_pct: FloatArray
     neutral_a: FloatArray
+    filter_a: FloatArray | None = None
 
 
 class Harmonics:
@@ -54,6 +57,7 @@ class Harmonics:
         self._orders = np.array(sorted({order for load in loads.loads for order, _ in load.harmonic_pct}), dtype=np.float64)
         self._accumulate = current_accumulate(layout)
         self._spread = self._accumulate.T.tocsr()
+        self._compensator = Compensator(layout, self._orders, self._accumulate)
         own, neutral = _impedances(layout)
         harmonic = 1j * self._orders
         self._own_ohm = own.real[:, None] + own.imag[:, None] * harmonic
@@ -82,21 +86,27 @@ class Harmonics:
         rows, columns = np.concatenate([self._start, self._end]), np.concatenate([elements, elements])
         signs = np.concatenate([np.ones(len(elements)), -np.ones(len(elements))])
         incidence = sparse.csr_array((signs, (rows, columns)), shape=(ground + 1, len(elements)))
-        self._incidence = self._accumulate @ incidence[:ground]
+        self._incidence = incidence[:ground].tocsr()
 
-    def solve(self, load_va: ComplexArray, voltage_v: ComplexArray, current_a: ComplexArray) -> HarmonicFlow:
+    def solve(
+        self, load_va: ComplexArray, voltage_v: ComplexArray, current_a: ComplexArray, filtering: Filtering | None = None
+    ) -> HarmonicFlow:
         """Distortion at given fundamentals.
 
         Args:
             load_va: (L,) powers of the loads [VA]
             voltage_v, current_a: (N, 3) fundamental phasors of the nodes
+            filtering: what the filters of the MIMs do; None = nothing
         """
         nodes, count = len(voltage_v), len(self._orders)
         flat = np.append(voltage_v.reshape(-1), 0.0)
         across = flat[self._start] - flat[self._end]
         fundamental = self._share * np.abs(load_va[self._of_load]) / np.abs(across)
         turn = np.exp(1j * np.angle(across)[:, None] * self._orders)
-        branch = (self._incidence @ (self._amount * fundamental[:, None] * turn)).reshape(nodes, 3, count)
+        own, filter_a = self._incidence @ (self._amount * fundamental[:, None] * turn), None
+        if filtering is not None and count:
+            own, filter_a = self._compensator.apply(own, filtering)
+        branch = (self._accumulate @ own).reshape(nodes, 3, count)
         common = branch.sum(axis=1)
         drop = self._own_ohm[:, None, :] * branch + (self._neutral_ohm * common)[:, None, :]
         voltage = -(self._spread @ drop.reshape(3 * nodes, count)).reshape(nodes, 3, count)
@@ -107,6 +117,7 @@ class Harmonics:
             thd_i_pct=_distortion(branch, current_a, _LEAST_A),
             thd_v_pct=_distortion(voltage, voltage_v, _LEAST_A),
             neutral_a=np.sqrt(np.abs(current_a.sum(axis=1)) ** 2 + (np.abs(common) ** 2).sum(axis=1)),
+            filter_a=filter_a,
         )
 
 
