@@ -27,7 +27,7 @@ from power_grid_model import (
 from power_grid_model.errors import PowerGridError  # type: ignore[attr-defined]  # not in its __all__
 
 from mimctl.model.errors import PowerFlowFailed
-from mimctl.model.layout import FloatArray, SiteLayout
+from mimctl.model.layout import FloatArray, IntArray, SiteLayout
 from mimctl.model.node import Node, Transformer, Winding
 from mimctl.model.phases import Rotation
 
@@ -87,16 +87,21 @@ def series_of(layout: SiteLayout) -> list[Branch]:
     return branches
 
 
-def network_parts(layout: SiteLayout, series: Sequence[Branch]) -> dict[str, npt.NDArray[Any]]:
-    """The input of power-grid-model; every component has an id of its own."""
+def network_parts(layout: SiteLayout, series: Sequence[Branch], loads: IntArray | None = None) -> dict[str, npt.NDArray[Any]]:
+    """The input of power-grid-model; every component has an id of its own.
+
+    Args:
+        loads: nodes that get a load; all where None. The others can neither draw nor give.
+    """
     count = len(layout.nodes)
     behind = [b.node for b in series if b.end >= count]
     total = count + len(behind)
     node = initialize_array("input", "node", total)
     node["id"] = np.arange(total)
     node["u_rated"] = _rated_voltages(layout)[[*range(count), *behind]]
-    load = initialize_array("input", "asym_load", count)
-    load["id"], load["node"], load["status"] = total + np.arange(count), np.arange(count), 1
+    at = np.arange(count) if loads is None else loads
+    load = initialize_array("input", "asym_load", len(at))
+    load["id"], load["node"], load["status"] = total + at, at, 1
     load["type"] = LoadGenType.const_power
     load["p_specified"] = load["q_specified"] = 0.0
     parts = {"node": node, "asym_load": load, "source": _sources(layout, 2 * total)}
