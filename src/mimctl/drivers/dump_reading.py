@@ -19,7 +19,7 @@ from mimctl.wire.registers import CompiledMap
 from mimctl.wire.sunspec import BASES, MARK, ModelBlock, find_base, walk
 from mimctl.wire.sunspec_device import bases_of, wanted_class
 from mimctl.wire.sunspec_map import class_of, register_map_of
-from mimctl.wire.transport import Transport
+from mimctl.wire.transport import READ_HOLDING, READ_INPUT, Transport
 
 _MARK_WORDS = (int.from_bytes(MARK[:2], "big"), int.from_bytes(MARK[2:], "big"))
 _Warnings = tuple[tuple[str, str], ...]
@@ -54,13 +54,36 @@ async def read_dump(
         raise UserError(f"the dump has no unit {min(missing)}; it has {', '.join(map(str, dump.units))}")
     found: list[DeviceReading] = []
     for unit in units or dump.units:
-        if profile is not None and profile.chain is not None:
-            found.append(await _by_rules(transport, unit, profile, clock, every_point=every_point))
-        elif profile is not None:
+        if profile is not None and profile.chain is None:
             found.append(await _by_profile(transport, unit, profile, clock))
+            continue
+        turned = not transport.places(unit, _MARK_WORDS) and bool(transport.places(unit, _MARK_WORDS, READ_INPUT))
+        space = DumpTransport(_input_as_holding(dump, unit)) if turned else transport
+        if profile is not None:
+            readings = [await _by_rules(space, unit, profile, clock, every_point=every_point)]
         else:
-            found += await _by_chain(transport, unit, clock, every_point=every_point)
+            readings = await _by_chain(space, unit, clock, every_point=every_point)
+        found += [_of_input(reading) for reading in readings] if turned else readings
     return found
+
+
+def _input_as_holding(dump: RegisterDump, unit: int) -> RegisterDump:
+    """One unit's input registers in place of its holding registers, where chains are looked for."""
+    blocks = (replace(b, function=READ_HOLDING) for b in dump.blocks if b.unit == unit and b.function == READ_INPUT)
+    return replace(dump, blocks=tuple(blocks))
+
+
+def _of_input(reading: DeviceReading) -> DeviceReading:
+    """The same, its registers told as what they are."""
+    points = (
+        replace(p, function=READ_INPUT, places=tuple(replace(place, function=READ_INPUT) for place in p.places))
+        for p in reading.points
+    )
+    warning = (
+        "sunspec.input_registers",
+        "the chain stands in input registers (function 4); of a live device only function 3 is read",
+    )
+    return replace(reading, points=tuple(points), warnings=(*reading.warnings, warning))
 
 
 async def _by_profile(transport: DumpTransport, unit: int, profile: DeviceProfile, clock: Clock) -> DeviceReading:

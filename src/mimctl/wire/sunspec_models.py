@@ -117,8 +117,8 @@ class _Cursor:
 def leaves(definition: Definition, length: int, counts: Mapping[str, int]) -> list[Leaf]:
     """Every point of an instance of `length` registers (L), in order.
 
-    A device that gives more than the definition has a tail that is ignored; one that gives less lacks the last points. Groups are
-    built only as far as the length reaches, whatever a count register says.
+    A device that gives more than the definition has a tail that is ignored; one that gives less lacks the last points, and those
+    whose scale factor is among them. Groups are built only as far as the length reaches, whatever a count register says.
 
     Args:
         counts: values of the count points that repeated groups name.
@@ -126,7 +126,9 @@ def leaves(definition: Definition, length: int, counts: Mapping[str, int]) -> li
     group = definition["group"]
     top = dict(_offsets(group["points"], 0))
     cursor = _Cursor(0, length + 2, counts, top)
-    return list(_group(group, "", cursor))
+    end = length + 2
+    # behind the end stands another model: what is there is nobody's scale factor
+    return [leaf for leaf in _group(group, "", cursor) if leaf.scale_offset is None or leaf.scale_offset < end]
 
 
 def prefix_registers(definition: Definition) -> int:
