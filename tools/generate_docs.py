@@ -20,6 +20,7 @@ from pydantic.fields import FieldInfo
 from mimctl.cli.main import COMMANDS, Settings, mimctl
 from mimctl.config.profile import ProfileFile, load_profile
 from mimctl.config.schema import SiteFile
+from mimctl.config.schema_faults import FaultItem, FaultsFile, Targets
 from mimctl.config.units import Dimension
 from mimctl.model.chain import SETPOINT_MODELS, ChainRules
 from mimctl.model.profile import DeviceClass, DeviceProfile
@@ -92,6 +93,35 @@ def profile_page() -> str:
         "profiles that a site names; `mimctl schema profile` prints this description as JSON Schema for editors."
     )
     return _file_page("Device profile", about, ProfileFile)
+
+
+def faults_page() -> str:
+    """Every kind of fault of the digital twin."""
+    about = (
+        "What goes wrong in the digital twin, when and where: for `--faults FILE` of `mimctl simulate`, `twin` and `demo` "
+        "([how to use it](../how-to/faults.md)). `mimctl schema faults` prints this description as JSON Schema for editors."
+    )
+    kinds = [record for record in _records(FaultsFile) if record is not FaultsFile]
+    parts = ["# File of faults\n", NOTE, f"{about}\n", "## The file\n", f"{_summary(FaultsFile)}\n", _table(FaultsFile)]
+    parts += ["## `faults[]`\n", "Every entry has a `kind`, what it befalls, and:\n", _table(FaultItem)]
+    parts += [f"What it befalls is {Targets.takes}.\n", "## Kinds\n"]
+    rows = ["| kind | befalls | what happens | keys of its own |", "|---|---|---|---|", *map(_fault_row, kinds)]
+    return "\n".join([*parts, "\n".join(rows) + "\n"])
+
+
+def _fault_row(record: type[BaseModel]) -> str:
+    fields = record.model_fields
+    targets = [name for name, field in fields.items() if Targets in (field.annotation, *typing.get_args(field.annotation))]
+    own = {name: field for name, field in fields.items() if name not in {*FaultItem.model_fields, *targets, "kind"}}
+    keys = (f"{_key(name, field)}: {_takes(field)}. {field.description}" + _default_words(field) for name, field in own.items())
+    befalls = " or ".join(f"`{name}`" for name in targets) or "the controller"
+    return f"| {_type_words(fields['kind'].annotation)} | {befalls} | {_summary(record)} | {'<br>'.join(keys)} |"
+
+
+def _default_words(field: FieldInfo) -> str:
+    if field.is_required():
+        return " Required."
+    return f" Default: {_without(field)}." if _without(field) else ""
 
 
 def _file_page(title: str, about: str, model: type[BaseModel]) -> str:
@@ -179,6 +209,8 @@ def _type_words(annotation: object) -> str:  # noqa: PLR0911 - a table, one line
         return ", ".join(f"`{member.value}`" for member in annotation)
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return "map, see below"
+    if (said := getattr(annotation, "takes", None)) is not None:
+        return str(said)
     return {str: "text", bool: "`true`, `false`", int: "whole number", float: "number"}.get(typing.cast(type, annotation), "value")
 
 
@@ -186,7 +218,7 @@ def _without(field: FieldInfo) -> str:
     if field.is_required():
         return "**required**"
     default = field.default
-    if field.default_factory is not None or default is None or default == "":
+    if field.default_factory is not None or default is None or default == "" or hasattr(default, "takes"):
         return ""
     value = default.value if isinstance(default, Enum) else default
     text = f"{value:.15g}" if isinstance(value, float) else str(value).lower() if isinstance(value, bool) else str(value)
@@ -296,6 +328,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "reference/site-yaml.md": site_yaml_page,
     "reference/device-profile.md": profile_page,
     "reference/devices.md": devices_page,
+    "reference/faults-yaml.md": faults_page,
     "decisions/index.md": decisions_page,
 }
 

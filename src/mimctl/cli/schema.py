@@ -15,10 +15,10 @@ _DIALECT = "https://json-schema.org/draft/2020-12/schema"
     "schema",
     epilog="Example:  mimctl schema site --json site.schema.json",
 )
-@click.argument("kind", type=click.Choice(["site", "profile"]))
+@click.argument("kind", type=click.Choice(["site", "profile", "faults"]))
 @json_option
 def command(kind: str, json_target: str | None) -> None:
-    """Print the JSON Schema of site files or device profiles.
+    """Print the JSON Schema of site files, device profiles or files of faults.
 
     Editors complete and check YAML with it: write it beside the file and begin the file with the line
     "# yaml-language-server: $schema=site.schema.json".
@@ -27,11 +27,15 @@ def command(kind: str, json_target: str | None) -> None:
 
 
 def json_schema(kind: str) -> dict[str, Any]:
-    """The JSON Schema of `site` or `profile` files."""
+    """The JSON Schema of `site`, `profile` or `faults` files."""
     if kind == "site":
         from mimctl.config.schema import SiteFile
 
         return {"$schema": _DIALECT, "title": "mimctl site file", **_without_titles(SiteFile.model_json_schema())}
+    if kind == "faults":
+        from mimctl.config.schema_faults import FaultsFile
+
+        return {"$schema": _DIALECT, "title": "mimctl file of faults", **_without_titles(FaultsFile.model_json_schema())}
     from mimctl.config.profile import ProfileFile
 
     return {"$schema": _DIALECT, "title": "mimctl device profile", **_without_titles(ProfileFile.model_json_schema())}
