@@ -31,6 +31,7 @@ from mimctl.wire.modbus_server import ModbusServer
 from mimctl.wire.rtu_server import RtuPtyServer, RtuTcpServer
 from mimctl.wire.sunspec_image import ModelContent, build_chain
 from mimctl.wire.sunspec_map import register_map_of
+from mimctl.wire.sunspec_rules import corrected
 from mimctl.wire.transport import Transport
 from mimctl.wire.writes import write_image
 
@@ -79,6 +80,18 @@ def sunspec_meter(model: int) -> Device:
     return register_meter(MemoryBank(BASE, image), register_map_of(chain.models, "m1"), SunSpecSource(DeviceClass.METER))
 
 
+def turned_meter() -> Device:
+    """A SunSpec meter that counts export positive, and the profile that knows it."""
+    path = find_profile("solaredge/meter")
+    assert path is not None
+    profile = load_profile(path)
+    assert profile.chain is not None
+    scales = {"W_SF": 0, "V_SF": -1, "A_SF": -2, "Hz_SF": -2}
+    image, chain = build_chain([ModelContent(1, {"Mn": "SolarEdge "}), ModelContent(203, scales)])
+    found = corrected(register_map_of(chain.models, "m1"), chain.models, profile.chain, profile.register_map)
+    return register_meter(MemoryBank(BASE, image), found, SunSpecSource(DeviceClass.METER, profile=profile))
+
+
 def profile_meter() -> Device:
     path = find_profile("schneider/iem3155")
     assert path is not None
@@ -111,6 +124,7 @@ def sunspec_mim(ports: int) -> Device:
 METERS: dict[str, Callable[[], Device]] = {
     "SunSpec meter, integers": lambda: sunspec_meter(203),
     "SunSpec meter, floats": lambda: sunspec_meter(213),
+    "SunSpec meter with a profile": turned_meter,
     "meter by profile": profile_meter,
 }
 MIMS: dict[str, Callable[[], Device]] = {

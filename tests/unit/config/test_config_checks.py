@@ -212,6 +212,14 @@ CASES: dict[str, tuple[Bend, tuple[str, str, str]]] = {
         ("error", "mim.no_setpoints", "mims[0].profile"),
     ),
     "ports of a profile": (put("mims", 0, profile="sma/sunny_island"), ("error", "mim.profile_ports", "mims[0].ports")),
+    "SunSpec profile that is only watched": (
+        put("mims", 0, profile="solaredge/inverter", ports=["3ph"]),
+        ("error", "mim.no_setpoints", "mims[0].profile"),
+    ),
+    "ports of a SunSpec profile": (
+        put("mims", 0, profile="fronius/gen24", ports=["L1", "L2"]),
+        ("error", "mim.profile_ports", "mims[0].ports"),
+    ),
     "deaf profile": (put("mims", 0, profile="sungrow/sh", ports=["3ph"]), ("warning", "mim.no_failsafe", "mims[0].profile")),
     "huge breaker": (put("nodes", 0, rating_a=1e6), ("warning", "plausible.breaker", "nodes[0].rating_a")),
     "milliamperes": (put("nodes", 2, rating="32 mA"), ("warning", "plausible.breaker", "nodes[2].rating")),

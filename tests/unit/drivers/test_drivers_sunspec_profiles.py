@@ -9,16 +9,23 @@ import pytest
 from fake_mim import mim
 from mimctl.config.profile import find_profile, load_profile
 from mimctl.drivers.discovery import SunSpecSource
+from mimctl.drivers.dump_reading import read_dump
+from mimctl.drivers.identify import match_profile
 from mimctl.drivers.register_device import RegisterDevice
 from mimctl.drivers.register_mim import RegisterMim
+from mimctl.drivers.registry import source_of
+from mimctl.drivers.survey import take_dump
 from mimctl.model.chain import ChainPoint
 from mimctl.model.clock import VirtualClock
-from mimctl.model.errors import BadReply, Unencodable
+from mimctl.model.errors import BadReply, Unencodable, UserError
 from mimctl.model.profile import DeviceClass
 from mimctl.model.protocols import MimCommand
 from mimctl.model.reason import Reason
+from mimctl.model.site import DeviceAddress
+from mimctl.wire.dump import RegisterDump, blocks_of
 from mimctl.wire.golden import check_vectors
 from mimctl.wire.memory import MemoryBank, MemoryTransport
+from mimctl.wire.recorder import Recorder
 from mimctl.wire.sunspec_device import wanted_class
 from mimctl.wire.sunspec_image import ModelContent, build_chain
 
@@ -200,6 +207,43 @@ async def test_storage_is_commanded_as_a_window_and_its_battery_is_seen_beside_i
     assert (sample.get("active_power.port1"), sample.get("battery_power"), sample.get("soc")) == (1650, -1500, 80)
     await driver.apply(MimCommand((2000.0,), (0.0,), 30.0, WHY))
     assert struct.unpack(">hh", bank.read(at[124] + 12, 2)) == (400, -400)
+
+
+async def test_a_dump_is_read_with_the_rules_of_a_profile_and_taken_under_its_name():
+    driver, transport, *_ = bench("solaredge/meter", ModelContent(103, MEASURED), ModelContent(203, METERED), maker="SolarEdge")
+    recorder = Recorder(transport)
+    taken = await take_dump(driver.over(recorder), recorder, 1, driver.source, utc=datetime(2026, 1, 5, tzinfo=UTC))
+    assert taken.profile == "solaredge/meter"
+    clock = VirtualClock(datetime(2026, 1, 5, tzinfo=UTC))
+    [reading] = await read_dump(taken, clock, profile=profile("solaredge/meter"), every_point=True)
+    values = {p.point: p.value for p in reading.points}
+    assert (reading.map, reading.device_class) == ("solaredge/meter", "meter")
+    assert (values["active_power.total"], values["model203.W"]) == (-2500, 2500)
+    [other] = await read_dump(taken, clock, profile=profile("solaredge/inverter"))
+    assert {p.point: p.value for p in other.points}["active_power.total"] == 1650
+    with pytest.raises(BadReply, match="is no sunspec/der_7xx"):
+        await read_dump(taken, clock, profile=profile("sunspec/der_7xx"))
+    with pytest.raises(UserError, match="holds no SunSpec chain"):
+        await read_dump(RegisterDump(blocks_of({(1, 3): {7: 1}})), clock, profile=profile("solaredge/meter"))
+
+
+async def test_a_device_is_recognised_by_its_chain():
+    _, transport, *_ = bench("fronius/gen24", ModelContent(103, MEASURED), maker="Fronius")
+    found = {n: await match_profile(transport, 1, profile(n)) for n in ("fronius/gen24", "sunspec/inverter_1xx", "sma/sunspec")}
+    assert [(m.refuted == (), m.confirmed, m.hints) for m in found.values()] == [(True, 1, 1), (True, 0, 1), (False, 0, 1)]
+    assert (await match_profile(transport, 1, profile("fronius/smart_meter"))).refuted == ("its SunSpec models are 1, 103",)
+    transport.units[1] = MemoryBank(40000, bytearray(8))
+    assert "no SunSpec mark" in (await match_profile(transport, 1, profile("fronius/gen24"))).refuted[0]
+
+
+def test_a_site_that_names_such_a_profile_gets_the_chain_with_its_rules():
+    chosen = profile("solaredge/meter")
+    source = source_of(DeviceAddress("gw", 1, chosen.id, base=50000), DeviceClass.METER, {chosen.id: chosen}, 60)
+    assert (source.name, source.wanted, source.base, source.max_registers) == ("solaredge/meter", DeviceClass.METER, 50000, 60)
+    fronius = profile("fronius/gen24")
+    address = DeviceAddress("gw", 1, fronius.id)
+    assert source_of(address, DeviceClass.MIM, {fronius.id: fronius}, 125).wanted is DeviceClass.MIM
+    assert source_of(address, DeviceClass.METER, {fronius.id: fronius}, 125).wanted is DeviceClass.INVERTER
 
 
 def test_a_wrong_golden_value_and_a_broken_chain_are_named():
