@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from mimctl.drivers.mim_state import CommandState
 from mimctl.model.errors import Unencodable
+from mimctl.model.harmonics import HarmonicShare
 from mimctl.model.points import PointSpec
 from mimctl.model.setpoints import CommandPoint, MimMap, Role
 from mimctl.model.site import ExpiryAction
@@ -29,6 +30,7 @@ class Wanted:
 
     Args:
         enabled: False: the device is given back, and its switches are turned off.
+        harmonics: shares of the ports' filters; None = what stands there is left alone.
     """
 
     inject_w: Sequence[float]
@@ -36,6 +38,7 @@ class Wanted:
     validity_s: float
     expiry: ExpiryAction
     enabled: bool = True
+    harmonics: Sequence[HarmonicShare] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +84,7 @@ class CommandRegisters:
         Raises:
             Unencodable: something that the device's registers cannot hold or its map does not allow.
         """
-        self._check_capability(wanted)
+        self._check_capability(state, wanted)
         encoded = self._encoded(self.map.commands, state, wanted)
         block = self.map.command
         if block is None:
@@ -122,7 +125,8 @@ class CommandRegisters:
         return (c for c, _ in encoded if c.magnitude and c.port in turning and state.number(c.point) != 0)
 
     def _encoded(self, commands: Iterable[CommandPoint], state: CommandState, wanted: Wanted) -> list[tuple[CommandPoint, bytes]]:
-        values = ((c, self._value(c, state, wanted)) for c in commands)
+        filters = (Role.HARMONIC_SHARE, Role.HARMONIC_ORDERS)
+        values = ((c, (_harmonic if c.role in filters else self._value)(c, state, wanted)) for c in commands)
         return [(c, self._encode(c, state, value)) for c, value in values if value is not None]
 
     def counted_on(self, state: CommandState, acknowledged: int) -> CommandState:
@@ -152,7 +156,7 @@ class CommandRegisters:
         count = command.point.scale * 10.0 ** (state.exponent(command.point) or 0)
         return max(count, policy.deadband_w if command.role is Role.ACTIVE else policy.deadband_var)
 
-    def _check_capability(self, wanted: Wanted) -> None:
+    def _check_capability(self, state: CommandState, wanted: Wanted) -> None:
         for what, points, values in (
             ("active power", self.map.setpoint_w, wanted.inject_w),
             ("reactive power", self.map.setpoint_var, wanted.inject_var),
@@ -160,6 +164,10 @@ class CommandRegisters:
             for port, (point, value) in enumerate(zip(points, values, strict=True), start=1):
                 if point is None and not abs(value) < _NOTHING:
                     raise Unencodable(self._device, f"port {port} takes no {what} setpoint; {value:g} cannot be written")
+        for port, part in enumerate(wanted.harmonics or ()):
+            if part.share != 0 and not state.can_filter(port):
+                text = f"port {port + 1} shows no harmonic share; {100 * part.share:g} % cannot be written"
+                raise Unencodable(self._device, text)
 
     def _value(self, command: CommandPoint, state: CommandState, wanted: Wanted) -> float | None:
         """What belongs in a register; None: it is left alone."""
@@ -191,6 +199,16 @@ class CommandRegisters:
 
     def _encode(self, command: CommandPoint, state: CommandState, value: float) -> bytes:
         return encode_setpoint(self._device, command.point, value, state.exponent(command.point))
+
+
+def _harmonic(command: CommandPoint, state: CommandState, wanted: Wanted) -> float | None:
+    """Share [%] or orders of a filter; None where nothing is wanted or the device has none."""
+    if wanted.harmonics is None or not state.can_filter(command.port):
+        return None
+    part = wanted.harmonics[command.port]
+    if command.role is Role.HARMONIC_SHARE:
+        return 100 * part.share
+    return float(part.orders) if state.number(command.point) is not None else None
 
 
 def _direction(command: CommandPoint, inject_w: float) -> float:

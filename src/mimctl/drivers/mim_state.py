@@ -8,10 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
+from mimctl.model.harmonics import HarmonicShare
 from mimctl.model.points import PointSpec, ReadBlock
 from mimctl.model.profile import DeviceClass, RegisterMap
 from mimctl.model.setpoints import CommandPoint, MimMap, Role
 from mimctl.wire.registers import CompiledMap
+
+#: a power of ten beyond it is none: the pattern for “not implemented”
+_MOST_EXPONENT = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +78,24 @@ class CommandState:
     def inject_var(self) -> tuple[float | None, ...]:
         """[var]"""
         return tuple(self._setpoint(Role.REACTIVE, port) for port in range(self.map.ports))
+
+    def can_filter(self, port: int) -> bool:
+        """Whether the device shows a harmonic share there: a value, in a scale that is one."""
+        return any(
+            command.port == port
+            and self.number(command.point) is not None
+            and abs(self.exponent(command.point) or 0) <= _MOST_EXPONENT
+            for command in self.map.of(Role.HARMONIC_SHARE)
+        )
+
+    @property
+    def harmonics(self) -> tuple[HarmonicShare | None, ...]:
+        """Shares per port; None where the port has no filter."""
+        return tuple(self._share(port) if self.can_filter(port) else None for port in range(self.map.ports))
+
+    def _share(self, port: int) -> HarmonicShare:
+        number = {c.role: self.number(c.point) for c in self.map.of(Role.HARMONIC_SHARE, Role.HARMONIC_ORDERS) if c.port == port}
+        return HarmonicShare((number.get(Role.HARMONIC_SHARE) or 0.0) / 100, int(number.get(Role.HARMONIC_ORDERS) or 0))
 
     @property
     def enabled(self) -> bool:

@@ -14,6 +14,7 @@ from mimctl.drivers.write_budget import BudgetStore, MemoryBudget
 from mimctl.drivers.write_policy import PolicyKeeper
 from mimctl.model.clock import Clock
 from mimctl.model.errors import BadReply, Unencodable, WriteHeld
+from mimctl.model.harmonics import HarmonicShare
 from mimctl.model.protocols import ForeignWrite, HeldSetpoint, MimCommand
 from mimctl.model.reason import Reason
 from mimctl.model.sample import Sample
@@ -93,7 +94,8 @@ class RegisterMim(RegisterDevice):
         known_w, known_var = [v for v in inject_w if v is not None], [v for v in inject_var if v is not None]
         if len(known_w) != len(inject_w) or len(known_var) != len(inject_var):
             return None
-        return HeldSetpoint(tuple(known_w), tuple(known_var))
+        shares = [part for part in state.harmonics if part is not None]
+        return HeldSetpoint(tuple(known_w), tuple(known_var), harmonics=tuple(shares) if len(shares) == len(known_w) else None)
 
     async def read(self) -> Sample:
         writes = self._writes
@@ -117,7 +119,9 @@ class RegisterMim(RegisterDevice):
         return sample
 
     async def apply(self, command: MimCommand) -> HeldSetpoint:
-        wanted = Wanted(command.inject_w, command.inject_var, command.validity_s, self._mim.expiry_action)
+        wanted = Wanted(
+            command.inject_w, command.inject_var, command.validity_s, self._mim.expiry_action, harmonics=command.harmonics
+        )
         self._check_ports(wanted)
         async with self._busy:
             registers, state = await self._known()
@@ -154,7 +158,8 @@ class RegisterMim(RegisterDevice):
 
     async def release(self, reason: Reason) -> None:
         zeros = (0.0,) * len(self._mim.ports)
-        wanted = Wanted(zeros, zeros, self._mim.validity_s, self._mim.expiry_action, enabled=False)
+        silent = tuple(HarmonicShare(0.0, 0) for _ in zeros)
+        wanted = Wanted(zeros, zeros, self._mim.validity_s, self._mim.expiry_action, enabled=False, harmonics=silent)
         async with self._busy:
             registers, state = await self._known()
             frames = registers.frames(state, wanted)
@@ -169,6 +174,8 @@ class RegisterMim(RegisterDevice):
         if len(wanted.inject_w) != ports or len(wanted.inject_var) != ports:
             text = f"{len(wanted.inject_w)} and {len(wanted.inject_var)} setpoints for {ports} ports"
             raise Unencodable(self._device, text)
+        if wanted.harmonics is not None and len(wanted.harmonics) != ports:
+            raise Unencodable(self._device, f"{len(wanted.harmonics)} harmonic shares for {ports} ports")
 
     async def _keep_alive(self, registers: CommandRegisters, state: CommandState) -> None:
         frames = registers.keepalive(state, self._wanted or self._held(registers, state))

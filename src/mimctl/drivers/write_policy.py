@@ -27,7 +27,7 @@ class PolicyKeeper:
     def is_small(self, mim_map: MimMap, state: CommandState, wanted: Wanted) -> bool:
         """Whether a command changes so little that the device keeps what it has."""
         policy = mim_map.policy
-        if not (policy.deadband_w or policy.deadband_var) or not state.enabled:
+        if not (policy.deadband_w or policy.deadband_var) or not state.enabled or wanted.harmonics is not None:
             return False
         return all(
             point is None or (now is not None and (value == now or abs(value - now) < band))

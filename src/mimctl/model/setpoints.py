@@ -25,6 +25,8 @@ class Role(StrEnum):
     VALIDITY = "validity"
     HEARTBEAT = "heartbeat"
     SEQUENCE = "sequence"
+    HARMONIC_SHARE = "harmonic_share"
+    HARMONIC_ORDERS = "harmonic_orders"
 
 
 #: what a device holds as long as nobody else writes to it and it does not fall back by itself
@@ -36,7 +38,8 @@ class CommandPoint:
     """One register of a command.
 
     Args:
-        port: from 0, for ACTIVE, REACTIVE and DIRECTION.
+        port: from 0, for ACTIVE, REACTIVE, DIRECTION and the two HARMONIC roles. Those are optional: a device that shows no value
+            there has no filter, and is never told a share.
         magnitude: an ACTIVE register that takes the size alone; a DIRECTION register says the rest.
         codes: DIRECTION: words for inject, absorb and idle. SWITCH: words for on and off (or on alone, where the device keeps
             the setting). HEARTBEAT: the two words that take turns; none = it counts.

@@ -144,6 +144,12 @@ def _mim_map(models: Sequence[ModelBlock], device: str) -> MimMap:
 
     ports_w = [CommandPoint(spec(f"Ph[{n}].W", f"setpoint_active_power.port{n + 1}"), Role.ACTIVE, n) for n in range(ports)]
     ports_var = [CommandPoint(spec(f"Ph[{n}].Var", f"setpoint_reactive_power.port{n + 1}"), Role.REACTIVE, n) for n in range(ports)]
+    shares = [
+        CommandPoint(spec(f"Ph[{n}].{name}", f"{role}.port{n + 1}"), role, n)
+        for n in range(ports)
+        for name, role in (("HarmShr", Role.HARMONIC_SHARE), ("HarmOrd", Role.HARMONIC_ORDERS))
+        if f"Ph[{n}].{name}" in by_path
+    ]
     sequence = spec("Cmt.SeqCmd", "sequence")
     if not ports_w or sequence.end - ports_w[0].point.address > MAX_WRITE:
         raise BadReply(device, f"model {control.id} has {ports} ports: no single write can carry them")
@@ -156,6 +162,7 @@ def _mim_map(models: Sequence[ModelBlock], device: str) -> MimMap:
             CommandPoint(spec("WdTms", "validity"), Role.VALIDITY),
             *ports_w,
             *ports_var,
+            *shares,
             CommandPoint(spec("Cmt.Ena", "enable"), Role.SWITCH, codes=(1, 0)),
             CommandPoint(spec("Cmt.CtlHb", "heartbeat"), Role.HEARTBEAT),
             CommandPoint(sequence, Role.SEQUENCE),
