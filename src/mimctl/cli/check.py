@@ -119,11 +119,11 @@ def _profiles(site: Site, folder: Path) -> list[Path]:
 
 
 def _vectors(profile: Path) -> list[Problem]:
-    """Golden values that a sound profile does not give."""
+    """Golden values that a sound profile does not give, and golden frames that it does not write."""
     from mimctl.config.profile import load_profile, place_in
-    from mimctl.wire.golden import check_vectors
+    from mimctl.drivers.golden_commands import check_all_vectors
 
-    wrong = check_vectors(load_profile(profile))
+    wrong = check_all_vectors(load_profile(profile))
     return place_in(profile, wrong) if wrong else []
 
 

@@ -14,9 +14,11 @@ from mimctl.config.profile_checks_identity import with_variant
 from mimctl.config.profile_layout import wire_address
 from mimctl.config.profile_points import condition, plain_point, register_map
 from mimctl.config.profile_schema import ProfileFile, VectorItem
+from mimctl.config.profile_schema_commands import CommandStepItem, CommandVectorItem, ImageItem
 from mimctl.config.profile_sunspec import chain_rules
 from mimctl.config.source import read_document
 from mimctl.config.validate import place, validate
+from mimctl.model.command_vectors import CommandStep, CommandVector, ExpectedWrite
 from mimctl.model.errors import ConfigError
 from mimctl.model.problem import Problem, Severity, error
 from mimctl.model.profile import DeviceProfile, GoldenVector, IdentityRule, InstanceCount, LinkHints, Provenance, Variant
@@ -117,6 +119,7 @@ def build_profile(file: ProfileFile) -> DeviceProfile:
         provenance=Provenance(file.provenance.source, file.provenance.confidence, file.provenance.verified),
         register_map=register_map(file),
         vectors=tuple(_vector(file, item) for item in file.tests),
+        command_vectors=tuple(_command_vector(file, item) for item in file.command_tests),
         gaps=tuple(file.gaps),
         use=file.use,
         identify=tuple(IdentityRule(condition(file, rule), rule.weak) for rule in file.identify),
@@ -142,6 +145,20 @@ def build_profile(file: ProfileFile) -> DeviceProfile:
 
 
 def _vector(file: ProfileFile, item: VectorItem) -> GoldenVector:
-    image = tuple((wire_address(file, part.address)[0], bytes.fromhex(part.hex)) for part in item.image)
     expect: Mapping[str, float | None] = item.expect
-    return GoldenVector(item.name, image, tuple(expect.items()), item.variant)
+    return GoldenVector(item.name, _image(file, item.image), tuple(expect.items()), item.variant)
+
+
+def _image(file: ProfileFile, parts: Iterable[ImageItem]) -> tuple[tuple[int, bytes], ...]:
+    return tuple((wire_address(file, part.address)[0], bytes.fromhex(part.hex)) for part in parts)
+
+
+def _command_vector(file: ProfileFile, item: CommandVectorItem) -> CommandVector:
+    like = next((test.image for test in file.tests if test.name == item.like), [])
+    return CommandVector(item.name, _image(file, [*like, *item.image]), tuple(_step(file, step) for step in item.steps))
+
+
+def _step(file: ProfileFile, item: CommandStepItem) -> CommandStep:
+    writes = (ExpectedWrite(wire_address(file, w.address)[0], bytes.fromhex(w.hex), w.function) for w in item.writes)
+    setpoints = tuple(item.setpoints.items())
+    return CommandStep(item.do, setpoints, item.validity_s, item.expiry_action, tuple(writes), item.refused)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 
+from mimctl.config.profile_checks_commands import command_vector_problems
 from mimctl.config.profile_checks_identity import condition_problems, with_variant
 from mimctl.config.profile_checks_setpoints import SETPOINT_CHECKS
 from mimctl.config.profile_checks_sunspec import sunspec_problems
@@ -21,7 +22,7 @@ def file_problems(file: ProfileFile) -> list[Problem]:
     """Every problem of a file whose form is right; paths without file and line, each path at most once per code."""
     checks = (_points, _names, _units, _references, _instances, _ranges, _overlaps, _blocks, _vectors)
     found: dict[tuple[str, str], Problem] = {}
-    for check in (*checks, condition_problems, _variants, *SETPOINT_CHECKS, sunspec_problems):
+    for check in (*checks, condition_problems, _variants, *SETPOINT_CHECKS, sunspec_problems, command_vector_problems):
         for problem in check(file):
             found.setdefault((problem.code, problem.path), problem)
     return list(found.values())

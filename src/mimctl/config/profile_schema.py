@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, Strict, StringConstraints
 
+from mimctl.config.profile_schema_commands import CommandVectorItem, ImageItem
 from mimctl.config.profile_schema_points import (
     Address,
     BlockItem,
@@ -26,8 +27,6 @@ from mimctl.config.profile_schema_setpoints import FailsafeItem, SetpointItem, S
 from mimctl.config.profile_schema_sunspec import IdentityName, SunSpecItem
 from mimctl.config.units import Record
 from mimctl.model.profile import DeviceClass
-
-Hex = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F\s]+$")]
 
 
 class ProvenanceItem(Record):
@@ -67,13 +66,6 @@ class VariantItem(Record):
     blocks: list[BlockItem] | None = Field(None, description="Default: those of the file.")
     max_gap: int | None = Field(None, ge=0, le=120, description="Default: that of the file.")
     max_registers: int | None = Field(None, ge=2, le=125, description="Default: that of the file.")
-
-
-class ImageItem(Record):
-    """A stretch of registers as the device holds them."""
-
-    address: Address = Field(description="First register.")
-    hex: Hex = Field(description="Register bytes as they come over the wire; four digits a register, blanks as you like.")
 
 
 class VectorItem(Record):
@@ -136,6 +128,9 @@ class ProfileFile(Record):
     variants: list[VariantItem] = Field(default_factory=list, description="Other firmware or options.")
     gaps: list[Text] = Field(default_factory=list, description="What is not known about the device.")
     tests: list[VectorItem] = Field(default_factory=list, description="Golden vectors.")
+    command_tests: list[CommandVectorItem] = Field(
+        default_factory=list, description="Golden vectors of commands: the frames that must be written, worked out by hand."
+    )
 
     @property
     def device_class(self) -> DeviceClass:

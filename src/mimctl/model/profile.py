@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from mimctl.model.chain import ChainRules
+from mimctl.model.command_vectors import CommandVector
 from mimctl.model.points import ByteOrder, PointSpec, PointType, ReadBlock, WordOrder
 from mimctl.model.setpoints import MimMap
 
@@ -227,6 +228,7 @@ class DeviceProfile:
     provenance: Provenance
     register_map: RegisterMap
     vectors: tuple[GoldenVector, ...] = ()
+    command_vectors: tuple[CommandVector, ...] = ()
     gaps: tuple[str, ...] = ()
     use: str = ""
     identify: tuple[IdentityRule, ...] = ()

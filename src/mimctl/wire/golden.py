@@ -22,15 +22,18 @@ def check_vectors(profile: DeviceProfile) -> list[Problem]:
 
 
 def _check(compiled: CompiledMap, vector: GoldenVector, path: str) -> list[Problem]:
-    blocks = [_registers(vector, read) for read in compiled.reads]
+    blocks = [image_registers(vector.image, read) for read in compiled.reads]
     return compared(vector, dict(zip(compiled.keys, compiled.decode(blocks).tolist(), strict=True)), path)
 
 
-def _registers(vector: GoldenVector, read: ReadBlock) -> bytes:
-    """The registers of a read; those that the vector does not give are 0."""
+def image_registers(image: Sequence[tuple[int, bytes]], read: ReadBlock) -> bytes:
+    """The registers of a read; those that the image does not give are 0.
+
+    Args:
+        image: (first address, register bytes) pairs.
+    """
     data = bytearray(2 * read.count)
-    parts: Sequence[tuple[int, bytes]] = vector.image
-    for address, given in parts:
+    for address, given in image:
         for n in range(0, len(given), 2):
             at = 2 * (address - read.address) + n
             if 0 <= at < len(data):

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Iterator, Sequence
 from difflib import get_close_matches
 from typing import Any, TypeVar
 
 from mimctl.model.chain import ChainPoint
 from mimctl.model.errors import DeviceRefusal, LinkError
 from mimctl.model.problem import Problem, error
-from mimctl.model.profile import DeviceProfile, GoldenVector
+from mimctl.model.profile import DeviceClass, DeviceProfile, GoldenVector, RegisterMap
 from mimctl.wire.dump import DumpBlock, DumpTransport, RegisterDump
 from mimctl.wire.golden_values import compared
 from mimctl.wire.registers import CompiledMap
@@ -50,7 +50,26 @@ def chain_values(profile: DeviceProfile, vector: GoldenVector) -> dict[str, floa
     Raises:
         LinkError: the chain is none, or the device is not the profile's.
     """
-    return _finished(_values(DumpTransport(_dump(vector), vector.name), profile))
+    return _finished(_values(DumpTransport(_dump(vector.image), vector.name), profile))
+
+
+def chain_map(profile: DeviceProfile, name: str, image: Sequence[tuple[int, bytes]]) -> RegisterMap:
+    """The register map of a device with these registers, one that is commanded.
+
+    Args:
+        name: of the vector, for messages.
+        image: (first address, register bytes) pairs.
+
+    Raises:
+        LinkError: the chain is none, or the device is not the profile's, or cannot be commanded.
+    """
+    return _finished(_map(DumpTransport(_dump(image), name), profile))
+
+
+async def _map(transport: DumpTransport, profile: DeviceProfile) -> RegisterMap:
+    chain = await walk_for(transport, _UNIT, profile)
+    found, _ = await map_of_chain(transport, _UNIT, profile.id, DeviceClass.MIM, chain, profile=profile)
+    return found
 
 
 async def _values(transport: DumpTransport, profile: DeviceProfile) -> dict[str, float]:
@@ -69,11 +88,11 @@ async def _values(transport: DumpTransport, profile: DeviceProfile) -> dict[str,
     return values
 
 
-def _dump(vector: GoldenVector) -> RegisterDump:
+def _dump(image: Sequence[tuple[int, bytes]]) -> RegisterDump:
     def words(data: bytes) -> tuple[int, ...]:
         return struct.unpack(f">{len(data) // 2}H", data)
 
-    return RegisterDump(tuple(DumpBlock(_UNIT, READ_HOLDING, address, words(data)) for address, data in vector.image))
+    return RegisterDump(tuple(DumpBlock(_UNIT, READ_HOLDING, address, words(data)) for address, data in image))
 
 
 def _finished(work: Coroutine[Any, Any, T]) -> T:

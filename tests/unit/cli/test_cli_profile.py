@@ -42,7 +42,7 @@ def test_a_wrong_golden_value_has_its_line_and_fails(profile, capsys):
     assert main(["profile", "lint", str(profile)]) == 1
     out = capsys.readouterr().out
     assert f"{profile}:13:26 tests[0].expect.voltage.L1: one: gives 230.5, expected 231 [profile.vector]" in out
-    assert "1 golden values are wrong" in out
+    assert "1 golden value is wrong" in out
 
 
 def test_every_problem_of_every_file_is_shown(profile, tmp_path, capsys):
