@@ -192,6 +192,8 @@ class Collector:
             voltage_v=block("port_voltage_v"),
             available_inject_w=block("available_inject_w"),
             available_absorb_w=block("available_absorb_w"),
+            current_a=block("port_current_a"),
+            harmonic_share=block("harmonic_share_pct") / 100,
         )
         mims = MimState(
             quality=self._mim_quality(ports.inject_w, ports.inject_var),

@@ -27,6 +27,8 @@ _PORT_BLOCKS = {
     "active_power": "inject_w",
     "reactive_power": "inject_var",
     "voltage": "port_voltage_v",
+    "current": "port_current_a",
+    "harmonic_share": "harmonic_share_pct",
     "available_inject": "available_inject_w",
     "available_absorb": "available_absorb_w",
 }

@@ -46,7 +46,7 @@ class PortState:
     """Measured at MIM ports; injection positive. Shapes (K,). NaN = unknown.
 
     Args:
-        current_a: rms, harmonics included [A]; None where no MIM of the site has a filter.
+        current_a: rms, harmonics included [A]; None = not collected.
         harmonic_share: fraction of its node's harmonic current that the port compensates now; likewise.
     """
 

@@ -20,6 +20,8 @@ METER_KEYS = (
     "frequency",
 )
 _PORT_QUANTITIES = ("active_power", "reactive_power", "voltage", "available_inject", "available_absorb")
+#: of MIMs with a harmonic filter
+_FILTER_QUANTITIES = ("current", "harmonic_share")
 _MIM_QUANTITIES = ("sequence_ack", "command_status", "watchdog_remaining", "temperature", "alarms")
 #: values of a signed 16-bit register: what a meter's scale factor must fit its range into
 _REGISTER_SPAN = 32767
@@ -34,7 +36,8 @@ def resolution(largest: float, finest: float) -> float:
 def mim_keys(mim: Mim, *, battery: bool) -> tuple[str, ...]:
     """Point keys of one MIM, ports in the order of the site file."""
     ports = range(1, len(mim.ports) + 1)
-    keys = (*(f"{quantity}.port{k}" for quantity in _PORT_QUANTITIES for k in ports), *_MIM_QUANTITIES)
+    quantities = (*_PORT_QUANTITIES, *(_FILTER_QUANTITIES if mim.harmonic_filter is not None else ()))
+    keys = (*(f"{quantity}.port{k}" for quantity in quantities for k in ports), *_MIM_QUANTITIES)
     return (*keys, "soc") if battery else keys
 
 
@@ -119,7 +122,7 @@ class MimBank:
 
     def _find_places(self, mims: Sequence[Mim]) -> dict[str, IntArray]:
         """Quantity → where its values stand in the vector."""
-        places: dict[str, list[int]] = {q: [] for q in (*_PORT_QUANTITIES, *_MIM_QUANTITIES, "soc")}
+        places: dict[str, list[int]] = {q: [] for q in (*_PORT_QUANTITIES, *_FILTER_QUANTITIES, *_MIM_QUANTITIES, "soc")}
         for row, keys in zip(self.rows, self.keys, strict=True):
             for i, key in enumerate(keys):
                 places[key.partition(".")[0]].append(row.start + i)
@@ -128,6 +131,7 @@ class MimBank:
     def _steps(self, size: int) -> FloatArray:
         step = np.ones(size)
         step[self._places["voltage"]] = _VOLTAGE_V
+        step[self._places["current"]] = step[self._places["harmonic_share"]] = _CURRENT_A
         step[self._places["temperature"]] = _DEGREES
         step[self._places["soc"]] = _PERCENT
         return step
@@ -159,5 +163,11 @@ class MimBank:
         ):
             values[places[quantity]] = of_mims
         values[places["soc"]] = fleet.soc_pct[self._soc_of]
+        ports = fleet.filters.ports
+        if ports.any:
+            harmonic_a, able = self._plant.harmonics().filter_a, ports.able
+            fundamental_a = ports.fundamental_a(np.abs(state.port_va), state.port_voltage_v)
+            rms_a = fundamental_a if harmonic_a is None else np.hypot(fundamental_a, harmonic_a)
+            values[places["current"]], values[places["harmonic_share"]] = rms_a[able], 100 * fleet.filters.share[able]
         rounded: FloatArray = np.rint(values / self._step) * self._step
         return rounded

@@ -27,7 +27,8 @@ def mim_models(mim: Mim, layout: SiteLayout) -> list[ModelContent]:
     energy = exponent_for(capacity_wh, UINT16_MAX, 0)
     storage = [ModelContent(STORAGE, {"WH_SF": energy, "Pct_SF": -2, "SoH": 100})] if capacity_wh else []
     zeros = {f"{group}[{n}].{name}": 0.0 for group in ("Ph", "PhRvrt") for n in ports for name in ("W", "Var")}
-    zeros |= {f"Ph[{n}].{name}": 0.0 for n in ports for name in ("HarmShr", "HarmOrd")}
+    if mim.harmonic_filter is not None:
+        zeros |= {f"Ph[{n}].{name}": 0.0 for n in ports for name in ("HarmShr", "HarmOrd")}
     zeros |= {"Cmt.Ena": 0, "Cmt.CtlHb": 0, "Cmt.SeqCmd": 0}
     counts = {"NPh": len(mim.ports)}
     control: dict[str, float | str] = {"W_SF": -1, "Pct_SF": -2, **watchdog_registers(mim), **zeros}

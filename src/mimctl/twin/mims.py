@@ -11,6 +11,7 @@ import numpy as np
 
 from mimctl.model.connection import Connection
 from mimctl.model.errors import DeviceRefusal
+from mimctl.model.harmonics import HarmonicShare
 from mimctl.model.layout import ComplexArray, SiteLayout
 from mimctl.model.profile import PointSpec
 from mimctl.twin.firmware import Alarm, MimFleet
@@ -103,13 +104,22 @@ class MimBank:
         if "Cmt.Ena" in touched and values["Cmt.Ena"]:
             fleet.enable(m, on=True)
         if "Cmt.SeqCmd" in touched:
-            fleet.apply(m, self._ports(values, "Ph", "W"), self._ports(values, "Ph", "Var"), int(values["Cmt.SeqCmd"]))
+            watts, vars_ = self._ports(values, "Ph", "W"), self._ports(values, "Ph", "Var")
+            fleet.apply(m, watts, vars_, int(values["Cmt.SeqCmd"]), self._shares(values))
             self._staged = False
         if "Cmt.Ena" in touched and not values["Cmt.Ena"]:
             fleet.enable(m, on=False)
 
     def _ports(self, values: dict[str, float], group: str, name: str) -> list[float]:
         return [values[f"{group}[{n}].{name}"] for n in range(len(self._mim.ports))]
+
+    def _shares(self, values: dict[str, float]) -> list[HarmonicShare] | None:
+        """What the share registers say; None for a MIM without a filter."""
+        if self._mim.harmonic_filter is None:
+            return None
+        percent, orders = self._ports(values, "Ph", "HarmShr"), self._ports(values, "Ph", "HarmOrd")
+        known = [0.0 if math.isnan(o) else o for o in orders]
+        return [HarmonicShare(p / 100 if p >= 0 else 0.0, int(o)) for p, o in zip(percent, known, strict=True)]
 
     def _reflect(self) -> None:
         """Bring the control registers to what the firmware has made of them: clipped, expired, rebooted."""
@@ -119,9 +129,21 @@ class MimBank:
             setpoints = fleet.setpoint_va[self._layout.ports_of_mim[m]]
             for n, s in enumerate(setpoints):
                 values |= {f"Ph[{n}].W": float(s.real), f"Ph[{n}].Var": float(s.imag)}
+            values |= self._shares_in_force()
         if fleet.alarms[m] & Alarm.REBOOTED:
             values |= {"Cmt.SeqCmd": 0, "Cmt.CtlHb": 0, **watchdog_registers(self._mim)}
         self._control_display.show(values)
+
+    def _shares_in_force(self) -> dict[str, float]:
+        if self._mim.harmonic_filter is None:
+            return {}
+        filters, ports = self._fleet.filters, self._layout.ports_of_mim[self._m]
+        told = zip(filters.commanded[ports].tolist(), filters.orders[ports].tolist(), strict=True)
+        return {
+            f"Ph[{n}].{name}": value
+            for n, (share, orders) in enumerate(told)
+            for name, value in (("HarmShr", 100 * share), ("HarmOrd", float(orders)))
+        }
 
     def _display_of(self, block: ModelBlock) -> Display:
         register_map = model_map(block)
@@ -151,6 +173,8 @@ class MimBank:
     def _port_readings(self, picture: Picture) -> Iterable[_PortReading]:
         ports = self._layout.ports_of_mim[self._m]
         reference: float | None = None
+        filters = self._fleet.filters if self._mim.harmonic_filter is not None else None
+        harmonic_a = picture.harmonics.filter_a
         available = self._fleet.available_w
         told, volts = picture.state.port_va, picture.state.port_voltage_v
         if picture.instruments.tampered:
@@ -168,6 +192,8 @@ class MimBank:
                 available_w=float(available[k]),
                 rating_va=self._layout.ports[k].rating_va * float(self._fleet.derating[self._m]),
                 phases=3 if connection is Connection.THREE_PHASE else 1,
+                harmonic_a=0.0 if harmonic_a is None else float(harmonic_a[k]),
+                share=None if filters is None else float(filters.share[k]),
             )
 
     def _stored(self) -> dict[str, float]:
@@ -180,7 +206,7 @@ class MimBank:
 
 @dataclass(frozen=True, slots=True)
 class _PortReading:
-    """What the instruments of one port see."""
+    """What the instruments of one port see. `share`: of its filter, None where it has none."""
 
     power_va: complex
     voltage_v: float
@@ -189,25 +215,28 @@ class _PortReading:
     available_w: float
     rating_va: float
     phases: int
+    harmonic_a: float = 0.0
+    share: float | None = None
 
     def values(self, error: Callable[[], float]) -> dict[str, float]:
         """By point of the port group."""
         w, var = self.power_va.real * error(), self.power_va.imag * error()
         voltage = self.voltage_v * error()
         lag = math.degrees(cmath.phase(self.power_va)) if self.power_va else 0.0
+        fundamental_a = math.hypot(w, var) / (self.phases * self.voltage_v) if self.voltage_v else 0.0
         return {
             "V": voltage,
-            "A": math.hypot(w, var) / (self.phases * self.voltage_v) if self.voltage_v else 0.0,
+            "A": math.hypot(fundamental_a, self.harmonic_a),
             "W": w,
             "Var": var,
             "VAng": self.angle_deg,
             "AAng": math.remainder(self.angle_deg - lag, 360.0),
             "ThdV": self.thd_v_pct * error(),
-            "ThdA": math.nan,
+            "ThdA": math.nan if self.share is None or not fundamental_a else 100 * self.harmonic_a / fundamental_a,
             "WAvl": self.available_w,
             "WAvlAbs": self.available_w,
             "VarAvl": math.sqrt(max(self.rating_va**2 - self.power_va.real**2, 0.0)),
-            "HarmShrAct": math.nan,
+            "HarmShrAct": math.nan if self.share is None else 100 * self.share,
         }
 
 

@@ -9,15 +9,24 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from builders import rack_site
+from builders import START, rack_site
+from mimctl.drivers.discovery import SunSpecSource
+from mimctl.drivers.register_mim import RegisterMim
+from mimctl.model.clock import VirtualClock
 from mimctl.model.connection import Connection
 from mimctl.model.harmonics import HarmonicFilter, HarmonicShare, order_bits
 from mimctl.model.layout import SiteLayout
 from mimctl.model.node import Transformer, Winding
+from mimctl.model.profile import DeviceClass
+from mimctl.model.protocols import MimCommand
+from mimctl.model.reason import Reason
 from mimctl.model.site import ExpiryAction, PortSpec, Site, TwinLoad, TwinSpec
+from mimctl.twin.devices import virtual_devices
 from mimctl.twin.firmware import CommandStatus, MimFleet
 from mimctl.twin.loads import LoadSet
+from mimctl.twin.picture import World
 from mimctl.twin.plant import Plant
+from mimctl.wire.memory import MemoryTransport
 
 PHASES = (Connection.L1, Connection.L2, Connection.L3)
 ALL = order_bits((3, 5, 7, 9, 11, 13))
@@ -250,3 +259,36 @@ def test_no_port_ever_carries_more_than_its_rating(share: float, watts: tuple[fl
     filter_a = np.zeros(3) if flow.filter_a is None else flow.filter_a
     # the share was taken or not; at nominal voltage a port of 2300 VA has 10 A rms
     assert (np.hypot(np.abs(port_va) / 230.0, filter_a) <= 10.0 * (1 + 1e-9)).all()
+
+
+async def test_through_the_registers_of_a_virtual_mim():
+    """The driver of real devices tells a share to the twin's registers, and reads there what became of it."""
+    plant = plant_of(filtering_site(), dict.fromkeys((("rack1", c) for c in PHASES), TEN_AMPERES), ((3, 30.0),))
+    site, clock = plant.layout.site, VirtualClock(START)
+    devices = {d.id: d.bank for d in virtual_devices(plant.layout, World(plant, clock), {}, seed=1)}
+    transport = MemoryTransport("gw", {site.mims[0].address.unit: devices["mim-rack1"]})
+    driver = RegisterMim(site.mims[0], transport, source=SunSpecSource(DeviceClass.MIM), clock=clock)
+    power = (1150.0, -1150.0, 0.0)
+    held = await driver.apply(MimCommand(power, (0.0,) * 3, 10.0, Reason("test", "test"), (HarmonicShare(0.5, ALL),) * 3))
+    assert held.harmonics == (HarmonicShare(0.5, ALL),) * 3
+    clock.advance_to(clock.monotonic_s() + SETTLED_S)
+    sample = await driver.read()
+    assert sample.get("harmonic_share.port1") == pytest.approx(50.0, abs=0.02)
+    # 5 A of fundamental and half of 3 A
+    assert sample.get("current.port1") == pytest.approx(np.hypot(5.0, 1.5), rel=0.01)
+    assert sample.get("thd_i.port1") == pytest.approx(30.0, rel=0.02)
+    clock.advance_to(clock.monotonic_s() + 12.0)
+    expired = await driver.read()
+    assert expired.get("harmonic_share.port1") == pytest.approx(0.0, abs=0.02)
+    await driver.release(Reason("test", "test"))
+
+
+async def test_a_virtual_mim_without_a_filter_shows_no_share():
+    plant = plant_of(rack_site(1), {("rack1", Connection.L1): TEN_AMPERES}, ((3, 30.0),))
+    site, clock = plant.layout.site, VirtualClock(START)
+    devices = {d.id: d.bank for d in virtual_devices(plant.layout, World(plant, clock), {}, seed=1)}
+    transport = MemoryTransport("gw", {site.mims[0].address.unit: devices["mim-rack1"]})
+    driver = RegisterMim(site.mims[0], transport, source=SunSpecSource(DeviceClass.MIM), clock=clock)
+    held = await driver.apply(MimCommand((0.0,) * 3, (0.0,) * 3, 10.0, Reason("test", "test")))
+    assert held.harmonics is None
+    assert (await driver.read()).get("harmonic_share.port1") is None
