@@ -1,13 +1,15 @@
 """Do the MIMs act as soon as the site file says? The loop's stability rests on it, so one that is later is moved in parts.
 
-A step that stands until half of it is seen in the device's own reports tells its delay, as exactly as the reports come. Wired MIMs
-get new setpoints before that can be seen; they report in every cycle what they really put out, which is what the loop goes by.
+A device reports seldom, and may get its next command before the last one is seen to act. So every report is held against what was
+in force at several instants before it, and the delay at which the reports agree with the commands is the device's. Wired MIMs are
+not watched: they report in every cycle what they really put out, which is what the loop goes by.
 """
 
 from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -20,36 +22,82 @@ from mimctl.model.sample import Quality
 from mimctl.model.site import Mim
 from mimctl.model.state import SiteState
 
-#: a smaller step than this share of the rating is lost in noise and rounding
+#: delays that are tried: so many, up to so many times the declared one
+_TRIED, _FURTHEST = 41, 4.0
+#: a report tells something where the tried delays expect outputs that are apart by this share of the rating
 _LEAST_STEP = 0.1
-#: a delay is believed after so many steps, and remembered over so many
-_STEPS_BELIEVED, _STEPS_KEPT = 3, 7
-#: later than declared by more than this share counts
-_TOLERANCE = 0.3
+#: of the errors so far, this share is kept with each report that tells something, and so many such reports are believed
+_KEPT, _REPORTS_BELIEVED = 0.85, 5
+#: later than declared by more than this share counts, where it explains the reports so many times better
+_TOLERANCE, _BETTER = 0.3, 4.0
+#: errors of this share of the rating, squared, are as good as none
+_FLOOR = 0.02**2
 #: of the gain that would just be stable
 _OF_GAIN_LIMIT = 0.5
 #: a first-order response passes its half after ln 2 time constants, three of which are its response time
 _HALF_OF_RESPONSE = math.log(2) / 3
 
 
-def declared_s(mim: Mim, step_va: float) -> float:
-    """When half of a step should be there by the site file [s]."""
-    return mim.latency.delay_s + _HALF_OF_RESPONSE * mim.response_s + 0.5 * step_va / mim.ramp_w_per_s
+def declared_s(mim: Mim) -> float:
+    """When half of a small step should be there by the site file [s]."""
+    return mim.latency.delay_s + _HALF_OF_RESPONSE * mim.response_s
 
 
 @dataclass(eq=False)
-class _Step:
-    """A step that is waited for, of one MIM; powers are those of its ports [VA]."""
+class _Record:
+    """One MIM: what it was told and when, and how well each tried delay explains its reports.
 
-    told_at_s: float
-    start_va: ComplexArray
-    target_va: ComplexArray
-    seen_at_s: float
+    Args:
+        delays_s: (D,) tried.
+        rating_va: of its largest port.
+    """
 
-    def done(self, output_va: ComplexArray) -> bool:
-        """Whether half of the way is gone."""
-        way = self.target_va - self.start_va
-        return float(np.vdot(way, output_va - self.start_va).real) >= 0.5 * float(np.vdot(way, way).real)
+    delays_s: FloatArray
+    rating_va: float
+    told: deque[tuple[float, ComplexArray]] = field(default_factory=deque)
+    errors: FloatArray = field(init=False)
+    reports: int = 0
+    seen_at_s: float = -np.inf
+
+    def __post_init__(self) -> None:
+        self.errors = np.zeros(len(self.delays_s))
+
+    def tell(self, at_s: float, setpoint_va: ComplexArray) -> None:
+        """A setpoint that came into force."""
+        if self.told and self.told[-1][0] >= at_s:
+            return
+        self.told.append((at_s, setpoint_va))
+        oldest_s = at_s - 2 * float(self.delays_s[-1])
+        while len(self.told) > 2 and self.told[1][0] < oldest_s:
+            self.told.popleft()
+
+    def report(self, taken_at_s: float, output_va: ComplexArray) -> None:
+        """What the device put out at an instant."""
+        if taken_at_s <= self.seen_at_s or not self.told or taken_at_s - self.delays_s[-1] < self.told[0][0]:
+            return
+        self.seen_at_s = taken_at_s
+        since_s = np.array([at_s for at_s, _ in self.told])
+        past = np.array([setpoint for _, setpoint in self.told])
+        expected = past[np.searchsorted(since_s, taken_at_s - self.delays_s, side="right") - 1]
+        if np.abs(expected - expected[0]).max() < _LEAST_STEP * self.rating_va:
+            return
+        error = (np.abs(expected - output_va) ** 2).max(axis=1) / self.rating_va**2
+        self.errors = _KEPT * self.errors + (1 - _KEPT) * error
+        self.reports += 1
+
+    def delay_s(self) -> float | None:
+        """The least delay that explains the reports about as well as any does [s]; None = not known yet."""
+        if self.reports < _REPORTS_BELIEVED:
+            return None
+        fits = self.errors <= 1.5 * self.errors.min() + _FLOOR
+        return float(self.delays_s[np.argmax(fits)])
+
+    def is_later_than(self, limit_s: float) -> bool:
+        """Whether no delay up to the limit explains the reports, and a longer one does."""
+        if self.reports < _REPORTS_BELIEVED:
+            return False
+        within = self.delays_s <= limit_s
+        return bool(self.errors[within].min() > _BETTER * self.errors[~within].min() + _FLOOR)
 
 
 @dataclass(eq=False)
@@ -59,14 +107,14 @@ class ResponseWatch:
     layout: SiteLayout
     events: EventLog
     period_s: float
-    _steps: dict[int, _Step] = field(default_factory=dict)
-    _told_at_s: dict[int, float] = field(default_factory=dict)
-    _excess_s: dict[int, deque[float]] = field(default_factory=dict)
-    _measured_s: dict[int, deque[float]] = field(default_factory=dict)
+    _records: dict[int, _Record] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._late = [m for m, mim in enumerate(self.layout.mims) if mim.latency.kind is not LatencyClass.FAST]
-        self._all: FloatArray = frozen(np.ones(len(self.layout.mims)))
+        for m, mim in enumerate(self.layout.mims):
+            if mim.latency.kind is not LatencyClass.FAST:
+                furthest_s = _FURTHEST * max(declared_s(mim), self.period_s)
+                rating_va = max(port.rating_va for port in mim.ports)
+                self._records[m] = _Record(np.linspace(0.0, furthest_s, _TRIED), rating_va)
 
     def gains(self, state: SiteState, setpoint_va: ComplexArray, changed_at_s: FloatArray) -> FloatArray | None:
         """(M,) share of each move to make at once; None = all of it everywhere.
@@ -75,66 +123,47 @@ class ResponseWatch:
             setpoint_va: (K,) in force, NaN = not known [VA].
             changed_at_s: (M,) since when, −inf = before our time [s].
         """
-        if not self._late:
+        if not self._records:
             return None
         output_va = state.ports.inject_w + 1j * state.ports.inject_var
-        for m in self._late:
-            if state.mims.quality[m] > Quality.BAD:
-                ports = self.layout.ports_of_mim[m]
-                self._look(m, output_va[ports], float(state.mims.taken_at_s[m]))
-                self._begin(m, output_va[ports], setpoint_va[ports], float(changed_at_s[m]), float(state.mims.taken_at_s[m]))
-        return self._gains()
+        for m, record in self._records.items():
+            ports = self.layout.ports_of_mim[m]
+            if math.isfinite(changed_at_s[m]) and np.isfinite(setpoint_va[ports]).all():
+                record.tell(float(changed_at_s[m]), setpoint_va[ports].copy())
+            if state.mims.quality[m] > Quality.BAD and np.isfinite(output_va[ports]).all():
+                record.report(float(state.mims.taken_at_s[m]), output_va[ports])
+        late = self._late()
+        self._tell(late)
+        return self._gains(late) if late else None
 
     def measured_s(self, m: int) -> float | None:
-        """When half of a step of this MIM was seen, median of the last ones [s]; None = not known yet."""
-        known = self._measured_s.get(m)
-        return float(np.median(known)) if known and len(known) >= _STEPS_BELIEVED else None
+        """When this MIM acts on a command [s]; None = not known, or not watched."""
+        return self._records[m].delay_s() if m in self._records else None
 
-    def _begin(self, m: int, output_va: ComplexArray, target_va: ComplexArray, told_at_s: float, taken_at_s: float) -> None:
-        if not math.isfinite(told_at_s) or self._told_at_s.get(m) == told_at_s:
-            return
-        self._told_at_s[m] = told_at_s
-        self._steps.pop(m, None)  # the step before was not seen to its half: it tells nothing
-        least_va = _LEAST_STEP * max(port.rating_va for port in self.layout.mims[m].ports)
-        if np.isfinite(target_va).all() and np.isfinite(output_va).all() and np.abs(target_va - output_va).max() >= least_va:
-            self._steps[m] = _Step(told_at_s, output_va, target_va, taken_at_s)
+    def _late(self) -> Mapping[int, float]:
+        """The MIMs that are later than declared, and how late [s]."""
+        late = {}
+        for m, record in self._records.items():
+            said_s = declared_s(self.layout.mims[m])
+            found_s = record.delay_s()
+            if found_s is not None and record.is_later_than(said_s + max(_TOLERANCE * said_s, self.period_s)):
+                late[m] = found_s
+        return late
 
-    def _look(self, m: int, output_va: ComplexArray, taken_at_s: float) -> None:
-        step = self._steps.get(m)
-        if step is None or taken_at_s <= step.seen_at_s or not np.isfinite(output_va).all():
-            return
-        before_s, step.seen_at_s = step.seen_at_s, taken_at_s
-        if not step.done(output_va):
-            return
-        del self._steps[m]
-        # it happened between two reports: not before the earlier one, or the command itself
-        soonest_s = max(before_s, step.told_at_s) - step.told_at_s
-        size_va = float(np.abs(step.target_va - step.start_va).max())
-        self._measured_s.setdefault(m, deque(maxlen=_STEPS_KEPT)).append(taken_at_s - step.told_at_s)
-        self._excess_s.setdefault(m, deque(maxlen=_STEPS_KEPT)).append(soonest_s - declared_s(self.layout.mims[m], size_va))
-
-    def _gains(self) -> FloatArray | None:
-        late: dict[int, float] = {}
-        for m, excess in self._excess_s.items():
-            declared = self.layout.mims[m].latency.delay_s
-            if len(excess) >= _STEPS_BELIEVED and float(np.median(excess)) > max(_TOLERANCE * declared, self.period_s):
-                late[m] = declared + float(np.median(excess))
-        self._tell(late)
-        if not late:
-            return None
-        gains = self._all.copy()
+    def _gains(self, late: Mapping[int, float]) -> FloatArray:
+        gains = np.ones(len(self.layout.mims))
         for m, delay_s in late.items():
             each_s = max(self.layout.mims[m].latency.command_every_s, self.period_s)
             gains[m] = min(1.0, _OF_GAIN_LIMIT * integrator_gain_limit(math.ceil(delay_s / each_s)))
-        return gains
+        return frozen(gains)
 
-    def _tell(self, late: dict[int, float]) -> None:
+    def _tell(self, late: Mapping[int, float]) -> None:
         holding = []
         for m, delay_s in late.items():
             mim = self.layout.mims[m]
             text = (
-                f"{mim.id} acts after {delay_s:.0f} s or more, the site file says {mim.latency.delay_s:g} s: it is moved in parts; "
-                f"correct its latency"
+                f"{mim.id} acts {delay_s:.0f} s after a command, by the site file it is {declared_s(mim):.0f} s: it is moved in "
+                f"parts; correct the delay of its latency"
             )
             holding.append((mim.id, text))
         self.events.keep_only("mim.slower_than_declared", holding, Severity.WARNING)

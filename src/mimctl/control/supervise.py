@@ -24,6 +24,8 @@ _TOLERANCE_OF_RATING = 0.1
 _TOLERANCE_W = 25.0
 #: a setpoint can no longer be seen in the output after this many response times
 _SETTLE_RESPONSES = 2.0
+#: a medium may be so much later than declared before that counts as disobedience; the response watch sees to it before
+_SETTLE_DELAYS = 3.0
 #: samples that a cycle may still look at are younger than this
 _OLDEST_SAMPLE_S = 10.0
 _STRIKES = 3
@@ -34,7 +36,7 @@ _PROBATION_MOST_S = 3600.0
 def _settle_s(mim: Mim) -> float:
     """How long the largest move of a MIM may take: its medium's delay, its response, and its whole range at its ramp."""
     swing_w = 2 * max((port.rating_va for port in mim.ports), default=0.0)
-    return mim.latency.delay_s + _SETTLE_RESPONSES * mim.response_s + swing_w / mim.ramp_w_per_s
+    return _SETTLE_DELAYS * mim.latency.delay_s + _SETTLE_RESPONSES * mim.response_s + swing_w / mim.ramp_w_per_s
 
 
 class Supervisor:

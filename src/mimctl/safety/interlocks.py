@@ -238,10 +238,11 @@ def _not_finite(case: Case) -> Iterator[Interlock]:
 def _unbalanced(case: Case) -> Iterator[Interlock]:
     """Σp of the plan must be what the storage gives less losses; an inverter cannot make power."""
     ratings, dc_w = case.ratings, case.bounds.mim_dc_w
-    sum_w = ratings.sums(case.wanted_va.real)
-    wrong = ~(np.abs(sum_w - dc_w) <= ratings.balance_tolerance_w) & np.isfinite(sum_w)
-    # losses move with every other setpoint: one that stands, because its MIM is only commanded now and then, is none the worse
-    wrong &= ratings.any_of(case.wanted_va != case.accepted_va)
+    sum_w, stands_w = ratings.sums(case.wanted_va.real), ratings.sums(case.accepted_va.real)
+    # losses move with every setpoint: one that stands, or moves in parts, is somewhere between what is in force and what is due
+    low_w, high_w = np.minimum(dc_w, stands_w), np.maximum(dc_w, stands_w)
+    tolerance_w = ratings.balance_tolerance_w
+    wrong = ~((sum_w >= low_w - tolerance_w) & (sum_w <= high_w + tolerance_w)) & np.isfinite(sum_w)
 
     def sentence(m: int) -> str:
         return f"its ports sum to {sum_w[m]:.0f} W, its DC side gives {dc_w[m]:.0f} W"

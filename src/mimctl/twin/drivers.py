@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from mimctl.model.errors import LinkDown, LinkTimeout
+from mimctl.model.harmonics import HarmonicShare
 from mimctl.model.layout import FloatArray
 from mimctl.model.protocols import Driver, ForeignWrite, HeldSetpoint, MimCommand
 from mimctl.model.reason import Reason
@@ -134,6 +136,8 @@ class PlantMim:
         self._heartbeat, self._sequence = 0, int(fleet.sequence_ack[m])
         self._commands = False
         self._lost: ForeignWrite | None = None
+        self._latency = fleet.layout.mims[m].latency
+        self._told: Sample | None = None
 
     @property
     def device(self) -> str:
@@ -152,6 +156,9 @@ class PlantMim:
     async def read(self) -> Sample:
         self._ask()
         sample = self._group.mim_sample(self._m, self._device)
+        if self._told is not None and sample.taken_at_s < self._told.taken_at_s + self._latency.report_every_s:
+            return self._told
+        self._told = sample
         if self._commands and self._lost is None and not self._fleet.enabled[self._m]:
             self._lost = ForeignWrite("found switched off: it restarted or fell back", sample.taken_at_s, sure=False, idle=True)
         self._answer()
@@ -161,34 +168,58 @@ class PlantMim:
         if not self._fleet.enabled[self._m]:
             return None
         setpoint = self._fleet.setpoint_va[self._fleet.layout.ports_of_mim[self._m]]
-        return HeldSetpoint(tuple(setpoint.real.tolist()), tuple(setpoint.imag.tolist()))
+        return HeldSetpoint(tuple(setpoint.real.tolist()), tuple(setpoint.imag.tolist()), harmonics=self._shares())
 
     async def apply(self, command: MimCommand) -> HeldSetpoint:
         self._ask()
-        fleet, m = self._fleet, self._m
-        fleet.set_watchdog(m, command.validity_s, self._action)
-        fleet.enable(m, True)
-        self._beat()
         # setpoints travel in whole watts and vars, as in the registers
-        inject_w, inject_var = tuple(map(round, command.inject_w)), tuple(map(round, command.inject_var))
-        fleet.apply(m, inject_w, inject_var, self._next())
+        shares = self._shares() if command.harmonics is None else command.harmonics
+        held = HeldSetpoint(tuple(map(round, command.inject_w)), tuple(map(round, command.inject_var)), harmonics=shares)
+        self._deliver(partial(self._obey, held, command.validity_s))
         self._answer()
-        self._commands, self._lost = True, None
-        return HeldSetpoint(inject_w, inject_var)
+        self._lost = None
+        return held
+
+    def _shares(self) -> tuple[HarmonicShare, ...] | None:
+        """What the filters are told; None for a MIM without one."""
+        fleet, ports = self._fleet, self._fleet.layout.ports_of_mim[self._m]
+        if not fleet.filters.ports.able[ports].all():
+            return None
+        told = zip(fleet.filters.commanded[ports].tolist(), fleet.filters.orders[ports].tolist(), strict=True)
+        return tuple(HarmonicShare(share, orders) for share, orders in told)
 
     async def refresh(self) -> None:
         self._ask()
-        self._beat()
+        self._deliver(self._beat)
         self._answer()
 
     async def release(self, reason: Reason) -> None:
         self._ask()
+        self._commands, self._lost = False, None
+        self._deliver(self._rest)
+        self._answer()
+
+    def _deliver(self, action: Callable[[], None]) -> None:
+        """What was written arrives as late as the medium makes it."""
+        if self._latency.delay_s > 0:
+            self._fleet.at(self._fleet.now_s + self._latency.delay_s, action)
+        else:
+            action()
+
+    def _obey(self, held: HeldSetpoint, validity_s: float) -> None:
+        fleet, m = self._fleet, self._m
+        fleet.set_watchdog(m, validity_s, self._action)
+        fleet.enable(m, True)
+        self._beat()
+        fleet.apply(m, held.inject_w, held.inject_var, self._next(), held.harmonics)
+        self._commands = True
+
+    def _rest(self) -> None:
         ports = self._fleet.layout.ports_of_mim[self._m]
         zeros = (0.0,) * (ports.stop - ports.start)
-        self._commands, self._lost = False, None
+        self._commands = False
         self._fleet.enable(self._m, False)
         self._fleet.apply(self._m, zeros, zeros, self._next())
-        self._answer()
 
     def _beat(self) -> None:
         self._heartbeat += 1

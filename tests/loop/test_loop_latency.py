@@ -1,0 +1,84 @@
+"""MIMs of several latency classes in a closed loop with the plant."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from tests.loop.closed_loop import ClosedLoop, uneven_site
+
+from mimctl.model.latency import TYPICAL, Latency, LatencyClass
+from mimctl.model.site import Site
+
+FAST, MEDIUM, SLOW = (TYPICAL[kind] for kind in LatencyClass)
+
+
+def mixed_site(*latencies: Latency, meter_noise_pct: float = 0.0) -> Site:
+    site = uneven_site(len(latencies), meter_noise_pct=meter_noise_pct)
+    mims = tuple(replace(mim, latency=latency, validity_s=240.0) for mim, latency in zip(site.mims, latencies, strict=True))
+    return replace(site, mims=mims)
+
+
+def removed(loop: ClosedLoop, cycles: int) -> float:
+    """Share of the unbalance removed over the last cycles, of what the optimum of the whole fleet removes."""
+    without, best = loop.without_control(), loop.best()
+    return (without - float(np.mean(loop.objectives[-cycles:]))) / (without - best)
+
+
+@pytest.mark.parametrize("latencies", [(FAST, MEDIUM, SLOW), (MEDIUM, MEDIUM, SLOW), (SLOW, SLOW, SLOW)])
+async def test_constant_load_settles_and_stays(latencies):
+    loop = ClosedLoop(mixed_site(*latencies))
+    await loop.run(600)
+    assert removed(loop, 60) > 0.99
+    assert loop.travel_va(last=120) < 120 * 9 * 1.5  # whole watts to and fro at most
+
+
+async def test_nobody_commands_a_radio_more_often_than_it_can_carry():
+    loop = ClosedLoop(mixed_site(FAST, MEDIUM, SLOW))
+    await loop.run(400)
+    told = np.array(loop.setpoints)
+    for m, every_s in ((1, 5), (2, 60)):
+        ports = loop.layout.ports_of_mim[m]
+        changed = np.flatnonzero(np.abs(np.diff(told[:, ports], axis=0)).max(axis=1) > 0.5) + 1
+        assert len(changed) > 1
+        assert np.diff(changed).min() >= every_s
+
+
+async def test_the_fast_take_a_step_and_the_slow_take_it_over():
+    loop = ClosedLoop(mixed_site(FAST, MEDIUM, SLOW))
+    await loop.run(300)
+    loop.source.power_va = loop.source.power_va * np.array([0.7, 1, 1, 1.3, 1, 1, 1, 1.2, 1])
+    await loop.run(6)
+    worst = max(loop.objectives[-3:])
+    await loop.run(400)
+    assert worst < 0.5 * loop.without_control()
+    assert removed(loop, 60) > 0.98
+    # nothing rings on the way there
+    assert max(loop.objectives[-395:]) <= 1.5 * worst
+
+
+async def test_noise_is_not_handed_to_the_slow():
+    quiet, noisy = (ClosedLoop(mixed_site(FAST, FAST, SLOW, meter_noise_pct=pct)) for pct in (0.0, 1.0))
+    for loop in (quiet, noisy):
+        await loop.run(600)
+    assert removed(noisy, 120) > 0.95
+    slow = noisy.layout.ports_of_mim[2]
+    moves = np.abs(np.diff(np.array(noisy.setpoints)[-300:, slow], axis=0))
+    fast_moves = np.abs(np.diff(np.array(noisy.setpoints)[-300:, : slow.start], axis=0))
+    assert moves.sum() / 3 < 0.1 * fast_moves.sum() / 6
+
+
+async def test_a_slow_device_that_is_later_than_declared_is_noticed_and_does_not_ring():
+    loop = ClosedLoop(mixed_site(FAST, SLOW, SLOW))
+    for m in (1, 2):
+        loop.fleet.defects.latency_s[m] = 40.0
+    rng = np.random.default_rng(3)
+    base = loop.source.power_va.copy()
+    for _ in range(16):
+        loop.source.power_va = base * rng.uniform(0.4, 1.6, len(base))
+        await loop.run(90)
+    loop.source.power_va = base
+    await loop.run(600)
+    assert removed(loop, 60) > 0.98
+    assert "mim.slower_than_declared" in {event.code for event in (*loop.events.open(), *loop.events.recent())}
