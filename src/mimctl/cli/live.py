@@ -22,18 +22,24 @@ _FEWEST_NODES = 3
 
 NODE_COLUMNS = ("node", "L1 A", "L2 A", "L3 A", "I2/I1 %", "I0/I1 %", "neutral₁ A", "load %", "headroom A", "firm A")
 ZONE_COLUMNS = ("zone", "state", "MIMs", "cycle ms", "of ms", "cycles", "skipped", "J")
+LEASE_COLUMNS = ("lease", "scope", "what", "source", "owner", "ends in", "reason")
 EVENT_COLUMNS = ("since UTC", "severity", "where", "what")
 #: what a narrow terminal goes without, the first first
 NODE_SPARE = ("firm A", "I0/I1 %", "headroom A", "load %", "neutral₁ A")
+LEASE_SPARE = ("source", "reason")
 ZONE_SPARE = ("skipped", "of ms", "cycles", "J", "cycle ms")
 
 #: states in which no setpoint is refreshed, or nothing is known to refresh it on
-_NOT_CONTROLLING = {"failing", "silent", "blind"}
+_NOT_CONTROLLING = {"stopped", "failing", "silent", "blind"}
+
+_MINUTE_S, _HOUR_S = 60, 3600
 
 
 def headline(status: Mapping[str, Any]) -> str:
     """What a person must know before the figures: whose they are, whether anything is written, how much of the site answers."""
-    return " · ".join([status["name"], *(["DRY RUN"] if status["dry_run"] else []), answering(status)])
+    stop = status.get("emergency_stop")
+    loud = [*(["EMERGENCY STOP"] if stop else []), *(["DRY RUN"] if status["dry_run"] else [])]
+    return " · ".join([status["name"], *loud, answering(status)])
 
 
 def answering(status: Mapping[str, Any]) -> str:
@@ -97,6 +103,23 @@ def zone_rows(status: Mapping[str, Any]) -> list[list[str]]:
         ]
         for name, zone in status["zones"].items()
     ]
+
+
+def lease_rows(leases: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+    """Leases as the service tells them, one row each."""
+    return [
+        [one["id"], one["scope"], one["text"], one["source"], one["owner"], time_left(one["expires_in_s"]), one["reason"]]
+        for one in leases
+    ]
+
+
+def time_left(seconds: float | None) -> str:
+    """How long something still stands; nothing where it has no end."""
+    if seconds is None:
+        return _MISSING
+    if seconds < _MINUTE_S:
+        return f"{seconds:.0f} s"
+    return f"{seconds / _MINUTE_S:.0f} min" if seconds < 2 * _HOUR_S else f"{seconds / _HOUR_S:.1f} h"
 
 
 def event_rows(status: Mapping[str, Any]) -> list[list[str]]:

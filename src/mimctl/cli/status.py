@@ -25,29 +25,15 @@ def command(site: Path, every_node: bool, json_target: str | None) -> None:
     who runs the service may ask.
     """
     with loading():
+        from mimctl.cli.service_call import ask_service
         from mimctl.config.site import load_site
 
         loaded = load_site(site)
-    status = _ask(loaded, site)
+    status = ask_service(loaded.id, site, "status")
     if json_target is not None:
         write_json(json_target, status)
         return
     _show(loaded, status, every_node)
-
-
-def _ask(loaded: Site, file: Path) -> dict[str, Any]:
-    from mimctl.model.errors import Unreachable
-    from mimctl.service.door import NoService, ask
-    from mimctl.service.state_dir import socket_path, state_path
-
-    try:
-        status: dict[str, Any] = ask(socket_path(state_path(loaded.id)), "status")
-    except NoService as error:
-        raise Unreachable(
-            f"{error}; start it with: mimctl run {file} (a service of another user or with another state directory: "
-            "ask as its user and with its MIMCTL_STATE_DIR)"
-        ) from error
-    return status
 
 
 def _show(site: Site, status: dict[str, Any], every_node: bool) -> None:
@@ -62,6 +48,9 @@ def _show(site: Site, status: dict[str, Any], every_node: bool) -> None:
         click.echo(f"… and {hidden} racks; --all shows them")
     click.echo()
     print_table(live.ZONE_COLUMNS, live.zone_rows(status), right=live.ZONE_COLUMNS[2:], spare=live.ZONE_SPARE)
+    if leases := [lease for lease in status["leases"] if lease["kind"] != "emergency_stop"]:
+        click.echo()
+        print_table(live.LEASE_COLUMNS, live.lease_rows(leases), spare=live.LEASE_SPARE)
     if events := live.event_rows(status):
         click.echo()
         print_table(live.EVENT_COLUMNS, events)

@@ -178,6 +178,10 @@ class LeaseBook:
         ]
         return max(barring, key=lambda lease: lease.source, default=None)
 
+    def paused(self, zone: str) -> bool:
+        """Whether a lease pauses a zone."""
+        return any(isinstance(lease.action, Pause) and lease.scope in (zone, self.site.id) for lease in self.active())
+
     def locked(self, layout: SiteLayout) -> frozenset[str]:
         """Ids of the MIMs of a layout that are locked out."""
         leases = [lease for lease in self.active() if isinstance(lease.action, LockOut)]

@@ -1,24 +1,30 @@
-"""A setpoint without a running service: one zone with one MIM, on the ordinary cycle, for as long as the setpoint stands."""
+"""Without a running service, on the ordinary cycle: one MIM for as long as a setpoint stands, or all of them to be released."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from mimctl.control.events import EventLog
+from mimctl.control.leases import LeaseBook
 from mimctl.control.partition import restrict
+from mimctl.control.site_controller import SiteController, build_site_controller
 from mimctl.control.zone import ZoneController, build_zone
 from mimctl.model.clock import Clock
 from mimctl.model.errors import LinkDown, UserError
 from mimctl.model.sample import Quality
 from mimctl.model.site import Site, Zone
+from mimctl.service.lease_desk import STOPPED
+from mimctl.service.lease_store import LeaseStore, stored_book
 from mimctl.service.links import open_groups
+from mimctl.service.state_dir import state_path
 
 #: until the MIM and the meters around it have been read
 _WITHIN_S = 15.0
 _LOOK_EVERY_S = 0.05
+_LOOK_FOR_STOP_S = 0.2
 
 
 def lone_mim(site: Site, device: str) -> tuple[Site, Zone]:
@@ -54,12 +60,74 @@ async def zone_alone(site: Site, device: str, clock: Clock, *, dry_run: bool) ->
         for group in groups:
             await group.open()
             stack.push_async_callback(group.close)
-        controller = build_zone(part, zone, groups, clock, EventLog(clock), dry_run=dry_run)
+        events, store = EventLog(clock), LeaseStore(state_path(site.id), site.id)
+        book = stored_book(site, clock, events, store)  # what is locked out or stopped is so for everybody
+        controller = build_zone(part, zone, groups, clock, events, leases=book, dry_run=dry_run)
         stack.push_async_callback(controller.stop)
         loop = asyncio.create_task(controller.loop.run(), name=f"zone {zone.id}")
         stack.push_async_callback(_end, loop)
+        stack.push_async_callback(_end, asyncio.create_task(_hear_stop(controller, store, clock), name="emergency stop"))
         await _first_reading(controller, device, clock)
         yield (controller,)
+
+
+async def _hear_stop(controller: ZoneController, store: LeaseStore, clock: Clock) -> None:
+    """There is no door here: the file of the emergency stop is looked for, for as long as this runs."""
+    while not store.stop_called():
+        await clock.sleep_until(clock.monotonic_s() + _LOOK_FOR_STOP_S)
+    controller.cycle.leases.call_stop("the state directory", "its file was found there")
+    await controller.release(STOPPED)
+
+
+@dataclass(frozen=True, slots=True)
+class ReleasedAlone:
+    """What became of an emergency stop without a service, MIM ids.
+
+    Args:
+        at_rest: answered, and hold no setpoint any more.
+        not_released: hold one and could not be told.
+        silent: never answered.
+    """
+
+    at_rest: tuple[str, ...]
+    not_released: tuple[str, ...]
+    silent: tuple[str, ...]
+
+
+async def release_alone(site: Site, book: LeaseBook, clock: Clock) -> ReleasedAlone:
+    """Meet every MIM of a stopped site and release those that hold a setpoint; bounded, whatever does not answer.
+
+    Args:
+        book: in which the emergency stop is in force.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        groups = open_groups(site, clock)
+        for group in groups:
+            await group.open()
+            stack.push_async_callback(group.close)
+        controller = build_site_controller(site, groups, clock, EventLog(clock), leases=book)
+        loops = [asyncio.create_task(zone.loop.run(), name=f"zone {zone.zone.id}") for zone in controller.zones]
+        deadline_s = clock.monotonic_s() + _WITHIN_S
+        try:
+            while (silent := _unmet(controller)) and clock.monotonic_s() < deadline_s:
+                await clock.sleep_until(clock.monotonic_s() + _LOOK_EVERY_S)
+        finally:
+            for loop in loops:
+                await _end(loop)
+            left = await controller.stop()
+    mims = [mim.id for zone in controller.zones for mim in zone.layout.mims]
+    at_rest = tuple(mim for mim in mims if mim not in silent and mim not in left)
+    return ReleasedAlone(at_rest, tuple(left), tuple(mim for mim in silent if mim not in left))
+
+
+def _unmet(controller: SiteController) -> tuple[str, ...]:
+    """MIMs that have not answered yet."""
+    return tuple(
+        mim.id
+        for zone in controller.zones
+        for m, mim in enumerate(zone.layout.mims)
+        if zone.cycle.last is None or zone.cycle.last.state.mims.quality[m] == Quality.BAD
+    )
 
 
 async def _first_reading(controller: ZoneController, device: str, clock: Clock) -> None:

@@ -19,7 +19,9 @@ from mimctl.model.clock import Clock
 from mimctl.model.protocols import DriverGroup
 from mimctl.model.site import Site
 from mimctl.service.devices import DeviceDesk
-from mimctl.service.door import Door
+from mimctl.service.door import Door, Handler
+from mimctl.service.lease_desk import LeaseDesk
+from mimctl.service.lease_store import LeaseStore, stored_book
 from mimctl.service.link_status import links_status
 from mimctl.service.operator_writes import OperatorWrites
 from mimctl.service.state_dir import socket_path
@@ -34,7 +36,7 @@ class Service:
 
     Args:
         groups: the site's links; the service opens and closes them.
-        door: None = nobody can ask (the caller looks at `status()` itself).
+        door_directory: the state directory; None = nobody can ask (the caller looks at `status()` itself), nothing is kept.
         dry_run: everything but writing.
     """
 
@@ -45,11 +47,15 @@ class Service:
     dry_run: bool = False
     events: EventLog = field(init=False)
     controller: SiteController = field(init=False)
+    leases: LeaseDesk = field(init=False)
     schedule: Schedule = field(init=False)
 
     def __post_init__(self) -> None:
         self.events = EventLog(self.clock)
-        self.controller = build_site_controller(self.site, self.groups, self.clock, self.events, dry_run=self.dry_run)
+        store = None if self.door_directory is None else LeaseStore(self.door_directory, self.site.id)
+        book = None if store is None else stored_book(self.site, self.clock, self.events, store)
+        self.controller = build_site_controller(self.site, self.groups, self.clock, self.events, leases=book, dry_run=self.dry_run)
+        self.leases = LeaseDesk(self.controller, self.clock, store)
         self.schedule = Schedule(self.clock)
         self.schedule.every(self.site.control.site_period_s, "site_level", self.controller.solve_site)
         self._started = self.clock.utc()
@@ -67,8 +73,7 @@ class Service:
                 await group.open()
                 stack.push_async_callback(group.close)
             if self.door_directory is not None:
-                desk = DeviceDesk(self.groups, self.clock, OperatorWrites(self.controller.zones, self.clock))
-                door = Door(socket_path(self.door_directory), {"status": lambda _: self.status(), "device": desk.answer})
+                door = Door(socket_path(self.door_directory), self._handlers())
                 await door.open()
                 stack.push_async_callback(door.close)
             # after the door in this list, so before it at the end: nobody who talks at the door delays a release
@@ -80,6 +85,16 @@ class Service:
             self._log.info("stopping: releasing devices", site=self.site.id)
         self._log.info("stopped", site=self.site.id)
         return tuple(left)
+
+    def _handlers(self) -> dict[str, Handler]:
+        """What is answered at the door."""
+        desk = DeviceDesk(self.groups, self.clock, OperatorWrites(self.controller.zones, self.clock))
+        return {
+            "status": lambda _: self.status(),
+            "device": desk.answer,
+            "lease": self.leases.answer,
+            "stop": self.leases.answer_stop,
+        }
 
     async def _release(self, left: list[str]) -> None:
         left += await self.controller.stop()
@@ -104,6 +119,7 @@ class Service:
         while True:
             await self.clock.sleep_until(self.clock.monotonic_s() + _CLOCK_WATCH_S)
             self.schedule.watch_clock()
+            await self.leases.watch()
 
     def pause(self, paused: bool) -> None:
         """Watch only: touched devices are released by the next cycle, none is written after that."""
@@ -116,6 +132,7 @@ class Service:
             "pid": os.getpid(),
             "since": self._started.isoformat(timespec="seconds"),
             "dry_run": self.dry_run,
+            **self.leases.status(),
             "schedule": {
                 "runs": dict(self.schedule.runs),
                 "misses": self.schedule.misses,

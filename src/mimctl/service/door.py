@@ -1,6 +1,7 @@
 """The local door: a Unix socket through which the command line asks the running service. One JSON line in, one out.
 
-Who may open it is the state directory's owner: the socket is mode 0600 in a directory of mode 0700.
+Who may open it is the state directory's owner: the socket is mode 0600 in a directory of mode 0700. Every request is handed on with
+`peer`, whose process it came from by the word of the kernel, whatever the request itself says.
 """
 
 from __future__ import annotations
@@ -9,7 +10,10 @@ import asyncio
 import contextlib
 import inspect
 import json
+import os
+import pwd
 import socket
+import struct
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +23,8 @@ from mimctl.model.errors import LinkDown, LinkTimeout, MimctlError, Unreachable
 _LONGEST_LINE = 1 << 26
 _IDLE_S = 10.0
 _CLOSE_WITHIN_S = 1.0
+#: struct ucred of the kernel: pid, uid, gid
+_CREDENTIALS = struct.Struct("3i")
 
 #: gives its answer at once, or awaits it with a bound of its own
 Handler = Callable[[Mapping[str, Any]], Any]
@@ -52,16 +58,16 @@ class Door:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             line = await asyncio.wait_for(reader.readline(), _IDLE_S)
-            writer.write(json.dumps(await self._answer(line)).encode() + b"\n")
+            writer.write(json.dumps(await self._answer(line, _peer(writer))).encode() + b"\n")
             await asyncio.wait_for(writer.drain(), _IDLE_S)
         except (TimeoutError, ConnectionError, ValueError):
             pass  # a caller that says nothing, too much, or leaves is its own affair
         finally:
             writer.close()
 
-    async def _answer(self, line: bytes) -> dict[str, Any]:
+    async def _answer(self, line: bytes, peer: Mapping[str, Any]) -> dict[str, Any]:
         try:
-            request = json.loads(line)
+            request = {**json.loads(line), "peer": peer}
             handler = self._handlers[request["ask"]]
         except (ValueError, TypeError, KeyError):
             return {"error": f"not understood; this service answers: {', '.join(sorted(self._handlers))}"}
@@ -70,6 +76,18 @@ class Door:
             return {"ok": await answer if inspect.isawaitable(answer) else answer}
         except MimctlError as error:
             return {"error": str(error), "unreachable": isinstance(error, Unreachable | LinkDown | LinkTimeout)}
+
+
+def _peer(writer: asyncio.StreamWriter) -> dict[str, Any]:
+    """Process and user at the other end."""
+    # a loop may hand out something that only looks like a socket: ask a real one
+    with socket.socket(fileno=os.dup(writer.get_extra_info("socket").fileno())) as end:
+        pid, uid, _ = _CREDENTIALS.unpack(end.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
+    try:
+        user = pwd.getpwuid(uid).pw_name
+    except KeyError:
+        user = f"user {uid}"
+    return {"pid": pid, "uid": uid, "user": user}
 
 
 def somebody_listens(path: Path) -> bool:

@@ -12,7 +12,7 @@ from mimctl.control.leases import STOP_ID
 from mimctl.control.site_controller import SiteController
 from mimctl.model.clock import Clock
 from mimctl.model.errors import UserError
-from mimctl.model.lease import Lease, LeaseSource, LockOut
+from mimctl.model.lease import Action, Lease, LeaseSource, LockOut, Setpoint
 from mimctl.model.lease_plain import action_of, lease_plain, source_of
 from mimctl.model.reason import Reason
 from mimctl.service.lease_store import LeaseStore
@@ -20,7 +20,7 @@ from mimctl.service.lease_store import LeaseStore
 #: how long a lock-out waits for its MIMs to be told, in cycles of the slowest zone
 _CYCLES = 3
 _LOOK_EVERY_S = 0.05
-_STOPPED = Reason("interlock.emergency_stop", "emergency stop: every MIM is released")
+STOPPED = Reason("interlock.emergency_stop", "emergency stop: every MIM is released")
 
 
 class LeaseDesk:
@@ -36,6 +36,7 @@ class LeaseDesk:
         self._clock = clock
         self._store = store
         self._writing = asyncio.Lock()
+        self._calls = 0
         self._log = structlog.get_logger("mimctl.lease")
 
     async def answer(self, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -73,6 +74,11 @@ class LeaseDesk:
         """All in force, with what is left of them."""
         return [self._plain(lease) for lease in self._book.active()]
 
+    def status(self) -> dict[str, Any]:
+        """What everybody who looks at the site must know of."""
+        stop = self._book.emergency_stop
+        return {"emergency_stop": stop and lease_plain(stop), "leases": self.leases()}
+
     async def grant(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Put a lease in force; one that must outlive the service is on the disk when this returns.
 
@@ -96,9 +102,10 @@ class LeaseDesk:
 
     async def stop_now(self, owner: str, reason: str) -> dict[str, Any]:
         """Emergency stop: nothing but releases is written from here on; every MIM that can be reached is released now."""
+        self._calls += 1
         stop = self._book.call_stop(owner, reason)
         kept = asyncio.create_task(self._keep_stop(stop))
-        left = await self._controller.release_now(_STOPPED)
+        left = await self._controller.release_now(STOPPED)
         for mim in left:
             self._log.error("could not be released; it is tried again each cycle, and its own validity timer ends it", mim=mim)
         return {"emergency_stop": lease_plain(stop), "not_released": list(left), "not_kept": await kept}
@@ -107,10 +114,13 @@ class LeaseDesk:
         """End the emergency stop: control goes on with the next cycle."""
         if not self._book.stopped:
             return {"cleared": False}
+        calls = self._calls
         async with self._writing:
             if self._store is not None:
                 await asyncio.to_thread(self._store.clear_stop)
                 await asyncio.to_thread(self._store.keep, self._book.active())
+        if calls != self._calls:
+            raise UserError("the emergency stop was called again meanwhile: it stands")
         self._book.take(STOP_ID, by)
         return {"cleared": True}
 
@@ -120,11 +130,14 @@ class LeaseDesk:
         if self._store is not None and not self._book.stopped and self._store.stop_called():
             await self.stop_now("the state directory", "its file was found there")
         if self._book.watch_clock():
-            await self._keep()
+            try:
+                await self._keep()
+            except UserError as error:
+                self._log.error("leases keep the instants of the old clock on disk", reason=str(error))
 
     def _lease(self, request: Mapping[str, Any]) -> Lease:
         try:
-            action = action_of(request)
+            action = self._with_every_port(str(request.get("scope")), action_of(request))
             default = LeaseSource.MAINTENANCE if isinstance(action, LockOut) else LeaseSource.OPERATOR
             source = default if request.get("source") is None else source_of(request["source"])
         except (ValueError, KeyError, TypeError, IndexError) as error:
@@ -136,6 +149,13 @@ class LeaseDesk:
             raise UserError("seconds is a number")
         reason = _text(request, "reason")
         return self._book.draft(source, owner_of(request), str(request.get("scope")), action, seconds=seconds, reason=reason)
+
+    def _with_every_port(self, scope: str, action: Action) -> Action:
+        """The ports behind the last one that was named are left to the solve."""
+        mim = next((mim for mim in self._book.site.mims if mim.id == scope), None)
+        if mim is None or not isinstance(action, Setpoint) or len(action.power_va) >= len(mim.ports):
+            return action
+        return Setpoint((*action.power_va, *(None for _ in mim.ports[len(action.power_va) :])))
 
     async def _not_yet_released(self, lease: Lease) -> list[str]:
         """MIMs of a lock-out that still hold a setpoint of ours, after a few cycles at most."""

@@ -13,10 +13,14 @@ from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 
-from mimctl.control.leases import STOP_ID
+from mimctl.control.events import EventLog
+from mimctl.control.leases import STOP_ID, LeaseBook
+from mimctl.model.clock import Clock
 from mimctl.model.errors import UserError
 from mimctl.model.lease import Lease, LeaseSource, Setpoint, Stop
 from mimctl.model.lease_plain import lease_of, lease_plain
+from mimctl.model.site import Site
+from mimctl.service.state_dir import state_path
 
 STOP_FILE = "emergency_stop.json"
 LEASES_FILE = "leases.json"
@@ -30,7 +34,7 @@ class LeaseStore:
     """The two files in the state directory of one site.
 
     Args:
-        directory: is there, and its owner's alone.
+        directory: its owner's alone; where there is none, nothing was kept.
     """
 
     def __init__(self, directory: Path, site: str) -> None:
@@ -51,6 +55,10 @@ class LeaseStore:
             return os.path.lexists(self._stop)
         except OSError:
             return True
+
+    def in_force(self) -> bool:
+        """Whether the next run would start stopped."""
+        return self.stop_called() or bool(self._load_leases()[1])
 
     def keep_stop(self, stop: Lease) -> None:
         """From now on every run starts stopped.
@@ -129,6 +137,18 @@ class LeaseStore:
             _sync(path.parent)
         except OSError as error:
             raise UserError(f"cannot write {path}: {error.strerror}; over a restart nothing of it will hold") from error
+
+
+def stored_book(site: Site, clock: Clock, events: EventLog, store: LeaseStore | None = None) -> LeaseBook:
+    """The lease book of a site with what outlived the last run.
+
+    Args:
+        store: None = that in the site's own state directory.
+    """
+    kept = store or LeaseStore(state_path(site.id), site.id)
+    book = LeaseBook(site, clock, events)
+    book.restore(kept.load(clock.utc()))
+    return book
 
 
 def _sync(directory: Path) -> None:

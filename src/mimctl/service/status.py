@@ -68,14 +68,14 @@ def event_status(event: Event) -> dict[str, Any]:
 
 def zone_status(zone: ZoneController) -> dict[str, Any]:
     """One zone: is it controlling, how long do its cycles take, what does it see."""
-    record, loop = zone.cycle.last, zone.loop
+    record, loop, stopped = zone.cycle.last, zone.loop, zone.cycle.leases.stopped
     status: dict[str, Any] = {"cycle_s": loop.period_s, "cycles": loop.ticks, "skipped": loop.skipped, "errors": loop.errors}
     if record is None:
-        return status | {"state": "starting", "devices": _devices(zone, None), "nodes": {}, "mims": {}}
+        return status | {"state": "stopped" if stopped else "starting", "devices": _devices(zone, None), "nodes": {}, "mims": {}}
     report = zone.cycle.detailed_report() or record.report
     durations = dict(record.durations_s)
     return status | {
-        "state": _zone_state(zone, record),
+        "state": "stopped" if stopped else _zone_state(zone, record),
         "record_age_s": round(zone.clock.monotonic_s() - record.state.now_s, 3),
         "cycle_ms": round(1000 * sum(durations.values()), 2),
         "stages_ms": {name: round(1000 * seconds, 3) for name, seconds in durations.items()},
@@ -101,7 +101,7 @@ def _zone_state(zone: ZoneController, record: DecisionRecord) -> str:
     if zone.cycle.paused:
         return "paused"
     if not record.bounds.mim_enabled.any():
-        return "watching"
+        return "paused" if zone.cycle.leases.paused(zone.zone.id) else "watching"
     whole = (record.state.mims.quality > Quality.BAD).all() and not record.state.bad_nodes()
     return "balancing" if whole else "degraded"
 
