@@ -22,12 +22,14 @@ _FEWEST_NODES = 3
 
 NODE_COLUMNS = ("node", "L1 A", "L2 A", "L3 A", "I2/I1 %", "I0/I1 %", "neutral₁ A", "load %", "headroom A", "firm A")
 ZONE_COLUMNS = ("zone", "state", "MIMs", "cycle ms", "of ms", "cycles", "skipped", "J")
+LINK_COLUMNS = ("link", "state", "devices", "sweep ms", "of ms", "busy %", "requests", "timeouts", "late", "wrong", "resting units")
 LEASE_COLUMNS = ("lease", "scope", "what", "source", "owner", "ends in", "reason")
 EVENT_COLUMNS = ("since UTC", "severity", "where", "what")
 #: what a narrow terminal goes without, the first first
 NODE_SPARE = ("firm A", "I0/I1 %", "headroom A", "load %", "neutral₁ A")
 LEASE_SPARE = ("source", "reason")
 ZONE_SPARE = ("skipped", "of ms", "cycles", "J", "cycle ms")
+LINK_SPARE = ("requests", "of ms", "devices", "wrong", "late")
 
 #: states in which no setpoint is refreshed, or nothing is known to refresh it on
 _NOT_CONTROLLING = {"stopped", "failing", "silent", "blind"}
@@ -102,6 +104,23 @@ def zone_rows(status: Mapping[str, Any]) -> list[list[str]]:
             number(zone.get("objective"), 6),
         ]
         for name, zone in status["zones"].items()
+    ]
+
+
+def link_rows(status: Mapping[str, Any]) -> list[list[str]]:
+    """One row per link; what a link without wires does not count is missing."""
+    return [
+        [
+            name,
+            _MISSING if "connected" not in link else "up" if link["connected"] else "DOWN",
+            str(link["devices"]),
+            number(link["sweep_ms"]["p50"]),
+            number(link["budget_ms"], 0),
+            number(link["busy_pct"], 0),
+            *(str(link.get(count, _MISSING)) for count in ("requests", "timeouts", "late", "wrong")),
+            ", ".join(map(str, link.get("resting", ()))),
+        ]
+        for name, link in status["links"].items()
     ]
 
 

@@ -48,6 +48,8 @@ def _show(site: Site, status: dict[str, Any], every_node: bool) -> None:
         click.echo(f"… and {hidden} racks; --all shows them")
     click.echo()
     print_table(live.ZONE_COLUMNS, live.zone_rows(status), right=live.ZONE_COLUMNS[2:], spare=live.ZONE_SPARE)
+    click.echo()
+    print_table(live.LINK_COLUMNS, live.link_rows(status), right=live.LINK_COLUMNS[2:-1], spare=live.LINK_SPARE)
     if leases := [lease for lease in status["leases"] if lease["kind"] != "emergency_stop"]:
         click.echo()
         print_table(live.LEASE_COLUMNS, live.lease_rows(leases), spare=live.LEASE_SPARE)

@@ -18,7 +18,7 @@ def links_status(groups: Iterable[DriverGroup], controller: SiteController) -> d
 
     `sweep_ms` is the time that one look at all its devices of one zone took lately; `budget_ms` is what there is for it, the part
     of the shortest cycle among its zones in which a cycle reads. A sweep that takes longer is not lost: its samples are of an
-    earlier cycle.
+    earlier cycle. `busy_pct` is the one as a share of the other, `resting` the units that the circuit breaker leaves alone.
     """
     sweeps, budgets_s = _sweeps(controller)
     return {group.link: _link(group, sweeps.get(group.link, ()), budgets_s.get(group.link)) for group in groups}
@@ -44,6 +44,7 @@ def _link(group: DriverGroup, sweeps_s: Sequence[float], budget_s: float | None)
         "devices": len(group.drivers),
         "sweep_ms": {"p50": p50, "p99": p99},
         "budget_ms": None if budget_s is None else round(1000 * budget_s, 2),
+        "busy_pct": None if p50 is None or budget_s is None else round(p50 / (10 * budget_s), 1),
     }
     if isinstance(group, RegisterGroup) and isinstance(group.transport, ModbusLink):
         status |= _counted(group.transport)
@@ -61,4 +62,5 @@ def _counted(link: ModbusLink) -> Mapping[str, Any]:
         "wrong": counts.wrong,
         "busy": counts.busy,
         "rested": counts.rested,
+        "resting": list(link.resting),
     }

@@ -66,7 +66,7 @@ def event_status(event: Event) -> dict[str, Any]:
     }
 
 
-def zone_status(zone: ZoneController) -> dict[str, Any]:
+def zone_status(zone: ZoneController, *, dry_run: bool = False) -> dict[str, Any]:
     """One zone: is it controlling, how long do its cycles take, what does it see."""
     record, loop, stopped = zone.cycle.last, zone.loop, zone.cycle.leases.stopped
     status: dict[str, Any] = {"cycle_s": loop.period_s, "cycles": loop.ticks, "skipped": loop.skipped, "errors": loop.errors}
@@ -75,7 +75,7 @@ def zone_status(zone: ZoneController) -> dict[str, Any]:
     report = zone.cycle.detailed_report() or record.report
     durations = dict(record.durations_s)
     return status | {
-        "state": "stopped" if stopped else _zone_state(zone, record),
+        "state": "stopped" if stopped else _zone_state(zone, record, dry_run=dry_run),
         "record_age_s": round(zone.clock.monotonic_s() - record.state.now_s, 3),
         "cycle_ms": round(1000 * sum(durations.values()), 2),
         "stages_ms": {name: round(1000 * seconds, 3) for name, seconds in durations.items()},
@@ -89,8 +89,8 @@ def zone_status(zone: ZoneController) -> dict[str, Any]:
     }
 
 
-def _zone_state(zone: ZoneController, record: DecisionRecord) -> str:
-    """One word: `failing` and `silent` mean that no heartbeat goes out, `blind` that no node is measured."""
+def _zone_state(zone: ZoneController, record: DecisionRecord, *, dry_run: bool) -> str:
+    """In a word: `failing` and `silent` mean that no heartbeat goes out, `blind` that no node is measured."""
     overdue_s = _OVERDUE_PERIODS * zone.loop.period_s
     if zone.clock.monotonic_s() - record.state.now_s > overdue_s:
         return "failing"
@@ -103,7 +103,9 @@ def _zone_state(zone: ZoneController, record: DecisionRecord) -> str:
     if not record.bounds.mim_enabled.any():
         return "paused" if zone.cycle.leases.paused(zone.zone.id) else "watching"
     whole = (record.state.mims.quality > Quality.BAD).all() and not record.state.bad_nodes()
-    return "balancing" if whole else "degraded"
+    # whatever the plans of a dry run say, nothing is balanced
+    states = ("dry run", "dry run, degraded") if dry_run else ("balancing", "degraded")
+    return states[0] if whole else states[1]
 
 
 def _devices(zone: ZoneController, state: SiteState | None) -> dict[str, int]:
@@ -146,7 +148,7 @@ def site_status(controller: SiteController, events: EventLog, extra: Mapping[str
         "site": controller.site.id,
         "name": controller.site.name,
         **extra,
-        "zones": {zone.zone.id: zone_status(zone) for zone in controller.zones},
+        "zones": {zone.zone.id: zone_status(zone, dry_run=extra.get("dry_run") is True) for zone in controller.zones},
         "events": [event_status(event) for event in events.open()],
         "recent": [event_status(event) for event in events.recent()[-20:]],
     }

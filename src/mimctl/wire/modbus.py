@@ -78,6 +78,11 @@ class ModbusLink:
     def connected(self) -> bool:
         return any(keeper.connected for keeper in self._keepers)
 
+    @property
+    def resting(self) -> tuple[int, ...]:
+        """Units that are left alone for a while because they are silent."""
+        return self._breaker.resting()
+
     async def open(self) -> None:
         """Start keeping the link up. Requests made while the very first attempt runs wait for its outcome."""
         for keeper in self._keepers:

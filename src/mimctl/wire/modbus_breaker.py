@@ -51,6 +51,10 @@ class UnitBreaker:
             return self._probe_at_s - now_s
         return 0.0 if self._first(now_s) is known else self._policy.unit_rest_first_s
 
+    def resting(self) -> tuple[int, ...]:
+        """Units that were silent so often that they are left alone between two tries, in order."""
+        return tuple(sorted(unit for unit, known in self._silent.items() if known.rests))
+
     def write_rest_s(self, unit: int, now_s: float) -> float:
         """The same for a write, which probes a resting unit on its own account [s]."""
         rest_s = self.rest_s(unit, now_s)

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 from tests.builders import rack_site
 
-from mimctl.cli.live import NODE_COLUMNS, event_rows, headline, live_view, node_rows, shown_nodes, zone_rows
+from mimctl.cli.live import NODE_COLUMNS, event_rows, headline, link_rows, live_view, node_rows, shown_nodes, zone_rows
 
 
 def node(load: float = 40.0, **more: object) -> dict:
@@ -55,6 +55,18 @@ def test_a_row_says_what_is_known_and_marks_what_is_not() -> None:
 
 def test_a_zone_says_how_many_mims_are_at_work() -> None:
     assert zone_rows(status()) == [["hall", "balancing", "1/2", "12.3", "1000", "7", "0", "0.000420"]]
+
+
+def test_a_link_says_whether_it_is_up_how_busy_it_is_and_who_is_left_alone() -> None:
+    counted = {"connected": True, "requests": 90, "timeouts": 3, "late": 1, "wrong": 0, "resting": [4, 7]}
+    timed = {"devices": 5, "sweep_ms": {"p50": 123.4, "p99": 200.0}, "budget_ms": 500.0, "busy_pct": 24.7}
+    new = {"devices": 1, "sweep_ms": {"p50": None, "p99": None}, "budget_ms": None, "busy_pct": None}
+    links = {"gw": timed | counted, "down": new | counted | {"connected": False, "resting": []}, "plant": new}
+    assert link_rows({"links": links}) == [
+        ["gw", "up", "5", "123.4", "500", "25", "90", "3", "1", "0", "4, 7"],
+        ["down", "DOWN", "1", "–", "–", "–", "90", "3", "1", "0", ""],
+        ["plant", "–", "1", "–", "–", "–", "–", "–", "–", "–", ""],
+    ]
 
 
 def test_a_zone_that_has_not_begun_is_shown() -> None:

@@ -34,11 +34,12 @@ async def test_sweeps_are_measured_against_the_time_for_reading():
     groups = build_groups(site, lambda _: transport, {}, clock)
     controller = build_site_controller(site, groups, clock, EventLog(clock))
     before = links_status(groups, controller)
-    assert before == {"gw": {"devices": 3, "sweep_ms": {"p50": None, "p99": None}, "budget_ms": 500.0}}
+    assert before == {"gw": {"devices": 3, "sweep_ms": {"p50": None, "p99": None}, "budget_ms": 500.0, "busy_pct": None}}
     for _ in range(5):
         await controller.zones[0].step()
     found = links_status(groups, controller)["gw"]
     assert found["sweep_ms"]["p50"] == pytest.approx(30.0)  # three meters of one read each
+    assert found["busy_pct"] == pytest.approx(6.0)
     assert found["sweep_ms"]["p99"] > 30.0  # the first one asked what they are
     await controller.stop()
 
@@ -59,6 +60,7 @@ async def test_a_link_tells_whether_it_is_up_and_what_went_wrong():
     found = links_status(groups, controller)["gw"]
     assert found["requests"] >= found["timeouts"] >= 1
     assert (found["late"], found["wrong"]) == (0, 0)
+    assert set(found["resting"]) <= {1, 2, 3}
     await controller.stop()
     await groups[0].close()
     for caller in callers:

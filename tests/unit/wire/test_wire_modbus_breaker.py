@@ -98,3 +98,14 @@ def test_answered_write_ends_the_rest() -> None:
     breaker.answered(7, 0.5)
     assert breaker.rest_s(7, 0.5) == 0.0
     assert breaker.write_rest_s(7, 0.5) == 0.0
+
+
+def test_it_tells_who_is_left_alone() -> None:
+    breaker = UnitBreaker(POLICY)
+    for unit in (9, 7):
+        for _ in range(3):
+            breaker.silent(unit, 10.0, LOST_S)
+    breaker.silent(8, 10.0, LOST_S)
+    assert breaker.resting() == (7, 9)
+    breaker.answered(9, 20.0)
+    assert breaker.resting() == (7,)
