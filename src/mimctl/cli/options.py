@@ -15,7 +15,7 @@ YEAR_S = 31_536_000.0
 LOADS_HELP = "Trace of loads, CSV or CSV.gz; docs/reference/loads-csv.md has the format [default: the built-in generator]."
 
 
-class Finite(click.ParamType):
+class Finite(click.ParamType[float]):
     """A real number; `nan` is none, and neither is `inf`."""
 
     name = "number"
