@@ -66,7 +66,10 @@ class Values:
     def same_flow_curvature(self, other: Values) -> bool:
         """Whether J has the same curvature in the flows."""
         weights = self.weights is other.weights or bool((self.weights == other.weights).all())
-        return weights and (self.upstream is other.upstream or not (self.upstream or other.upstream))
+        if not weights or len(self.upstream) != len(other.upstream):
+            return False
+        pairs = zip(self.upstream, other.upstream, strict=True)
+        return all(p is q or (p is not None and q is not None and p.curvature is q.curvature) for p, q in pairs)
 
 
 def yielding_values(frame: Frame, values: Values) -> Values:

@@ -266,8 +266,7 @@ class Dispatcher:
         Then zero is in force, or, where it does something else, nobody knows what; with `hold` the setpoint simply stands. A
         device without a failsafe never does anything: it holds what it was told until it is told otherwise.
         """
-        waits_s = np.array([self._waits_s(m) for m in range(len(self._layout.mims))])
-        lapsed = self._in_force & (now_s - self._written_at_s > waits_s)
+        waits_s, lapsed = self._lapsed(now_s)
         for m in np.flatnonzero(lapsed):
             action, ports = self._silent_action(int(m)), self._layout.ports_of_mim[m]
             if action in (ExpiryAction.ZERO, ExpiryAction.DISCONNECT):
@@ -277,6 +276,21 @@ class Dispatcher:
             elif action is not ExpiryAction.HOLD:
                 self._setpoint_va[ports] = np.nan
         self._uncertain &= now_s - self._tried_at_s <= waits_s
+
+    def in_force_va(self, now_s: float) -> ComplexArray:
+        """(K,) what the devices hold at an instant if nothing is written until then, NaN where it is not known [VA]."""
+        held_va = self._setpoint_va.copy()
+        for m in np.flatnonzero(self._lapsed(now_s)[1]):
+            action = self._silent_action(int(m))
+            if action is not ExpiryAction.HOLD:
+                gone = action in (ExpiryAction.ZERO, ExpiryAction.DISCONNECT)
+                held_va[self._layout.ports_of_mim[m]] = 0.0 if gone else np.nan
+        return held_va
+
+    def _lapsed(self, now_s: float) -> tuple[FloatArray, BoolArray]:
+        """(M,) how long each device waits [s], and which have waited in vain."""
+        waits_s = np.array([self._waits_s(m) for m in range(len(self._layout.mims))])
+        return waits_s, self._in_force & (now_s - self._written_at_s > waits_s)
 
     def _map(self, m: int) -> MimMap | None:
         """How a device is commanded; None where its driver does not tell, or has not met it yet."""

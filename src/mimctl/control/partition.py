@@ -19,7 +19,11 @@ def nodes_under(site: Site, heads: Iterable[str]) -> frozenset[str]:
 
 
 def restrict(site: Site, zone: Zone) -> Site:
-    """The part of a site that a zone sees, its heads without parents. Weights stay those of the whole site."""
+    """The part of a site that a zone sees, its heads without parents. Weights stay those of the whole site.
+
+    A MIM belongs to the zone that has all its ports, which may stand under several of its heads; any other is commanded by
+    nobody, and what it does counts as load.
+    """
     inside = nodes_under(site, zone.heads)
     heads = frozenset(zone.heads)
     nodes = tuple(replace(n, parent=None) if n.id in heads else n for n in site.nodes if n.id in inside)
@@ -35,6 +39,14 @@ def restrict(site: Site, zone: Zone) -> Site:
         zones=(zone,),
         rules=tuple(r for r in site.rules if zone.id in r.zones),
     )
+
+
+def outside_zones(site: Site) -> frozenset[str]:
+    """Nodes that belong to no zone: their meters are the site level's own."""
+    inside: set[str] = set()
+    for zone in site.zones:
+        inside |= nodes_under(site, zone.heads)
+    return frozenset(node.id for node in site.nodes) - inside
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,23 +6,27 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import structlog
 
+from mimctl.control.above import Above
 from mimctl.control.collect import Collector
 from mimctl.control.events import EventLog
 from mimctl.control.leases import LeaseBook
-from mimctl.control.partition import sub_groups
-from mimctl.control.site_level import SiteLevel, outside_zones
+from mimctl.control.partition import outside_zones, sub_groups
+from mimctl.control.site_level import SiteLevel
+from mimctl.control.site_picture import PictureMaker
 from mimctl.control.zone import ZoneController, build_zone
+from mimctl.grid.tree import TreeOperators
 from mimctl.model.clock import Clock
-from mimctl.model.layout import ComplexArray, SiteLayout
+from mimctl.model.layout import SiteLayout
 from mimctl.model.protocols import DriverGroup
 from mimctl.model.reason import Reason
 from mimctl.model.site import Site
 from mimctl.model.state import SiteState
 
 _READ_WITHIN_S = 2.0
+#: orders outlive so many periods of the site level
+_LIFE_PERIODS = 6
 
 
 @dataclass(eq=False)
@@ -37,6 +41,7 @@ class SiteController:
     layout: SiteLayout
     zones: Sequence[ZoneController]
     level: SiteLevel
+    pictures: PictureMaker
     clock: Clock
     leases: LeaseBook
     upper: Collector | None
@@ -46,30 +51,19 @@ class SiteController:
         self._log = structlog.get_logger("mimctl.site")
 
     async def solve_site(self) -> None:
-        """Read what stands above the zones and hand every zone its prices."""
+        """Read what stands above the zones, solve the whole tree beside them, and tell every zone its share.
+
+        The solve runs in a thread of its own, in code that lets Python's lock go: the zones tick on.
+        """
         if self.upper is not None:
             self.upper_state = await self.upper.collect(self.clock.monotonic_s() + _READ_WITHIN_S)
         if not self.level.needed():
             return
-        flow = self._flow()
-        if np.isnan(flow).any():
-            return  # prices on half a picture would mislead; the last ones expire by themselves
-        prices = self.level.prices(flow, self.clock.monotonic_s())
+        picture = self.pictures.picture(self.upper_state, self.clock.monotonic_s())
+        orders = await asyncio.to_thread(self.level.solve, picture)
         for zone in self.zones:
-            zone.prices = prices[zone.zone.id]
-
-    def _flow(self) -> ComplexArray:
-        """(N, 3) net import of every node as last measured, NaN where unknown or too old to act on."""
-        now_s, most_s = self.clock.monotonic_s(), self.site.control.max_data_age_s
-        flow = np.full((len(self.layout.nodes), 3), np.nan, dtype=np.complex128)
-        states = [zone.cycle.last.state for zone in self.zones if zone.cycle.last is not None]
-        for state in [*states, *([self.upper_state] if self.upper_state is not None else [])]:
-            fresh = (now_s - state.nodes.taken_at_s <= most_s)[:, None]
-            measured = np.where(fresh, state.nodes.import_w + 1j * state.nodes.import_var, np.nan)
-            for i, node in enumerate(state.layout.nodes):
-                if not np.isnan(measured[i]).any():
-                    flow[self.layout.node_index[node.id]] = measured[i]
-        return flow
+            if zone.id in orders:
+                zone.orders.take(orders[zone.id])
 
     async def stop(self) -> tuple[str, ...]:
         """Release all zones side by side, none held up by another; the MIMs that could not be told are returned."""
@@ -105,10 +99,16 @@ def build_site_controller(
 ) -> SiteController:
     """Wire a whole site; the arguments are those of `build_zone`."""
     layout, book = SiteLayout(site), leases or LeaseBook(site, clock, events)
-    zones = [build_zone(site, zone, groups, clock, events, leases=book, dry_run=dry_run, cycle_s=cycle_s) for zone in site.zones]
-    above = outside_zones(site)
-    meters = frozenset(meter.id for meter in site.meters if meter.node in above)
+    above = Above(TreeOperators(layout))
+    level = SiteLevel(above, life_s=_LIFE_PERIODS * site.control.site_period_s)
+    zones = [
+        build_zone(
+            site, zone, groups, clock, events, leases=book, dry_run=dry_run, cycle_s=cycle_s, standing=level.standing(zone.id)
+        )
+        for zone in site.zones
+    ]
+    outside = outside_zones(site)
+    meters = frozenset(meter.id for meter in site.meters if meter.node in outside)
     own = sub_groups(groups, meters)
     upper = Collector(layout, own, clock, 3 * site.control.site_period_s) if own else None
-    level = SiteLevel(site, life_s=6 * site.control.site_period_s)
-    return SiteController(site, layout, zones, level, clock, book, upper)
+    return SiteController(site, layout, zones, level, PictureMaker(above, zones), clock, book, upper)

@@ -11,6 +11,7 @@ import structlog
 
 from mimctl.analysis.report import Analyst
 from mimctl.balance.problem import Balancer
+from mimctl.control.above import Above
 from mimctl.control.cascade import Cascade
 from mimctl.control.collect import Collector
 from mimctl.control.commanded import Authorities, Rivals
@@ -20,17 +21,18 @@ from mimctl.control.events import EventLog
 from mimctl.control.leases import LeaseBook
 from mimctl.control.limits import BoundsMaker
 from mimctl.control.loop import DeadlineLoop
+from mimctl.control.orders import SiteOrders, Standing
 from mimctl.control.partition import restrict, sub_groups
 from mimctl.control.response import ResponseWatch
 from mimctl.control.room import UnmeteredRoom
+from mimctl.control.site_level import SiteLevel
 from mimctl.control.supervise import Supervisor
 from mimctl.forecast.outputs import OutputModel
 from mimctl.forecast.tracker import LoadTracker
 from mimctl.grid.tree import TreeOperators
-from mimctl.model.bounds import UpstreamPrice
 from mimctl.model.clock import Clock
 from mimctl.model.decision import DecisionRecord
-from mimctl.model.layout import SiteLayout
+from mimctl.model.layout import ComplexArray, SiteLayout
 from mimctl.model.protocols import DriverGroup
 from mimctl.model.reason import Reason
 from mimctl.model.site import Site, Zone
@@ -38,8 +40,11 @@ from mimctl.safety.judge import Judge, SafetySettings
 
 _RELEASE_WITHIN_S = 3.0
 _KEPT_LATENCIES = 1000
-#: a head whose flow on some phase has moved by this share of its rating has left the snapshot of its price
-_LEFT_SNAPSHOT = 0.1
+#: decisions that the site level may pick from, to match its own meters in time
+_KEPT_RECORDS = 5
+_SILENT_CYCLES = 3
+#: so many periods of the site level may pass without a word from it
+_PATIENCE_PERIODS = 3
 
 
 @dataclass(eq=False)
@@ -47,7 +52,8 @@ class ZoneController:
     """One zone: its cycle and its deadline loop. Survives the loss of the site level: prices expire, the zone goes on.
 
     Args:
-        prices: of the grid above each head, in the order of `layout.heads`.
+        orders: what the site level told it.
+        recent: its last decisions, newest last.
         latencies_s: from the oldest measurement a plan rests on to the last setpoint written, of the last plans [s].
     """
 
@@ -55,7 +61,9 @@ class ZoneController:
     layout: SiteLayout
     cycle: Cycle
     clock: Clock
-    prices: tuple[UpstreamPrice | None, ...] = ()
+    operators: TreeOperators
+    orders: SiteOrders
+    recent: deque[DecisionRecord] = field(default_factory=lambda: deque(maxlen=_KEPT_RECORDS))
     latencies_s: deque[float] = field(default_factory=lambda: deque(maxlen=_KEPT_LATENCIES))
     loop: DeadlineLoop = field(init=False)
 
@@ -63,26 +71,31 @@ class ZoneController:
         self._log = structlog.get_logger("mimctl.zone")
         self.loop = DeadlineLoop(self.clock, self.cycle.period_s, self.step, self._cycle_failed)
 
+    @property
+    def id(self) -> str:
+        return self.zone.id
+
+    @property
+    def silent_after_s(self) -> float:
+        """One whose last decision is older has stopped, as far as others can tell [s]."""
+        return max(_SILENT_CYCLES * self.cycle.period_s, self.layout.site.control.max_data_age_s)
+
+    def output_va(self, instant_s: float) -> ComplexArray:
+        """(K,) what the ports put out at an instant, as modelled and reported [VA]."""
+        return self.cycle.tracker.outputs.at(instant_s)
+
+    def in_force_va(self, instant_s: float) -> ComplexArray:
+        """(K,) what the devices hold at an instant if nobody writes until then, NaN where that is not known [VA]."""
+        return self.cycle.dispatcher.in_force_va(instant_s)
+
     async def step(self) -> DecisionRecord:
-        """One cycle with the prices that are still good."""
-        self.cycle.upstream = tuple(self._still_good(i, price) for i, price in enumerate(self.prices))
+        """One cycle, with what the site level told."""
         record = await self.cycle.step()
+        self.recent.append(record)
         if any(outcome.kind == "setpoint" and outcome.error is None for outcome in record.outcomes):
             written_s = float(self.cycle.dispatcher.written_at_s.max())
             self.latencies_s.append(written_s - float(np.nanmin(record.state.nodes.taken_at_s)))
         return record
-
-    def _still_good(self, head: int, price: UpstreamPrice | None) -> UpstreamPrice | None:
-        """A price ends with its time, or when the load of its head has left the picture it was made from."""
-        if price is None or price.expires_at_s <= self.clock.monotonic_s():
-            return None
-        if self.cycle.last is None:
-            return price
-        node = int(self.layout.heads[head])
-        nodes = self.cycle.last.state.nodes
-        moved_va = np.abs(nodes.import_w[node] + 1j * nodes.import_var[node] - (price.at[0::2] + 1j * price.at[1::2]))
-        room_va = _LEFT_SNAPSHOT * self.layout.rating_a[node] * self.layout.voltage_ln_v[node]
-        return price if bool((moved_va <= room_va).all()) else None
 
     def _cycle_failed(self, error: Exception) -> None:
         self._log.error("cycle failed; no heartbeats were sent", zone=self.zone.id, error=repr(error), exc_info=error)
@@ -107,6 +120,7 @@ def build_zone(
     leases: LeaseBook | None = None,
     dry_run: bool = False,
     cycle_s: float | None = None,
+    standing: Sequence[Standing] | None = None,
 ) -> ZoneController:
     """Wire one zone's stages together.
 
@@ -114,6 +128,7 @@ def build_zone(
         groups: the links of the whole site; the zone takes its own devices from them.
         leases: of the whole site; None = a book of the zone's own, with nothing in it.
         cycle_s: instead of the zone's own period [s].
+        standing: what holds at its heads while no site level tells anything; None = worked out here.
     """
     leases = leases or LeaseBook(site, clock, events)
     part, events = restrict(site, zone), events.within(zone.id)
@@ -122,6 +137,9 @@ def build_zone(
     own = sub_groups(groups, devices)
     operators, outputs = TreeOperators(layout), OutputModel(layout)
     max_age_s = max(part.control.max_data_age_s, 3 * period_s)
+    if standing is None:
+        standing = SiteLevel(Above(TreeOperators(SiteLayout(site)))).standing(zone.id)
+    orders = SiteOrders(operators, standing, zone.id, events, _PATIENCE_PERIODS * site.control.site_period_s)
     cycle = Cycle(
         zone=zone.id,
         clock=clock,
@@ -140,6 +158,6 @@ def build_zone(
         leases=leases,
         period_s=period_s,
         hold_cycles=part.control.hold_cycles,
-        narrowers=(UnmeteredRoom(operators),),
+        narrowers=(orders, UnmeteredRoom(operators)),
     )
-    return ZoneController(zone, layout, cycle, clock)
+    return ZoneController(zone, layout, cycle, clock, operators, orders)

@@ -1,0 +1,209 @@
+"""How much each zone may make of what stands above it: limits at the heads that keep every ancestor inside its own.
+
+MIMs of one zone know nothing of the load of another, so each head gets a share of what is free. What its load draws by itself is
+always its own; of the rest of an ancestor's limit it may take its share and no more. As every share is counted from loads without
+MIM output, MIMs that fall silent in one zone cannot turn what another was granted into an overload.
+
+The currents of the zones are added by size: no larger sum of them exists, whatever their angles.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from mimctl.control.above import Above
+from mimctl.grid.regions import Regions
+from mimctl.model.layout import BoolArray, ComplexArray, FloatArray, IntArray
+
+#: kept free at every ancestor: loads that move until the next grant, meters that are not exact
+MARGIN = 0.03
+#: of what is free, this part goes where the site's solution wants it; the rest by ratings
+_BY_NEED = 0.5
+_TINY = 1e-9
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HeadLimit:
+    """What a zone may do to one of its heads.
+
+    Args:
+        phase_a: (3,) greatest current, unless it is less than without MIMs [A].
+        neutral_a: likewise [A]; inf = free.
+        min_import_w: least net import of each phase [W].
+        until_s: monotonic [s].
+    """
+
+    phase_a: FloatArray
+    neutral_a: float
+    min_import_w: float
+    until_s: float = np.inf
+
+
+@dataclass(frozen=True, eq=False)
+class _Heads:
+    """The heads under one ancestor, H of them, as it sees them.
+
+    Args:
+        rows: (H,) positions among all heads.
+        size: (H, 3, 3) |upward| of each.
+        neutral: (H,) whether the neutral current of the head passes the ancestor.
+        share: (H,) of the ancestor's limit by ratings; what is left of one belongs to branches without a zone.
+    """
+
+    rows: IntArray
+    size: FloatArray
+    neutral: BoolArray
+    share: FloatArray
+
+    @cached_property
+    def most(self) -> FloatArray:
+        """(3,) what one VA on each phase of every head makes on the ancestor's phases at most, shares summing to one."""
+        return np.asarray(self.size.max(axis=0).sum(axis=1))
+
+
+@dataclass(eq=False)
+class Grants:
+    """Limits for all heads of one site; H heads in the order of `above.ways`."""
+
+    above: Above
+
+    def __post_init__(self) -> None:
+        layout = self.above.layout
+        self._ways = self.above.ways
+        self._limit_va = layout.voltage_ln_v * layout.limit_a
+        self._neutral_va = layout.voltage_ln_v * layout.neutral_limit_a
+        self._regions = Regions(self.above.operators)
+        least = np.full(len(layout.nodes), -np.inf)
+        least[layout.heads] = layout.head_min_import_w
+        self._least_w = least
+        self._heads: dict[int, _Heads] = {int(a): self._under(int(a)) for a in self.above.nodes}
+
+    def _under(self, ancestor: int) -> _Heads:
+        layout = self.above.layout
+        found = [
+            (h, way, int(np.flatnonzero(way.nodes == ancestor)[0])) for h, way in enumerate(self._ways) if ancestor in way.nodes
+        ]
+        inside = layout.below[ancestor] & ~self.above.zoned
+        inside[self.above.nodes] = False
+        tops = [n for n in np.flatnonzero(inside) if layout.parent[n] in self.above.nodes]
+        whole = sum(self._limit_va[way.head] for _, way, _ in found) + float(self._limit_va[tops].sum())
+        maps = [way.upward[i] for _, way, i in found]
+        return _Heads(
+            rows=np.array([h for h, _, _ in found], dtype=np.int64),
+            size=np.abs(np.array(maps)),
+            neutral=np.array([np.allclose(m, np.eye(3)) for m in maps]),
+            share=np.array([self._limit_va[way.head] / whole for _, way, _ in found]),
+        )
+
+    def standing(self) -> tuple[HeadLimit | None, ...]:
+        """What holds without a site level: a fair share of every ancestor by ratings, and nothing fed back through the head."""
+        nothing = np.zeros((len(self._ways), 3))
+        return self._limits(nothing, nothing, np.zeros((len(self.above.layout.nodes), 3)), {}, 0.0, np.inf)
+
+    def granted(
+        self, gross: ComplexArray, planned: ComplexArray, answering: BoolArray, known: BoolArray, until_s: float
+    ) -> tuple[HeadLimit | None, ...]:
+        """What the present loads leave.
+
+        Args:
+            gross: (N, 3) load at and under each node, no MIM counted [VA].
+            planned: (N, 3) net import in the site's solution [VA].
+            answering: (H,) heads whose zone tells its load; the load of the others is in that of their ancestors.
+            known: (N,) whether `gross` means anything.
+            until_s: monotonic [s].
+
+        Returns:
+            None at the heads of feeds, and where something above is not known.
+        """
+        own = np.array([gross[way.head] if tells else np.zeros(3) for way, tells in zip(self._ways, answering, strict=True)])
+        firm = np.abs(own)
+        need = np.maximum(np.abs(planned[[way.head for way in self._ways]]) - firm, 0.0) * answering[:, None]
+        other = {int(a): gross[a] - self._zoned_flow(int(a), own) for a in self.above.nodes}
+        room = np.zeros((len(gross), 3))
+        room[self._regions.nodes] = self._regions.reserve_va(gross[None])[0]
+        found = self._limits(firm, need, room, other, _BY_NEED, until_s, own)
+        usable = [bool(known[way.nodes].all()) and tells for way, tells in zip(self._ways, answering, strict=True)]
+        return tuple(limit if fine else None for limit, fine in zip(found, usable, strict=True))
+
+    def _zoned_flow(self, ancestor: int, own: ComplexArray) -> ComplexArray:
+        """(3,) what the heads under an ancestor bring to it."""
+        total = np.zeros(3, dtype=np.complex128)
+        for h in self._heads[ancestor].rows:
+            way = self._ways[h]
+            total += way.upward[int(np.flatnonzero(way.nodes == ancestor)[0])] @ own[h]
+        return total
+
+    def _limits(
+        self,
+        firm: FloatArray,
+        need: FloatArray,
+        room: FloatArray,
+        other: dict[int, ComplexArray],
+        by_need: float,
+        until_s: float,
+        own: ComplexArray | None = None,
+    ) -> tuple[HeadLimit | None, ...]:
+        phase = np.full((len(self._ways), 3), np.inf)
+        neutral = np.full(len(self._ways), np.inf)
+        least = np.zeros(len(self._ways))
+        turn = 1 / self.above.operators.unit_voltages
+        own = np.zeros((len(self._ways), 3), dtype=np.complex128) if own is None else own
+        for a, heads in self._heads.items():
+            rest = other.get(a, np.zeros(3, dtype=np.complex128))
+            share = _shares(heads, need[heads.rows], by_need)
+            capacity = (1 - MARGIN) * self._limit_va[a] - np.abs(rest) - room[a]
+            phase[heads.rows] = np.minimum(phase[heads.rows], _phase_va(heads, firm[heads.rows], capacity, share))
+            if np.isfinite(self._neutral_va[a]) and heads.neutral.any():
+                left = (1 - MARGIN) * self._neutral_va[a] - abs(rest @ turn) - _two_largest(room[a])
+                found = _neutral_va(np.abs(own[heads.rows] @ turn), left, heads.share)
+                neutral[heads.rows] = np.where(heads.neutral, np.minimum(neutral[heads.rows], found), neutral[heads.rows])
+            if a in other and np.isfinite(self._least_w[a]):
+                # what may flow back out of the feed, less what flows back beside the zones
+                back_w = -(1 - MARGIN) * self._least_w[a] + min(0.0, float((rest.real - room[a]).min()))
+                least[heads.rows] = -heads.share * back_w
+        return tuple(self._limit(h, phase[h], neutral[h], least[h], until_s) for h in range(len(self._ways)))
+
+    def _limit(self, h: int, phase_va: FloatArray, neutral_va: float, least_w: float, until_s: float) -> HeadLimit | None:
+        way = self._ways[h]
+        if not len(way.nodes):
+            return None
+        volts = float(self.above.layout.voltage_ln_v[way.head])
+        return HeadLimit(np.maximum(phase_va, 0.0) / volts, max(float(neutral_va), 0.0) / volts, float(least_w), until_s)
+
+
+def _shares(heads: _Heads, need: FloatArray, by_need: float) -> FloatArray:
+    """(H, 3) of what is free; sums to one at most."""
+    total = need.sum(axis=0)
+    by_rating = np.repeat(heads.share[:, None], 3, axis=1)
+    wanted = np.where(total > _TINY, need / np.maximum(total, _TINY), by_rating)
+    return by_need * wanted + (1 - by_need) * by_rating
+
+
+def _phase_va(heads: _Heads, firm: FloatArray, capacity: FloatArray, share: FloatArray) -> FloatArray:
+    """(H, 3) limits of the heads' phases for one ancestor: their load and a share of what is free, less of it where nothing is.
+
+    Args:
+        capacity: (3,) what the ancestor leaves to its heads [VA].
+    """
+    drawn = np.einsum("hpq,hq->p", heads.size, firm)
+    free = (capacity - drawn) / np.maximum(heads.most, _TINY)
+    cut = np.maximum(capacity, 0.0) / np.maximum(drawn, _TINY)
+    each = np.where(free[:, None] >= 0, firm[:, None, :] + free[:, None] * share[:, None, :], firm[:, None, :] * cut[:, None])
+    touched = heads.size > _TINY
+    return np.asarray(np.where(touched, each, np.inf).min(axis=1))
+
+
+def _neutral_va(drawn: FloatArray, left: float, share: FloatArray) -> FloatArray:
+    """(H,) the same for the neutral."""
+    free = left - float(drawn.sum())
+    if free >= 0:
+        return drawn + free * share
+    return drawn * max(left, 0.0) / max(float(drawn.sum()), _TINY)
+
+
+def _two_largest(room: FloatArray) -> float:
+    """What loads on three phases can make on a neutral at most."""
+    return float(room.sum() - room.min())

@@ -1,0 +1,122 @@
+"""What the site level told one zone, and what holds where it told nothing: prices and limits of the zone's heads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from mimctl.control.events import EventLog
+from mimctl.control.grants import HeadLimit
+from mimctl.control.narrow import Situation
+from mimctl.control.upstream import HeadPrice
+from mimctl.grid.tree import TreeOperators
+from mimctl.model.bounds import Bounds, Restriction, UpstreamPrice
+from mimctl.model.layout import ComplexArray, frozen
+from mimctl.model.problem import Severity
+from mimctl.model.reason import Reason
+
+#: a head whose load on some phase has moved by this share of its rating has left the snapshot of its price
+LEFT_SNAPSHOT = 0.25
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HeadOrder:
+    """For one head; None = nothing told."""
+
+    price: HeadPrice | None = None
+    limit: HeadLimit | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Standing:
+    """For one head, when nothing is told; None where nothing stands above it."""
+
+    price: UpstreamPrice | None
+    limit: HeadLimit | None
+
+
+@dataclass(eq=False)
+class SiteOrders:
+    """The narrower of one zone that keeps what the site level told, until it expires.
+
+    Args:
+        operators: of the zone.
+        standing: for each head, in the order of the zone's layout.
+        patience_s: how long the site level may be silent before it is an event [s].
+    """
+
+    operators: TreeOperators
+    standing: Sequence[Standing]
+    zone: str
+    events: EventLog
+    patience_s: float
+
+    def __post_init__(self) -> None:
+        self._heads = self.operators.layout.heads
+        self._orders: Sequence[HeadOrder] = [HeadOrder()] * len(self._heads)
+        self._below = any(stands.limit is not None for stands in self.standing)
+        self._heard_at_s: float | None = None
+
+    def take(self, orders: Sequence[HeadOrder]) -> None:
+        """From the site level: replaces everything that it told before.
+
+        Args:
+            orders: for each head, in the order of the zone's layout.
+        """
+        self._orders = orders
+
+    def narrow(self, bounds: Bounds, situation: Situation) -> Bounds:
+        """The bounds with the limits of the heads, and the prices that are still good; the standing ones where none is."""
+        if not self._below:
+            return bounds
+        now_s = situation.state.now_s
+        limits = [self._limit(i, now_s) for i in range(len(self._heads))]
+        granted = all(own is None or own is not self.standing[i].limit for i, own in enumerate(limits))
+        self._tell(now_s, granted=granted)
+        phase_a, neutral_a = bounds.node_limit_a.copy(), bounds.node_neutral_limit_a.copy()
+        least_w = bounds.head_min_import_w.copy()
+        for i, (head, limit) in enumerate(zip(self._heads, limits, strict=True)):
+            if limit is not None:
+                phase_a[head] = np.minimum(phase_a[head], limit.phase_a)
+                neutral_a[head] = min(neutral_a[head], limit.neutral_a)
+                least_w[i] = max(least_w[i], limit.min_import_w)
+        return replace(
+            bounds,
+            node_limit_a=frozen(phase_a),
+            node_neutral_limit_a=frozen(neutral_a),
+            head_min_import_w=frozen(least_w),
+            upstream=self._prices(situation),
+            restrictions=(*bounds.restrictions, *(() if granted else self._on_its_own())),
+        )
+
+    def _limit(self, i: int, now_s: float) -> HeadLimit | None:
+        granted = self._orders[i].limit
+        return self.standing[i].limit if granted is None or granted.until_s <= now_s else granted
+
+    def _prices(self, situation: Situation) -> tuple[UpstreamPrice | None, ...]:
+        forecast = situation.forecast
+        loads_va = self.operators.flow(np.nan_to_num(forecast.load_w) + 1j * np.nan_to_num(forecast.load_var))
+        return tuple(self._price(i, loads_va[h], bool(forecast.covered[h]), situation) for i, h in enumerate(self._heads))
+
+    def _price(self, i: int, load_va: ComplexArray, covered: bool, situation: Situation) -> UpstreamPrice | None:
+        """A price ends with its time, or when the load of its head has left the picture it was made from."""
+        told, stands = self._orders[i].price, self.standing[i].price
+        if told is None or told.price.expires_at_s <= situation.state.now_s or not covered:
+            return stands
+        layout, head = self.operators.layout, int(self._heads[i])
+        room_va = LEFT_SNAPSHOT * layout.rating_a[head] * layout.voltage_ln_v[head]
+        return stands if bool((np.abs(load_va - told.load_va) > room_va).any()) else told.price
+
+    def _tell(self, now_s: float, *, granted: bool) -> None:
+        if granted or self._heard_at_s is None:
+            self._heard_at_s = now_s
+        silent = now_s - self._heard_at_s > self.patience_s
+        text = f"zone {self.zone} hears nothing from the site level: it keeps to its fair share of what stands above it"
+        self.events.keep_only("zone.on_its_own", [(self.zone, text)] if silent else [], Severity.WARNING)
+
+    def _on_its_own(self) -> list[Restriction]:
+        names = [self.operators.layout.nodes[head].id for head in self._heads]
+        reason = Reason("zone.fair_share", "no valid limit from the site level: its fair share of the breakers above holds")
+        return [Restriction(name, reason) for name in names]
