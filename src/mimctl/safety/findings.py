@@ -26,6 +26,13 @@ _ROW_CODES = {
     "voltage_high": "limit.voltage_high",
     "voltage_low": "limit.voltage_low",
 }
+#: by what sets the greatest share of a filter
+_FILTER_CAUSES = {
+    0: ("limit.harmonic_share", "it may not filter more now"),
+    1: ("limit.port_rms", "its setpoint leaves no more of its rms rating"),
+    2: ("limit.mim_neutral_rms", "its neutral would carry more than its rating"),
+    3: ("data.harmonics_unknown", "nobody can tell how much there is"),
+}
 _LIMIT_NAMES = {
     "limit.port_rating": "its port rating",
     "limit.mim_neutral": "its neutral",
@@ -79,6 +86,11 @@ class Findings:
         for m in map(int, np.flatnonzero(settling.zeroed | (settling.share < 1))):
             if m not in settling.blame:
                 self._add(m, Verdict.SCALED, "limit.joint", "moved back so that the nodes above are inside their limits together")
+
+    def filtered(self, m: int, port: int, wanted: float, share: float, cause: int) -> None:
+        """What the ratings took from a harmonic filter; `cause` as in `filters`."""
+        code, why = _FILTER_CAUSES[cause]
+        self._add(m, Verdict.SCALED, code, f"port {port} compensates {share:.0%} of the harmonics instead of {wanted:.0%}: {why}")
 
     def _row_text(self, kind: str, node: int, column: int, value: float, bound: float) -> str:
         layout = self._ratings.layout

@@ -18,6 +18,7 @@ from mimctl.model.plan import Plan, SafePlan
 from mimctl.model.state import SiteState
 from mimctl.safety.case import Case, make_case
 from mimctl.safety.envelope import Envelope, Trimmed, envelope, outside, trim
+from mimctl.safety.filters import judge_shares
 from mimctl.safety.findings import Findings
 from mimctl.safety.interlocks import Leave, interlocks, reverted
 from mimctl.safety.joint import Settling
@@ -191,9 +192,10 @@ def _safe_plan(case: Case, wish: _Wish, power_va: ComplexArray, fallback: BoolAr
     released = (wish.leave == _RELEASE) | fallback
     power_va = np.where(wish.commanded, power_va, case.accepted_va)
     power_va = np.where(released[ratings.layout.port_mim], 0.0, power_va)
+    filters = judge_shares(case, wish.leave, power_va, released, findings)
     never_told = np.isneginf(case.accepted.written_at_s) & (wish.leave <= _SHRINK)
     open_to = (wish.leave <= _HOLD) & ~released
-    send = open_to & (ratings.any_of(power_va != case.accepted_va) | never_told | reverted(case))
+    send = open_to & (ratings.any_of(power_va != case.accepted_va) | never_told | reverted(case) | filters.changed)
     return SafePlan(
         inject_w=frozen(power_va.real.copy()),
         inject_var=frozen(power_va.imag.copy()),
@@ -202,4 +204,5 @@ def _safe_plan(case: Case, wish: _Wish, power_va: ComplexArray, fallback: BoolAr
         release=frozen(released),
         judgements=findings.judgements(),
         judged_at_s=case.now_s,
+        harmonics=filters.shares,
     )

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
+from mimctl.grid.harmonics import FilterPorts
 from mimctl.grid.losses import ConversionLosses
 from mimctl.grid.regions import Regions
 from mimctl.grid.tree import TreeOperators
@@ -133,6 +134,11 @@ class Ratings:
         for node, mim in zip(layout.port_node, layout.port_mim, strict=True):
             matrix[layout.below[:, node], mim] = 1.0
         return sparse.csr_array(matrix)
+
+    @cached_property
+    def filters(self) -> FilterPorts:
+        """The ports with harmonic filters."""
+        return FilterPorts(self.layout)
 
     @cached_property
     def regions(self) -> Regions:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mimctl.model.layout import ComplexArray, FloatArray
+from mimctl.model.plan import HarmonicShares
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +47,10 @@ class Accepted:
         written_at_s: (M,) monotonic instant of the last write, −inf = never [s]
         changed_at_s: (M,) monotonic instant of the last write of another setpoint, −inf = before our time [s]; None = as
             `written_at_s`. Heartbeats renew the one, not the other.
+        harmonics: shares in force, NaN = not known; None = every filter is silent.
     """
 
     setpoint_va: ComplexArray
     written_at_s: FloatArray
     changed_at_s: FloatArray | None = None
+    harmonics: HarmonicShares | None = None
