@@ -69,7 +69,7 @@ def convention_sign(conventions: ConventionsItem, key: str, device_class: Device
         return turned if conventions.active_power == "load_positive" else -turned
     if quantity == "reactive_power":
         return turned if conventions.reactive_power == "inductive_load_positive" else -turned
-    if quantity == "battery_power":
+    if quantity in ("battery_power", "battery_current"):
         return 1 if conventions.battery_power == "discharge_positive" else -1
     return 1
 

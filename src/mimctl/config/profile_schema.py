@@ -50,7 +50,7 @@ class ConventionsItem(Record):
         description="What has positive reactive power: an inductive load, or a capacitive one (an inverter that supplies vars).",
     )
     battery_power: Literal["discharge_positive", "charge_positive"] = Field(
-        "discharge_positive", description="Direction of positive storage power."
+        "discharge_positive", description="Direction of positive power and current of the storage."
     )
 
 

@@ -40,6 +40,9 @@ QUANTITIES: dict[str, Quantity] = _table(
     ("harmonic_share", "%", "share of the local harmonic current that is being compensated"),
     ("soc", "%", "state of charge"),
     ("battery_power", "W", "power of the storage on its DC side; discharge positive"),
+    ("battery_voltage", "V", "voltage of the storage"),
+    ("battery_current", "A", "current of the storage; discharge positive"),
+    ("dc_power", "W", "power that the DC side (panels, storage) gives to the device"),
     ("temperature", "degC", "temperature"),
     ("status", "", "status word or enumeration"),
     ("alarms", "", "alarm bits"),
@@ -53,6 +56,9 @@ QUANTITIES: dict[str, Quantity] = _table(
     ("rating_active_power", "W", "rated active power"),
     ("rating_current", "A", "rating of the breaker"),
     ("rating_apparent_power", "VA", "rated apparent power"),
+    ("rating_charge_power", "W", "greatest power that the storage can be charged with"),
+    ("rating_discharge_power", "W", "greatest power that the storage can give"),
+    ("rating_energy", "Wh", "energy of the storage from empty to full"),
 )
 
 
@@ -67,9 +73,15 @@ SLOW_QUANTITIES = frozenset(
         "apparent_power",
         "soc",
         "harmonic_share",
+        "battery_voltage",
+        "battery_current",
+        "dc_power",
         "rating_active_power",
         "rating_current",
         "rating_apparent_power",
+        "rating_charge_power",
+        "rating_discharge_power",
+        "rating_energy",
     }
 )
 

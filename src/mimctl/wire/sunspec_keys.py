@@ -41,7 +41,8 @@ def _inverter(place: str) -> dict[str, str]:
     keys = _per_phase("Aph{}", "current") | _per_phase("PhVph{}", "voltage")
     keys |= {f"PPVph{pair}": f"voltage.{name}" for pair, name in _PAIRS.items()}
     keys |= {"W": f"active_power.{place}", "VA": f"apparent_power.{place}", "VAr": f"reactive_power.{place}"}
-    return keys | {"Hz": "frequency", "WH": "energy_export.total", "TmpCab": "temperature", "St": "status", "Evt1": "alarms"}
+    keys |= {"Hz": "frequency", "WH": "energy_export.total", "TmpCab": "temperature", "St": "status", "Evt1": "alarms"}
+    return keys | {"DCW": "dc_power"}
 
 
 def _der_measurement() -> dict[str, str]:
@@ -108,8 +109,13 @@ _BY_ID: dict[int, Mapping[str, str]] = {
     701: _der_measurement(),
     121: {"WMax": "rating_active_power", "VAMax": "rating_apparent_power"},
     124: {"ChaState": "soc"},
-    702: {"WMaxRtg": "rating_active_power", "VAMaxRtg": "rating_apparent_power"},
-    713: {"SoC": "soc"},
+    702: {
+        "WMaxRtg": "rating_active_power",
+        "VAMaxRtg": "rating_apparent_power",
+        "WChaRteMaxRtg": "rating_charge_power",
+        "WDisChaRteMaxRtg": "rating_discharge_power",
+    },
+    713: {"SoC": "soc", "WHRtg": "rating_energy"},
     802: {"SoC": "soc", "Hb": "heartbeat"},
 }
 _BY_NAME: dict[str, Mapping[str, str]] = {MIM_MEASUREMENT: _mim_measurement()}

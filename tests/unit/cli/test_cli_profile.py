@@ -22,6 +22,13 @@ tests:
     expect: {voltage.L1: 230.5}
 """
 
+CHAIN = """\
+conventions: {active_power: load_positive, reactive_power: inductive_load_positive}
+sunspec:
+  bases: [40000]
+  models: [203]
+"""
+
 
 @pytest.fixture
 def profile(tmp_path, monkeypatch):
@@ -66,6 +73,35 @@ def test_show_tells_points_setpoints_provenance_and_gaps(capsys):
         "not known:",
     ):
         assert words in out
+
+
+def test_show_tells_what_is_taken_from_a_chain_and_what_beside_it(capsys):
+    assert main(["profile", "show", "fronius/gen24"]) == 0
+    out = capsys.readouterr().out
+    for words in (
+        "measured by model: 113, 103",
+        "its manufacturer: Fronius*",
+        "0 is no value: voltage, frequency",
+        "commanded by model: 124, 123",
+    ):
+        assert words in out
+    assert "module[3].DCW" in out
+    assert main(["profile", "show", "solaredge/storedge"]) == 0
+    assert "beside the chain" in capsys.readouterr().out
+    assert main(["profile", "show", "kostal/plenticore_sunspec", "--json", "-"]) == 0
+    assert json.loads(capsys.readouterr().out)["sunspec"]["controls"] == [{"model": 123, "single": True}]
+
+
+def test_lint_and_check_judge_a_profile_of_a_chain(tmp_path, capsys):
+    path = tmp_path / "acme" / "m2.yaml"
+    path.parent.mkdir()
+    path.write_text(GOOD.partition("conventions")[0].replace("m1", "m2") + CHAIN)
+    assert main(["profile", "lint", str(path)]) == 0
+    assert "fine (models 203; 0 golden vectors with 0 values)" in capsys.readouterr().out
+    path.write_text(path.read_text() + '  points: {soc: {model: 160, point: "modul[0].DCW"}}\n')
+    for command in (["profile", "lint"], ["check"]):
+        assert main([*command, str(path)]) == 1
+        assert ":11:37 sunspec.points.soc.point: model 160 has no point" in capsys.readouterr().out
 
 
 def test_show_as_json_is_plain_data(capsys):

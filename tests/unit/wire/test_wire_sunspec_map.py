@@ -150,7 +150,12 @@ def test_the_long_inverter_model_is_one_read_with_its_scale_factors():
 def test_ratings_are_read_once():
     _, chain = build_chain([ModelContent(1), ModelContent(701), ModelContent(702)])
     register_map = register_map_of(chain.models, "i")
-    assert set(CompiledMap(register_map, static=True).keys) == {"rating_active_power", "rating_apparent_power"}
+    assert set(CompiledMap(register_map, static=True).keys) == {
+        "rating_active_power",
+        "rating_apparent_power",
+        "rating_charge_power",
+        "rating_discharge_power",
+    }
     assert "rating_active_power" not in CompiledMap(register_map).keys
 
 
