@@ -103,6 +103,7 @@ async def test_a_preview_tells_and_keeps_nothing():
         ({"device": MIM, "do": "write", "ports": [], "seconds": 5}, "at least one port"),
         ({"device": MIM, "do": "write", "ports": [{"port": 4, "w": 1}], "seconds": 5}, "ports 1 to 3"),
         ({"device": MIM, "do": "write", "ports": [{"port": 1, "w": float("nan")}], "seconds": 5}, "finite"),
+        ({"device": MIM, "do": "write", "ports": [{"port": 2, "w": 50000}], "seconds": 5}, "port 2 of mim-rack1 is rated 2000 VA"),
         ({"device": MIM, "do": "write", "ports": [{"w": 1}], "seconds": 5}, "port, w, var"),
         ({"device": MIM, "do": "write", "ports": [{"port": 1, "w": 1}], "seconds": 0}, "at most 3600 s"),
         ({"device": MIM, "do": "write", "ports": [{"port": 1, "w": 1}]}, "how many seconds"),
@@ -138,6 +139,20 @@ async def test_a_write_comes_back_with_what_the_cycle_did_and_a_release_ends_it(
     assert told["outcome"] == {"kind": "setpoint", "error": None}
     assert (await desk.answer({"device": MIM, "do": "release"}))["was_pinned"]
     assert loop.controller.leases.active() == ()
+
+
+async def test_a_write_that_the_judge_refuses_is_not_applied_though_what_stood_is_kept_alive():
+    """Without a battery no port can be given more than the others take."""
+    loop = ClosedLoop(uneven_site())
+    await loop.run(5)
+    before = loop.setpoints[-1]
+    ports = [{"port": port, "w": 500.0} for port in (1, 2, 3)]
+    request = {"device": MIM, "do": "write", "ports": ports, "seconds": 60, "yes": True}
+    told = await OperatorWrites(loop.controller.zones, CyclesWhileWaiting(loop)).answer(request)
+    assert not told["applied"]
+    assert [j["code"] for j in told["judgements"]] == ["plan.unbalanced"]
+    assert loop.controller.leases.active() == ()
+    assert np.abs(loop.setpoints[-1][:3] - before[:3]).max() < 100.0
 
 
 async def test_a_write_that_nothing_comes_of_is_taken_back():

@@ -153,7 +153,7 @@ def write(
     The running service takes it as a bound of its next cycles. Without a service this command controls the one MIM itself until
     the time is over or Ctrl-C, and releases it then.
     """
-    from mimctl.cli.device_write import show_write, wishes_of
+    from mimctl.cli.device_write import agreed, show_write, wishes_of
 
     seconds = _seconds(duration)
     with _session(site, device) as session:
@@ -167,6 +167,10 @@ def write(
         click.echo(f"{device}: {'its setpoint has ended' if told['was_pinned'] else 'no such setpoint stood'}")
     elif yes and not told["applied"]:
         fail(f"{device}: nothing was written")
+    elif not yes and not agreed(told):
+        fail(f"{device}: nothing would be written")
+    elif yes and not session.through_service:
+        click.echo(f"{device}: its time is over; it is released", err=True)
 
 
 def _seconds(text: str) -> float:

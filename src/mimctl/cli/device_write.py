@@ -48,14 +48,25 @@ def show_write(told: Mapping[str, Any], seconds: float, json_target: str | None)
     click.echo(_outcome(told, seconds), err=to_stderr)
 
 
+#: what to try instead, by the code of a refusal
+_HINTS = {"plan.unbalanced": "leave a port out: it takes what the others need, and without a battery nothing else can"}
+
+
+def agreed(told: Mapping[str, Any]) -> bool:
+    """Whether the judge lets something of it through."""
+    refused = any(judgement["verdict"] in ("refused", "excluded") for judgement in told["judgements"])
+    return told["action"] in ("send", "refresh") and not refused
+
+
 def _outcome(told: Mapping[str, Any], seconds: float) -> str:
     if told["applied"]:
         return f"{told['mim']}: written; stands for {seconds:g} s"
     if told["outcome"] is not None and told["outcome"]["error"]:
         return f"{told['mim']}: not written: {told['outcome']['error']}"
-    if told["action"] == "send":
+    if agreed(told):
         return f"{told['mim']}: this would be written; --yes writes it"
-    return f"{told['mim']}: no setpoint would be written now"
+    hint = next((f"; {_HINTS[j['code']]}" for j in told["judgements"] if j["code"] in _HINTS), "")
+    return f"{told['mim']}: no setpoint would be written now{hint}"
 
 
 def _power(value: float | None) -> str:

@@ -17,7 +17,7 @@ from mimctl.model.decision import DecisionRecord
 from mimctl.model.errors import UserError
 from mimctl.model.layout import ComplexArray
 from mimctl.model.lease import Lease, LeaseSource, Setpoint
-from mimctl.model.plan import SafePlan
+from mimctl.model.plan import SafePlan, Verdict
 from mimctl.service.lease_desk import owner_of
 
 _SOURCE = LeaseSource.OPERATOR
@@ -77,7 +77,9 @@ class OperatorWrites:
         zone.cycle.leases.put(lease)
         record = await self._record_with(zone, lease)
         outcome = next((o for o in record.outcomes if o.mim == device), None)
-        applied = outcome is not None and outcome.kind != "release" and outcome.error is None and not outcome.skipped
+        went_out = outcome is not None and outcome.kind != "release" and outcome.error is None and not outcome.skipped
+        # what stood before may have been kept alive all the same: that is no setpoint of this operator
+        applied = went_out and not _refused(record.safe_plan, device)
         if not applied:
             zone.cycle.leases.take(lease.id, "mimctl: nothing was written")
         told = None
@@ -131,8 +133,16 @@ class OperatorWrites:
         for wish in wishes:
             if not 1 <= wish.port <= len(ports):
                 raise UserError(f"{device} has ports 1 to {len(ports)}, not {wish.port}")
-            power[wish.port - 1] = complex(wish.inject_w, wish.inject_var)
+            wanted_va, rating_va = complex(wish.inject_w, wish.inject_var), ports[wish.port - 1].rating_va
+            if abs(wanted_va) > rating_va * (1 + 1e-9):
+                raise UserError(f"port {wish.port} of {device} is rated {rating_va:g} VA; {abs(wanted_va):g} VA were asked of it")
+            power[wish.port - 1] = wanted_va
         return book.draft(_SOURCE, owner, device, Setpoint(tuple(power)), seconds=seconds, reason="device write")
+
+
+def _refused(safe: SafePlan, device: str) -> bool:
+    """Whether the judge let nothing of a plan through to a MIM."""
+    return any(j.mim == device and j.verdict in (Verdict.REFUSED, Verdict.EXCLUDED) for j in safe.judgements)
 
 
 def _wish(item: Mapping[str, Any]) -> PortWish:

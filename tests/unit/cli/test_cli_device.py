@@ -8,7 +8,7 @@ import pytest
 
 from mimctl.cli import device_watch
 from mimctl.cli.device_view import change_lines, changed_points, row, shown
-from mimctl.cli.device_write import show_write, wishes_of
+from mimctl.cli.device_write import agreed, show_write, wishes_of
 from mimctl.cli.main import main
 from mimctl.model.errors import LinkTimeout
 from mimctl.wire.dump import RegisterDump, as_json, blocks_of
@@ -134,3 +134,20 @@ def test_the_outcome_of_a_write_is_told(capsys, applied, action, error, says):
     out = capsys.readouterr().out
     assert says in out
     assert "judge: scaled: too much (limit.port_rating)" in out
+
+
+@pytest.mark.parametrize(
+    ("action", "verdict", "code", "agrees", "says"),
+    [
+        ("send", "scaled", "limit.step", True, "--yes writes it"),
+        ("refresh", None, "", True, "--yes writes it"),
+        ("refresh", "refused", "plan.unbalanced", False, "leave a port out"),
+        ("nothing", None, "", False, "no setpoint would be written now"),
+    ],
+)
+def test_a_preview_says_whether_the_judge_agrees(capsys, action, verdict, code, agrees, says):
+    judgements = [] if verdict is None else [{"verdict": verdict, "text": "why", "code": code}]
+    told = {"mim": "m", "action": action, "judgements": judgements, "ports": [], "applied": False, "outcome": None}
+    assert agreed(told) is agrees
+    show_write(told, 30.0, None)
+    assert says in capsys.readouterr().out
