@@ -67,6 +67,7 @@ class Balancer:
             solve_s=time.perf_counter() - started,
             active=() if failed else solution.prices.active(solution.raw.duals),
             deadband_a=bounds.deadband_a,
+            dwell_s=bounds.dwell_s,
         )
 
     def _constant(self, values: Values, anchor: ComplexArray) -> float:

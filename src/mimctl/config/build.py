@@ -213,6 +213,7 @@ def _rules(items: list[RuleItem], zones: tuple[str, ...]) -> tuple[m.BalanceRule
             zones=zones if item.zones is None else tuple(item.zones),
             weights=tuple(item.weights.items()),
             deadband_a=item.deadband_a,
+            dwell_s=item.dwell_s,
             window=_window(item),
         )
         for item in items

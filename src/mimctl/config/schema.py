@@ -58,7 +58,14 @@ class RuleItem(Record):
     weights: dict[Reference, Annotated[float, NotNegative]] = Field(
         default_factory=dict, description="Control weight of single nodes; 1 is ordinary, 2 counts twice."
     )
-    deadband_a: Annotated[float, NotNegative, CURRENT] = Field(0.0, description="Smaller changes of a setpoint are not written.")
+    deadband_a: Annotated[float, NotNegative, CURRENT] = Field(
+        0.0, description="Smaller changes of a setpoint are not written; while it is moving, half as much is enough."
+    )
+    dwell_s: Annotated[float, Field(ge=0, le=3600), DURATION] = Field(
+        0.0,
+        description="A setpoint stands at least so long, unless it is to change by a fifth of the port's rating or more, or a "
+        "limit is near.",
+    )
     window: WindowItem = Field(default_factory=WindowItem, description="When the rule is in force.")
 
 

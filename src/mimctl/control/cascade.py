@@ -155,7 +155,7 @@ class Cascade:
                 continue
             ports = band.mims[self._layout.port_mim]
             power_va = np.where(ports, plan.inject_w + 1j * plan.inject_var, power_va)
-        plan = _merged(plans, power_va, bounds.deadband_a)
+        plan = _merged(plans, power_va, bounds)
         return plan if gain is None else _eased(plan, self._layout, setpoint_va, gain)
 
 
@@ -182,13 +182,13 @@ def _bands(operators: TreeOperators, balancer: Balancer) -> list[_Band]:
     return bands
 
 
-def _merged(plans: Sequence[Plan], power_va: ComplexArray, deadband_a: float) -> Plan:
+def _merged(plans: Sequence[Plan], power_va: ComplexArray, bounds: Bounds) -> Plan:
     """One plan out of those of the classes; it is worth what the worst of them is, and limited by what limits the last."""
     if not plans:
-        return Plan(power_va.real.copy(), power_va.imag.copy(), SolveStatus.HELD, np.nan, 0.0, 0, 0.0, deadband_a=deadband_a)
-    worst = next(
-        (p.status for kind in (SolveStatus.FAILED, SolveStatus.ALMOST) for p in plans if p.status is kind), plans[-1].status
-    )
+        held = Plan(power_va.real.copy(), power_va.imag.copy(), SolveStatus.HELD, np.nan, 0.0, 0, 0.0)
+        return replace(held, deadband_a=bounds.deadband_a, dwell_s=bounds.dwell_s)
+    statuses = [plan.status for plan in plans]
+    worst = next((kind for kind in (SolveStatus.FAILED, SolveStatus.ALMOST) if kind in statuses), statuses[-1])
     return replace(
         plans[-1],
         inject_w=power_va.real.copy(),

@@ -69,7 +69,7 @@ class _Draft:
         self._pinned_va = np.full(ports, np.nan + 0j) if pinned is None else pinned.copy()
         self._commanded = np.zeros(mims, dtype=np.bool_)
         self._has_pins = pinned is not None
-        self._calm_a = bounds.deadband_a
+        self._calm_a, self._dwell_s = bounds.deadband_a, bounds.dwell_s
         self._told: list[Restriction] = []
 
     def take(self, lease: Lease) -> None:
@@ -126,7 +126,8 @@ class _Draft:
                 ports = self._layout.ports_of_mim[m]
                 self._pinned_va[ports] = [np.nan if power is None else power for power in lease.action.power_va]
                 self._set_by[ports] = lease.source
-                self._commanded[m], self._has_pins, self._calm_a = usable[m], True, 0.0
+                self._commanded[m], self._has_pins = usable[m], True
+                self._calm_a = self._dwell_s = 0.0
                 self._tell(lease, "lease.setpoint", str(lease))
 
     def bounds(self) -> Bounds:
@@ -151,6 +152,7 @@ class _Draft:
             head_min_import_w=frozen(np.asarray(self._head_min_w)),
             weights=weights,
             deadband_a=self._calm_a,
+            dwell_s=self._dwell_s,
             port_pinned_va=frozen(pinned_va) if self._has_pins else None,
             restrictions=(*wide.restrictions, *self._told),
         )

@@ -75,6 +75,7 @@ class BoundsMaker:
             head_min_import_w=self._layout.head_min_import_w,
             weights=self._weight(rule),
             deadband_a=0.0 if rule is None else rule.deadband_a,
+            dwell_s=0.0 if rule is None else rule.dwell_s,
             restrictions=(*self._restrictions(obeying, reported, rule, paused=paused), *self._narrowed(left, share)),
             upstream=upstream,
         )

@@ -50,6 +50,8 @@ class Bounds:
         node_neutral_limit_a: (N,) likewise [A]; inf where there is none
         head_min_import_w: (H,) least net import per phase of each head, in the order of `layout.heads` [W]; −inf = free
         weights: (N,) control weight of each node, ω × the rules' factors
+        deadband_a: smaller moves of a setpoint are not written; while it is moving, half as much is enough [A]
+        dwell_s: a setpoint stands at least so long, unless the move is large or a limit is near [s]
         restrictions: why anything is narrower than the ratings
         port_pinned_va: (K,) complex setpoint that somebody wants at a port for now, NaN = left to the solve; None = no port [VA]
         upstream: price of the grid above each head, in the order of `layout.heads`; None where nothing stands above
@@ -66,6 +68,7 @@ class Bounds:
     weights: FloatArray
     mim_release: BoolArray | None = None
     deadband_a: float = 0.0
+    dwell_s: float = 0.0
     restrictions: tuple[Restriction, ...] = ()
     upstream: tuple[UpstreamPrice | None, ...] = ()
     port_pinned_va: ComplexArray | None = None

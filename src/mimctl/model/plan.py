@@ -49,6 +49,7 @@ class Plan:
         gap: relative duality gap
         active: limits that bind
         deadband_a: smaller moves than this need not be written [A]
+        dwell_s: a setpoint stands at least so long, if nothing presses [s]
         harmonics: shares of the harmonic filters; None where no MIM has one
     """
 
@@ -61,6 +62,7 @@ class Plan:
     solve_s: float
     active: tuple[ActiveConstraint, ...] = ()
     deadband_a: float = 0.0
+    dwell_s: float = 0.0
     harmonics: HarmonicShares | None = None
 
 

@@ -169,12 +169,14 @@ class BalanceRule:
     Args:
         weights: control weight of a node relative to the reported objective (default 1).
         deadband_a: setpoint changes below this are not written [A].
+        dwell_s: a setpoint stands at least so long, unless the change is large or a limit is near [s].
     """
 
     id: str
     zones: tuple[str, ...]
     weights: tuple[tuple[str, float], ...] = ()
     deadband_a: float = 0.0
+    dwell_s: float = 0.0
     window: Window = Window()
 
 

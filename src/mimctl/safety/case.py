@@ -8,7 +8,7 @@ import numpy as np
 
 from mimctl.model.bounds import Bounds
 from mimctl.model.forecast import LoadForecast
-from mimctl.model.layout import BoolArray, ComplexArray
+from mimctl.model.layout import BoolArray, ComplexArray, FloatArray
 from mimctl.model.plan import Plan
 from mimctl.model.state import SiteState
 from mimctl.safety.evidence import Evidence, weigh
@@ -41,6 +41,11 @@ class Case:
     now_s: float
     emergency_stop: bool
     locked: frozenset[str]
+
+    @property
+    def changed_at_s(self) -> FloatArray:
+        """(M,) monotonic instant of the last change of setpoint, −inf = before our time [s]."""
+        return self.accepted.written_at_s if self.accepted.changed_at_s is None else self.accepted.changed_at_s
 
 
 def make_case(

@@ -188,8 +188,7 @@ def _flow_unknown(case: Case) -> Iterator[Interlock]:
 def _answered(case: Case) -> BoolArray:
     """(M,) a usable sample that the MIM gave after it last got another setpoint; what it said before is no answer to that."""
     accepted = case.accepted
-    since_s = accepted.written_at_s if accepted.changed_at_s is None else accepted.changed_at_s
-    later = case.state.mims.taken_at_s >= since_s + case.settings.answer_s
+    later = case.state.mims.taken_at_s >= case.changed_at_s + case.settings.answer_s
     return case.evidence.mim_usable & np.isfinite(accepted.written_at_s) & later
 
 

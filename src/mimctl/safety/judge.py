@@ -30,6 +30,9 @@ from mimctl.safety.settings import Accepted, SafetySettings
 #: plain numbers: looking up a member of an enumeration takes longer than the comparison
 _SHRINK, _HOLD, _RELEASE = int(Leave.SHRINK), int(Leave.HOLD), int(Leave.RELEASE)
 
+#: share of the deadband that is enough for a setpoint that is moving
+_WHILE_MOVING = 0.5
+
 __all__ = ["Accepted", "Judge", "SafetySettings"]
 
 
@@ -153,12 +156,18 @@ def _wish(case: Case, findings: Findings) -> _Wish:
 
 
 def _beyond_deadband(case: Case, target_va: ComplexArray, shrunk: BoolArray) -> ComplexArray:
-    """Moves inside the deadband are not made, unless they lead back inside the MIM's own limits."""
-    layout = case.ratings.layout
-    change_a = case.ratings.largest(np.abs(target_va - case.accepted_va) / layout.port_voltage_v)
-    # written so that a deadband that is no number keeps nothing back
-    kept_back = (change_a <= case.plan.deadband_a) & ~shrunk
-    return np.where(kept_back[layout.port_mim], case.accepted_va, target_va)
+    """Moves inside the deadband or soon after the last are not made, unless they lead back inside the MIM's own limits."""
+    layout, plan, settings = case.ratings.layout, case.plan, case.settings
+    moves = case.ratings.largest(np.abs(target_va - case.accepted_va) / layout.port_voltage_v)
+    rest_s = case.now_s - case.changed_at_s
+    # a setpoint that has just moved goes on in smaller steps: so a slow drift is followed, and noise does not start a new move
+    enough_a = plan.deadband_a * np.where(rest_s <= settings.moving_cycles * case.ratings.cycle_s, _WHILE_MOVING, 1.0)
+    # written so that a deadband or a dwell that is no number keeps nothing back
+    kept_back = moves <= enough_a
+    if plan.dwell_s > 0:
+        size = case.ratings.largest(np.abs(target_va - case.accepted_va) / layout.port_rating_va)
+        kept_back |= (rest_s < plan.dwell_s) & (size < settings.large_move)
+    return np.where((kept_back & ~shrunk)[layout.port_mim], case.accepted_va, target_va)
 
 
 def _fit(case: Case, wish: _Wish, findings: Findings) -> tuple[ComplexArray, BoolArray]:

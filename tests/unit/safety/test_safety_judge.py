@@ -508,14 +508,33 @@ class TestVoltage:
 class TestWrites:
     def test_inside_the_deadband_the_setpoint_stands(self) -> None:
         accepted = np.array([320, 0, -320, 0, 0, 0], complex)
-        plan = scene(accepted=accepted, deadband_a=0.1).run()
+        s = scene(accepted=accepted, deadband_a=0.1)
+        s.accepted = replace(s.accepted, changed_at_s=np.full(2, s.now_s - 10.0))
+        plan = s.run()
         assert np.array_equal(power(plan), accepted)
         assert plan.refresh.all()
+
+    def test_half_of_the_deadband_is_enough_for_a_setpoint_that_moves(self) -> None:
+        accepted = np.array([320, 0, -320, 0, 0, 0], complex)  # 20 W at 230 V are 0.087 A
+        for deadband_a, moved in ((0.17, True), (0.18, False)):
+            s = scene(accepted=accepted, deadband_a=deadband_a)
+            s.accepted = replace(s.accepted, changed_at_s=np.full(2, s.now_s - 1.0))
+            assert np.array_equal(power(s.run()), MOVE if moved else accepted)
+
+    def test_a_setpoint_stands_for_its_dwell_unless_the_move_is_large(self) -> None:
+        accepted = np.array([320, 0, -320, 0, 0, 0], complex)
+        for since_s, start, moved in ((5.0, accepted, False), (31.0, accepted, True), (5.0, -3 * accepted, True)):
+            s = scene(accepted=start)
+            s.plan = replace(s.plan, dwell_s=30.0)
+            s.accepted = replace(s.accepted, changed_at_s=np.full(2, s.now_s - since_s))
+            assert np.array_equal(power(s.run()), MOVE if moved else start)
 
     def test_moves_to_safety_ignore_it(self) -> None:
         load = np.zeros((4, 3), complex)
         load[2] = [300, 2000, 2000]
-        plan = scene(accepted=MOVE * 1.1, load=load, deadband_a=5.0).run()
+        s = scene(accepted=MOVE * 1.1, load=load, deadband_a=5.0)
+        s.plan = replace(s.plan, dwell_s=3600.0)
+        plan = s.run()
         assert plan.send[0]
         assert 295 <= plan.inject_w[0] <= 300
 
