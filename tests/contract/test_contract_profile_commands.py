@@ -101,7 +101,8 @@ Place = tuple[str, str]
 EVERYWHERE: list[Place] = list(itertools.product(LINKS, PROFILES))
 NEAR: list[Place] = [*itertools.product(["in memory", "Modbus/TCP"], PROFILES), ("RTU, serial", "victron/gx")]
 FAULTY: list[Place] = [
-    (link, name) for link, name in EVERYWHERE if link == "in memory" or name in {"victron/gx", "sunspec/der_7xx"}
+    *itertools.product(["in memory"], PROFILES),
+    *itertools.product(["Modbus/TCP", "RTU, serial"], ["victron/gx", "sunspec/der_7xx"]),
 ]
 
 

@@ -14,7 +14,6 @@ from mimctl.model.clock import VirtualClock
 from mimctl.model.errors import BadReply, DeviceRefusal, LinkTimeout, Unencodable, WriteHeld
 from mimctl.model.protocols import HeldSetpoint, MimCommand
 from mimctl.model.reason import Reason
-from mimctl.model.resources import data_root
 from mimctl.model.setpoints import Failsafe
 from mimctl.wire.memory import MemoryBank, MemoryTransport
 
@@ -177,32 +176,6 @@ async def test_sungrow_gets_a_mode_a_size_and_a_direction():
     await driver.release(WHY)
     assert (word(bank, 13049), word(bank, 13050), word(bank, 13051)) == (0, 204, 0)
     assert driver.mim_map.failsafe is Failsafe.NONE
-
-
-#: profile, watts per port, and the frames packed by hand from the documented registers
-FRAMES = [
-    ("victron/gx", (500.0, -200.0, 30.0), [(37, "fe0c"), (40, "00c8"), (41, "ffe2")]),  # positive takes from the AC side
-    ("sma/sunny_island", (-1500.0,), [(40149, "fffffa24 00000322")]),
-    ("sma/sunny_island", (2500.0,), [(40149, "000009c4 00000322")]),
-    ("kostal/plenticore", (2500.0,), [(1034, "4000 451c")]),  # 451c4000, the low word first
-    ("kostal/plenticore", (-1500.0,), [(1034, "8000 c4bb")]),
-    ("sungrow/sh", (2000.0,), [(13049, "0002"), (13050, "00bb"), (13051, "07d0")]),
-    ("sungrow/sh", (-1000.0,), [(13049, "0002"), (13050, "00aa"), (13051, "03e8")]),
-]
-
-
-@pytest.mark.parametrize(("profile_id", "watts", "frames"), FRAMES)
-async def test_the_frames_of_a_shipped_profile(profile_id, watts, frames):
-    driver, _, bank, _ = shipped(profile_id, len(watts))
-    seen = []
-    bank.on_write = lambda address, data: seen.append((address, data))
-    await driver.apply(command(*watts))
-    assert seen == [(address, bytes.fromhex(data)) for address, data in frames]
-
-
-def test_every_shipped_profile_with_setpoints_has_its_frames():
-    profiles = [load_profile(path) for path in (data_root() / "device_profiles").glob("*/*.yaml")]
-    assert {p.id for p in profiles if p.register_map.mim is not None} == {profile_id for profile_id, _, _ in FRAMES}
 
 
 def watched(bank):
