@@ -7,12 +7,12 @@ from dataclasses import replace
 
 from mimctl.model.chain import ChainRules, fits
 from mimctl.model.errors import BadReply, DeviceRefusal
-from mimctl.model.profile import DeviceClass, DeviceProfile, PointSpec, RegisterMap
+from mimctl.model.profile import DeviceClass, DeviceProfile, RegisterMap
 from mimctl.model.setpoints import Failsafe
 from mimctl.wire.registers import CompiledMap, text_of
 from mimctl.wire.sunspec import BASES, Chain, ModelBlock, walk
 from mimctl.wire.sunspec_keys import METER_MODELS
-from mimctl.wire.sunspec_map import model_map, register_map_of
+from mimctl.wire.sunspec_map import identity_points, model_map, register_map_of
 from mimctl.wire.sunspec_rules import corrected, models_of, narrowed
 from mimctl.wire.sunspec_setpoints import CONTROL_MODELS, as_mim, inverter_commands
 from mimctl.wire.transport import Transport
@@ -109,7 +109,7 @@ async def match_common(
 
 
 async def _common_text(transport: Transport, unit: int, models: Sequence[ModelBlock], name: str) -> str | None:
-    point: PointSpec | None = dict(register_map_of(models, "chain").identity).get(name)
+    point = dict(identity_points(models)).get(name)
     if point is None:
         return None
     try:

@@ -68,7 +68,7 @@ def register_map_of(models: Sequence[ModelBlock], device: str) -> RegisterMap:
     return RegisterMap(
         device_class=device_class,
         points=tuple(points.values()),
-        identity=tuple(_identity(models)),
+        identity=tuple(identity_points(models)),
         guards=tuple(guard_of_model(m) for m in models),
         max_gap=MAX_CHAIN_GAP,
         mim=mim,
@@ -117,7 +117,8 @@ def _mapped(block: ModelBlock) -> Iterable[PointSpec]:
             yield replace(spec, unit=quantity.unit if quantity is not None else "", writable=False)
 
 
-def _identity(models: Sequence[ModelBlock]) -> Iterable[tuple[str, PointSpec]]:
+def identity_points(models: Sequence[ModelBlock]) -> Iterable[tuple[str, PointSpec]]:
+    """Where the common model of a device says who it is."""
     common = next((m for m in models if m.id == COMMON), None)
     if common is None:
         return

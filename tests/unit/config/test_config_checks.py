@@ -220,6 +220,11 @@ CASES: dict[str, tuple[Bend, tuple[str, str, str]]] = {
         put("mims", 0, profile="fronius/gen24", ports=["L1", "L2"]),
         ("error", "mim.profile_ports", "mims[0].ports"),
     ),
+    "inverter as a meter": (put("meters", 0, profile="huawei/sun2000"), ("warning", "meter.injects", "meters[0].profile")),
+    "sign turned by profile and site": (
+        put("meters", 0, profile="solaredge/meter", sign=-1),
+        ("warning", "meter.sign_twice", "meters[0].sign"),
+    ),
     "deaf profile": (put("mims", 0, profile="sungrow/sh", ports=["3ph"]), ("warning", "mim.no_failsafe", "mims[0].profile")),
     "huge breaker": (put("nodes", 0, rating_a=1e6), ("warning", "plausible.breaker", "nodes[0].rating_a")),
     "milliamperes": (put("nodes", 2, rating="32 mA"), ("warning", "plausible.breaker", "nodes[2].rating")),

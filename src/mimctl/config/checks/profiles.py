@@ -35,6 +35,7 @@ def check_profiles(draft: Draft) -> Iterator[Problem]:
     for path, meter in draft.meters():
         if (found := usable.get(meter.profile)) is not None:
             yield from _parts(path, meter, found)
+            yield from _direction(path, meter, found)
     for path, mim in draft.mims():
         if (found := usable.get(mim.profile)) is not None:
             yield from _commandable(path, mim, found)
@@ -109,6 +110,27 @@ def _parts(path: str, meter: MeterItem, profile: DeviceProfile) -> Iterator[Prob
             has = f"it has {cut(one_of(known), 60)}" if known else "it has none"
             text = f"the profile '{profile.id}' has no part '{name}'{did_you_mean(name, known)}; {has}"
             yield error("meter.instance", f"{path}.instances[{i}]", text)
+
+
+def _direction(path: str, meter: MeterItem, profile: DeviceProfile) -> Iterator[Problem]:
+    """`meter.injects`, `meter.sign_twice`: a power that would be taken the wrong way round."""
+    kind = profile.register_map.device_class
+    if kind.injects and meter.sign > 0:
+        text = (
+            f"the profile '{profile.id}' describes an {kind}, which counts what it gives as positive, and a meter counts what flows "
+            f"into '{meter.node}': give it 'sign: -1'"
+        )
+        yield warning("meter.injects", f"{path}.profile", text)
+    elif not kind.injects and meter.sign < 0 and _turns(profile):
+        text = (
+            f"the profile '{profile.id}' turns the sign of this make already, and 'sign: -1' turns it back: drop it, unless the "
+            f"current transformers look the wrong way"
+        )
+        yield warning("meter.sign_twice", f"{path}.sign", text)
+
+
+def _turns(profile: DeviceProfile) -> bool:
+    return profile.chain is not None and "active_power" in profile.chain.turned
 
 
 def check_instances(draft: Draft) -> Iterator[Problem]:
