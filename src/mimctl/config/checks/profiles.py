@@ -117,8 +117,8 @@ def _direction(path: str, meter: MeterItem, profile: DeviceProfile) -> Iterator[
     kind = profile.register_map.device_class
     if kind.injects and meter.sign > 0:
         text = (
-            f"the profile '{profile.id}' describes an {kind}, which counts what it gives as positive, and a meter counts what flows "
-            f"into '{meter.node}': give it 'sign: -1'"
+            f"the profile '{profile.id}' describes an {kind}, which counts what it gives as positive, and a meter counts what "
+            f"flows into '{meter.node}': give it 'sign: -1'"
         )
         yield warning("meter.injects", f"{path}.profile", text)
     elif not kind.injects and meter.sign < 0 and _turns(profile):
