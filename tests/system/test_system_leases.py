@@ -5,17 +5,19 @@ from __future__ import annotations
 import json
 import signal
 import stat
-import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from tests.conftest import CliResult
 from tests.system.service_harness import Looker, Machine, hall, lookers, machine, until
 
 UNITS = [111, 112, 113]
 MIM = "mim-a1-1"
+
+Cli = Callable[..., CliResult]
 
 
 @pytest.fixture(scope="module")
@@ -37,9 +39,17 @@ def here(tmp_path: Path, mims: list[Looker]) -> Iterator[Machine]:
         yield own
 
 
-def told(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
-    assert done.returncode == 0, done.stderr
-    found: dict[str, Any] = json.loads(done.stdout)
+@pytest.fixture
+def cli(here: Machine, run_cli: Cli, monkeypatch: pytest.MonkeyPatch) -> Cli:
+    """The command line in this process, at the state directory of the machine: a process for each would take too long."""
+    for name, value in here.environment().items():
+        monkeypatch.setenv(name, value)
+    return run_cli
+
+
+def told(done: CliResult) -> dict[str, Any]:
+    assert done.code == 0, done.err
+    found: dict[str, Any] = json.loads(done.out)
     return found
 
 
@@ -57,13 +67,13 @@ def cycles_pass(here: Machine, count: int) -> None:
 
 
 def test_an_emergency_stop_acts_at_once_outlives_a_kill_and_ends_when_an_operator_clears_it(
-    here: Machine, site: Path, mims: list[Looker]
+    here: Machine, cli: Cli, site: Path, mims: list[Looker]
 ) -> None:
     first = here.service(site)
     here.balanced(first)
     assert enabled(mims) == [1, 1, 1]
 
-    stopped = told(here.command("stop", site, "--emergency", "--reason", "smoke in row A", "--owner", "ann", "--json", "-"))
+    stopped = told(cli("stop", site, "--emergency", "--reason", "smoke in row A", "--owner", "ann", "--json", "-"))
     assert enabled(mims) == [0, 0, 0], "released when the command returns"
     assert (stopped["through"], stopped["not_released"], stopped["not_kept"]) == ("service", [], "")
     latch = here.state / "emergency_stop.json"
@@ -71,13 +81,13 @@ def test_an_emergency_stop_acts_at_once_outlives_a_kill_and_ends_when_an_operato
     silent = beats(mims)
     cycles_pass(here, 3)
     assert beats(mims) == silent, "no heartbeat is written"
-    status = told(here.command("status", site, "--json", "-"))
+    status = told(cli("status", site, "--json", "-"))
     assert (status["emergency_stop"]["owner"], status["zones"]["hall"]["state"]) == ("ann", "stopped")
     assert "emergency_stop" in {event["code"] for event in status["events"]}
-    assert "EMERGENCY STOP" in here.command("status", site).stdout
-    refused = here.command("device", "write", site, MIM, "--port", "1", "--w", "100", "--yes")
-    assert refused.returncode == 1
-    assert "smoke in row A" in refused.stderr
+    assert "EMERGENCY STOP" in cli("status", site).out
+    refused = cli("device", "write", site, MIM, "--port", "1", "--w", "100", "--yes")
+    assert refused.code == 1
+    assert "smoke in row A" in refused.err
 
     assert first.stop(signal.SIGKILL) == -signal.SIGKILL
     second = here.service(site)
@@ -85,67 +95,69 @@ def test_an_emergency_stop_acts_at_once_outlives_a_kill_and_ends_when_an_operato
     cycles_pass(here, 3)
     assert enabled(mims) == [0, 0, 0]
 
-    assert here.command("stop", site, "--clear").returncode == 2, "it wants a yes"
+    assert cli("stop", site, "--clear").code == 2, "it wants a yes"
     assert here.zone()["state"] == "stopped"
-    assert told(here.command("stop", site, "--clear", "--yes", "--json", "-"))["cleared"]
+    assert told(cli("stop", site, "--clear", "--yes", "--json", "-"))["cleared"]
     here.balanced(second)
     assert not latch.exists()
-    assert told(here.command("stop", site, "--clear", "--yes", "--json", "-"))["cleared"] is False
+    assert told(cli("stop", site, "--clear", "--yes", "--json", "-"))["cleared"] is False
     assert second.stop() == 0
 
 
-def test_a_lock_out_and_a_cap_outlive_a_kill_and_a_setpoint_does_not(here: Machine, site: Path, mims: list[Looker]) -> None:
+def test_a_lock_out_and_a_cap_outlive_a_kill_and_a_setpoint_does_not(
+    here: Machine, cli: Cli, site: Path, mims: list[Looker]
+) -> None:
     first = here.service(site)
     here.balanced(first)
-    unknown = here.command("lease", "grant", site, "lock-out", "rack-a1-11")
-    assert unknown.returncode == 1
-    assert "did you mean 'rack-a1-1'?" in unknown.stderr
+    unknown = cli("lease", "grant", site, "lock-out", "rack-a1-11")
+    assert unknown.code == 1
+    assert "did you mean 'rack-a1-1'?" in unknown.err
 
-    lock = told(here.command("lease", "grant", site, "lock-out", "rack-a1-1", "--reason", "PSU swap", "--json", "-"))
+    lock = told(cli("lease", "grant", site, "lock-out", "rack-a1-1", "--reason", "PSU swap", "--json", "-"))
     assert enabled(mims) == [0, 1, 1], "released when the command returns"
     assert (lock["lease"]["source"], lock["lease"]["expires_utc"]) == ("maintenance", None)
     assert lock["lease"]["owner"] not in ("", "unknown"), "the user whose process asked"
-    told(
-        here.command("lease", "grant", site, "cap", "mim-a1-2", "--max-va", "150", "--for", "1h", "--source", "bms", "--json", "-")
-    )
-    told(here.command("lease", "grant", site, "setpoint", "mim-a1-3", "--port", "2", "--w", "50", "--for", "10min", "--json", "-"))
+    told(cli("lease", "grant", site, "cap", "mim-a1-2", "--max-va", "150", "--for", "1h", "--source", "bms", "--json", "-"))
+    told(cli("lease", "grant", site, "setpoint", "mim-a1-3", "--port", "2", "--w", "50", "--for", "10min", "--json", "-"))
     until(lambda: mims[2].setpoints()[2] == 50, "the setpoint")
-    rows = {lease["scope"]: lease for lease in told(here.command("lease", "list", site, "--json", "-"))["leases"]}
+    rows = {lease["scope"]: lease for lease in told(cli("lease", "list", site, "--json", "-"))["leases"]}
     assert rows.keys() == {"rack-a1-1", "mim-a1-2", "mim-a1-3"}
     assert rows["mim-a1-2"]["source"] == "bms"
-    assert "PSU swap" in here.command("lease", "list", site).stdout
+    assert "PSU swap" in cli("lease", "list", site).out
 
     assert first.stop(signal.SIGKILL) == -signal.SIGKILL
     second = here.service(site)
     until(lambda: here.zone()["mims"].get("mim-a1-2", {}).get("in_force"), "control goes on")
-    kept = {lease["scope"]: lease for lease in told(here.command("lease", "list", site, "--json", "-"))["leases"]}
+    kept = {lease["scope"]: lease for lease in told(cli("lease", "list", site, "--json", "-"))["leases"]}
     assert kept.keys() == {"rack-a1-1", "mim-a1-2"}
     assert 0 < kept["mim-a1-2"]["expires_in_s"] < 3600
     cycles_pass(here, 3)
     assert enabled(mims)[0] == 0
     assert max(abs(complex(*pair)) for pair in zip(*[iter(mims[1].setpoints())] * 2, strict=True)) <= 150.0
 
-    told(here.command("lease", "revoke", site, kept["rack-a1-1"]["id"], "--json", "-"))
+    told(cli("lease", "revoke", site, kept["rack-a1-1"]["id"], "--json", "-"))
     until(lambda: enabled(mims)[0] == 1, "it is used again")
     assert second.stop() == 0
 
 
 def test_without_a_service_the_stop_is_latched_and_what_a_killed_one_left_is_released(
-    here: Machine, site: Path, mims: list[Looker]
+    here: Machine, cli: Cli, site: Path, mims: list[Looker]
 ) -> None:
     run = here.service(site)
     here.balanced(run)
     assert run.stop(signal.SIGKILL) == -signal.SIGKILL
     assert enabled(mims) == [1, 1, 1]
-    stopped = told(here.command("stop", site, "--emergency", "--json", "-"))
+    stopped = told(cli("stop", site, "--emergency", "--json", "-"))
     assert enabled(mims) == [0, 0, 0]
     assert (stopped["through"], sorted(stopped["at_rest"])) == ("this command", [MIM, "mim-a1-2", "mim-a1-3"])
-    refused = here.command("device", "write", site, MIM, "--port", "1", "--w", "100")
-    assert "emergency stop" in refused.stderr
-    assert told(here.command("stop", site, "--clear", "--yes", "--json", "-"))["cleared"]
+    refused = cli("device", "write", site, MIM, "--port", "1", "--w", "100")
+    assert "emergency stop" in refused.err
+    assert told(cli("stop", site, "--clear", "--yes", "--json", "-"))["cleared"]
 
 
-def test_a_file_that_nobody_can_read_starts_stopped_and_says_how_to_mend_it(here: Machine, site: Path, mims: list[Looker]) -> None:
+def test_a_file_that_nobody_can_read_starts_stopped_and_says_how_to_mend_it(
+    here: Machine, cli: Cli, site: Path, mims: list[Looker]
+) -> None:
     here.state.mkdir(parents=True, mode=0o700)
     (here.state / "leases.json").write_text('{"format": 1, "leases": [{"id"')
     run = here.service(site)
@@ -155,25 +167,27 @@ def test_a_file_that_nobody_can_read_starts_stopped_and_says_how_to_mend_it(here
     reason = status["emergency_stop"]["reason"]
     assert str(here.state / "leases.json") in reason
     assert "lock out again, then clear the stop" in reason
-    told(here.command("stop", site, "--clear", "--yes", "--json", "-"))
+    told(cli("stop", site, "--clear", "--yes", "--json", "-"))
     here.balanced(run)
     assert (here.state / "leases.json.unreadable").exists()
     assert run.stop() == 0
 
 
-def test_the_stop_is_called_by_its_file_and_with_a_broken_site_file_too(here: Machine, site: Path, mims: list[Looker]) -> None:
+def test_the_stop_is_called_by_its_file_and_with_a_broken_site_file_too(
+    here: Machine, cli: Cli, site: Path, mims: list[Looker]
+) -> None:
     run = here.service(site)
     here.balanced(run)
     (here.state / "emergency_stop.json").touch()
     until(lambda: enabled(mims) == [0, 0, 0], "the service finds the file")
-    told(here.command("stop", site, "--clear", "--yes", "--json", "-"))
+    told(cli("stop", site, "--clear", "--yes", "--json", "-"))
     here.balanced(run)
     broken = site.with_name("broken.yaml")
     broken.write_text(site.read_text().replace("timezone: Europe/Zurich", "timezone: Nowhere"))
-    told(here.command("stop", broken, "--emergency", "--json", "-"))
+    told(cli("stop", broken, "--emergency", "--json", "-"))
     assert enabled(mims) == [0, 0, 0]
-    told(here.command("stop", "hall", "--clear", "--yes", "--json", "-"))
-    nothing = here.command("stop", "hal", "--emergency")
-    assert nothing.returncode == 1
-    assert "hall" in nothing.stderr
+    told(cli("stop", "hall", "--clear", "--yes", "--json", "-"))
+    nothing = cli("stop", "hal", "--emergency")
+    assert nothing.code == 1
+    assert "hall" in nothing.err
     assert run.stop() == 0

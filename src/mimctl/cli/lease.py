@@ -42,9 +42,12 @@ def list_(site: Path, json_target: str | None) -> None:
 
 @command.command(
     "grant",
-    epilog="Examples: mimctl lease grant site.yaml lock-out rack-a3 --reason 'PSU swap' · "
-    "mimctl lease grant site.yaml cap pdu-a1 --max-a 40 --for 2h · mimctl lease grant site.yaml pause hall --for 30min · "
-    "mimctl lease grant site.yaml setpoint mim-a11 --port 1 --w 500 --for 30s",
+    epilog="""\b
+Examples:
+  mimctl lease grant site.yaml lock-out rack-a3 --reason 'PSU swap'
+  mimctl lease grant site.yaml cap pdu-a1 --max-a 40 --for 2h
+  mimctl lease grant site.yaml pause hall --for 30min
+  mimctl lease grant site.yaml setpoint mim-a11 --port 1 --w 500 --for 30s""",
 )
 @click.argument("site", type=click.Path(path_type=Path))
 @click.argument("kind", type=click.Choice(["lock-out", "cap", "pause", "setpoint"]))

@@ -14,7 +14,12 @@ from mimctl.cli.render import STDOUT, fail, json_option, write_json
 _PATIENCE_S = 10.0
 
 
-@click.command(epilog="Example: mimctl stop site.yaml --emergency --reason 'smoke in row A' · mimctl stop site.yaml --clear --yes")
+@click.command(
+    epilog="""\b
+Examples:
+  mimctl stop site.yaml --emergency --reason 'smoke in row A'
+  mimctl stop site.yaml --clear --yes"""
+)
 @click.argument("site", type=click.Path(path_type=Path))
 @click.option("--emergency", is_flag=True, help="Release every MIM now; nothing but releases is written until it is cleared.")
 @click.option("--clear", is_flag=True, help="End an emergency stop: control begins again.")

@@ -113,9 +113,12 @@ class LeaseStore:
 
     def _load_stop(self, utc: datetime) -> Lease:
         try:
-            return lease_of(json.loads(self._stop.read_text(encoding="utf-8")))
+            stop = lease_of(json.loads(self._stop.read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError, UserError):
-            return self._stop_for(f"{self._stop} is there, but does not say who called it", utc)
+            stop = None
+        if stop is not None and stop.id == STOP_ID and isinstance(stop.action, Stop):
+            return stop
+        return self._stop_for(f"{self._stop} is there, but does not say who called it", utc)
 
     def _stop_for(self, reason: str, utc: datetime) -> Lease:
         return Lease(STOP_ID, LeaseSource.EMERGENCY_STOP, _OWN, self._site, Stop(), reason, utc, None)
