@@ -43,28 +43,43 @@ async def read_dump(
 
     Args:
         profile: the register map of its units; None: their own SunSpec chains.
-        units: only these; empty = all.
+        units: only these; empty = all, less those that are other devices than the profile's.
 
     Raises:
         UserError: a unit has neither a chain nor a profile.
+        BadReply: none of them, or one that was named, is the profile's.
     """
     transport = DumpTransport(dump)
     missing = set(units) - set(dump.units)
     if missing:
         raise UserError(f"the dump has no unit {min(missing)}; it has {', '.join(map(str, dump.units))}")
     found: list[DeviceReading] = []
+    others: list[BadReply] = []
     for unit in units or dump.units:
-        if profile is not None and profile.chain is None:
-            found.append(await _by_profile(transport, unit, profile, clock))
-            continue
-        turned = not transport.places(unit, _MARK_WORDS) and bool(transport.places(unit, _MARK_WORDS, READ_INPUT))
-        space = DumpTransport(_input_as_holding(dump, unit)) if turned else transport
-        if profile is not None:
-            readings = [await _by_rules(space, unit, profile, clock, every_point=every_point)]
-        else:
-            readings = await _by_chain(space, unit, clock, every_point=every_point)
-        found += [_of_input(reading) for reading in readings] if turned else readings
-    return found
+        try:
+            found += await _of_unit(dump, transport, unit, profile, clock, every_point=every_point)
+        except BadReply as other:
+            if units or profile is None:
+                raise
+            others.append(other)  # a gateway's units need not all be devices of one make
+    if others and not found:
+        raise others[0]
+    passed_over = tuple(("dump.unit_passed_over", other.what) for other in others)
+    return [replace(r, warnings=(*passed_over, *r.warnings)) if n == 0 else r for n, r in enumerate(found)]
+
+
+async def _of_unit(
+    dump: RegisterDump, transport: DumpTransport, unit: int, profile: DeviceProfile | None, clock: Clock, *, every_point: bool
+) -> list[DeviceReading]:
+    if profile is not None and profile.chain is None:
+        return [await _by_profile(transport, unit, profile, clock)]
+    turned = not transport.places(unit, _MARK_WORDS) and bool(transport.places(unit, _MARK_WORDS, READ_INPUT))
+    space = DumpTransport(_input_as_holding(dump, unit)) if turned else transport
+    if profile is not None:
+        readings = [await _by_rules(space, unit, profile, clock, every_point=every_point)]
+    else:
+        readings = await _by_chain(space, unit, clock, every_point=every_point)
+    return [_of_input(reading) for reading in readings] if turned else readings
 
 
 def _input_as_holding(dump: RegisterDump, unit: int) -> RegisterDump:

@@ -227,6 +227,36 @@ async def test_a_dump_is_read_with_the_rules_of_a_profile_and_taken_under_its_na
         await read_dump(RegisterDump(blocks_of({(1, 3): {7: 1}})), clock, profile=profile("solaredge/meter"))
 
 
+async def test_units_of_a_dump_that_are_other_devices_are_passed_over_and_named():
+    def words(*contents):
+        image, _ = build_chain([ModelContent(1, {"Mn": "Fronius"}), *contents])
+        return dict(enumerate(struct.unpack(f">{len(image) // 2}H", image), 40000))
+
+    gateway = RegisterDump(blocks_of({(1, 3): words(ModelContent(103, MEASURED)), (200, 3): words(ModelContent(203, METERED))}))
+    clock = VirtualClock(datetime(2026, 1, 5, tzinfo=UTC))
+    [meter] = await read_dump(gateway, clock, profile=profile("fronius/smart_meter"))
+    assert (meter.unit, meter.device_class) == (200, "meter")
+    assert "unit 1 is no fronius/smart_meter" in dict(meter.warnings)["dump.unit_passed_over"]
+    with pytest.raises(BadReply, match="unit 1 is no fronius/smart_meter"):
+        await read_dump(gateway, clock, profile=profile("fronius/smart_meter"), units=[1])
+
+
+async def test_a_dump_holds_what_stands_beside_the_chain_too():
+    driver, transport, *_ = bench("solaredge/storedge", ModelContent(103, MEASURED), maker="SolarEdge")
+    chain, own = transport.units[1], MemoryBank(57716, bytearray(range(80)))
+
+    class Both:
+        def read(self, address, count):
+            return (own if address >= 57716 else chain).read(address, count)
+
+    transport.units[1] = Both()
+    recorder = Recorder(transport)
+    taken = await take_dump(driver.over(recorder), recorder, 1, driver.source, utc=datetime(2026, 1, 5, tzinfo=UTC))
+    known = taken.words()[1, 3]
+    assert (known[57716], known[57717], known[57733]) == (0x0001, 0x0203, 0x2223)
+    assert known[40000] == 0x5375
+
+
 async def test_a_device_is_recognised_by_its_chain():
     _, transport, *_ = bench("fronius/gen24", ModelContent(103, MEASURED), maker="Fronius")
     found = {n: await match_profile(transport, 1, profile(n)) for n in ("fronius/gen24", "sunspec/inverter_1xx", "sma/sunspec")}
