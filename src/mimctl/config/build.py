@@ -110,6 +110,7 @@ def _node(draft: Draft, item: NodeItem, total_weight: float) -> node_model.Node:
         cable=None if item.cable is None else _cable(item.cable),
         transformer=None if item.transformer is None else _transformer(item.transformer),
         harmonic_limits=None if item.harmonic_limits is None else _limits(item.harmonic_limits),
+        own_load=item.own_load,
     )
 
 

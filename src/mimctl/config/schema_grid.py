@@ -108,6 +108,11 @@ class NodeItem(Record):
     harmonic_limits: HarmonicLimitsItem | None = Field(
         None, description="How much distortion is permitted here; `{}` is that of the standards. Default: not limited."
     )
+    own_load: bool | None = Field(
+        None,
+        description="Whether something but its children and MIMs may draw power here; where not, its meter and those below it check"
+        " each other. Default: no at a feed, transformer, UPS or PDU with children, yes elsewhere.",
+    )
     balance_weight: float = Field(
         1.0, ge=0, description="How much this node counts in the reported balance; only the proportions between nodes matter."
     )

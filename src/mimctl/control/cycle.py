@@ -19,6 +19,7 @@ from mimctl.control.cascade import Cascade
 from mimctl.control.collect import Collector
 from mimctl.control.commanded import Authorities, Rivals
 from mimctl.control.dispatch import Dispatcher
+from mimctl.control.estimator import Estimator
 from mimctl.control.events import EventLog
 from mimctl.control.leases import LeaseBook
 from mimctl.control.limits import BoundsMaker
@@ -62,6 +63,7 @@ class Cycle:
     clock: Clock
     events: EventLog
     collector: Collector
+    estimator: Estimator
     analyst: Analyst
     tracker: LoadTracker
     bounds_maker: BoundsMaker
@@ -77,6 +79,7 @@ class Cycle:
     hold_cycles: int
     paused: bool = False
     narrowers: tuple[Narrower, ...] = ()
+    filters: HarmonicControl | None = None
     upstream: tuple[UpstreamPrice | None, ...] = ()
     number: int = 0
     failed_solves: int = 0
@@ -92,6 +95,8 @@ class Cycle:
 
         state = await self.collector.collect(started_s + self.reading_s)
         watch.lap("collect")
+        state = self.estimator.estimate(state)
+        watch.lap("estimate")
         report = self.analyst.report(state, detail=False)
         watch.lap("analysis")
         forecast = self.tracker.forecast(state)
@@ -126,9 +131,11 @@ class Cycle:
         gain = self.responses.gains(state, setpoint_va, self.dispatcher.changed_at_s)
         plan = self.cascade.plan(forecast, bounds, anchor_va, setpoint_va, now_s=state.now_s, gain=gain)
         self._note_solve(plan)
+        if self.filters is not None:
+            plan = self.filters.with_shares(plan, bounds, situation, self.dispatcher.harmonics)
         watch.lap("balance")
 
-        accepted = Accepted(setpoint_va, written_at_s, self.dispatcher.changed_at_s)
+        accepted = Accepted(setpoint_va, written_at_s, self.dispatcher.changed_at_s, self.dispatcher.harmonics)
         safe_plan = self._judged(situation, bounds, plan, accepted)
         watch.lap("judge")
 

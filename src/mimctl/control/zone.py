@@ -17,10 +17,12 @@ from mimctl.control.collect import Collector
 from mimctl.control.commanded import Authorities, Rivals
 from mimctl.control.cycle import Cycle
 from mimctl.control.dispatch import Dispatcher
+from mimctl.control.estimator import Estimator
 from mimctl.control.events import EventLog
 from mimctl.control.leases import LeaseBook
 from mimctl.control.limits import BoundsMaker
 from mimctl.control.loop import DeadlineLoop
+from mimctl.control.margin import EstimateMargin
 from mimctl.control.orders import SiteOrders, Standing
 from mimctl.control.partition import restrict, sub_groups
 from mimctl.control.response import ResponseWatch
@@ -137,6 +139,7 @@ def build_zone(
     own = sub_groups(groups, devices)
     operators, outputs = TreeOperators(layout), OutputModel(layout)
     max_age_s = max(part.control.max_data_age_s, 3 * period_s)
+    tracker = LoadTracker(operators, outputs)
     if standing is None:
         standing = SiteLevel(Above(TreeOperators(SiteLayout(site)))).standing(zone.id)
     orders = SiteOrders(operators, standing, zone.id, events, _PATIENCE_PERIODS * site.control.site_period_s)
@@ -146,7 +149,8 @@ def build_zone(
         events=events,
         collector=Collector(layout, own, clock, max_age_s),
         analyst=Analyst(operators),
-        tracker=LoadTracker(operators, outputs),
+        estimator=Estimator(operators, tracker, events),
+        tracker=tracker,
         bounds_maker=BoundsMaker(layout, zone.id),
         supervisor=Supervisor(layout, events),
         rivals=Rivals(layout, own, events),
@@ -158,6 +162,6 @@ def build_zone(
         leases=leases,
         period_s=period_s,
         hold_cycles=part.control.hold_cycles,
-        narrowers=(orders, UnmeteredRoom(operators)),
+        narrowers=(orders, EstimateMargin(layout), UnmeteredRoom(operators)),
     )
     return ZoneController(zone, layout, cycle, clock, operators, orders)

@@ -10,7 +10,7 @@ from scipy import sparse
 from mimctl.forecast.outputs import OutputModel
 from mimctl.grid.tree import TreeOperators
 from mimctl.model.forecast import LoadForecast
-from mimctl.model.layout import BoolArray, ComplexArray, frozen
+from mimctl.model.layout import BoolArray, ComplexArray, FloatArray, frozen
 from mimctl.model.sample import Quality
 from mimctl.model.state import SiteState
 
@@ -42,15 +42,25 @@ class LoadTracker:
     operators: TreeOperators
     outputs: OutputModel
     _regions: dict[bytes, _Region] = field(default_factory=dict)
+    #: the readings that were last worked on, and what came out of them
+    _gross: tuple[tuple[FloatArray, ...], ComplexArray] | None = None
 
     def forecast(self, state: SiteState) -> LoadForecast:
         """The loads at this image, as the persistence forecast of the coming interval."""
-        self._learn_outputs(state)
+        gross = self.gross_load(state)
         usable = state.nodes.quality > Quality.BAD
         region = self._region(usable)
-        gross = np.where(usable[:, None], self._gross_load(state, usable), 0.0)
+        gross = np.where(usable[:, None], gross, 0.0)
         own = np.asarray(region.difference @ gross.reshape(-1)).reshape(-1, 3)
         return LoadForecast(frozen(own.real.copy()), frozen(own.imag.copy()), region.known, region.covered)
+
+    def gross_load(self, state: SiteState) -> ComplexArray:
+        """(N, 3) net import plus the output of the MIMs at or below, both at each meter's own instant; NaN where unknown [VA]."""
+        read = state.nodes.import_w, state.nodes.taken_at_s, state.ports.inject_w
+        if self._gross is None or any(a is not b for a, b in zip(read, self._gross[0], strict=True)):
+            self._learn_outputs(state)
+            self._gross = read, frozen(self._gross_load(state, state.nodes.quality > Quality.BAD))
+        return self._gross[1]
 
     def _learn_outputs(self, state: SiteState) -> None:
         output = state.ports.inject_w + 1j * state.ports.inject_var

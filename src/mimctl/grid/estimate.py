@@ -57,7 +57,7 @@ class Estimate:
     Args:
         gross_va: (N, 3) [VA]
         sigma_va: (N, 3) standard deviations as in `Known`.
-        by_sums: (N,) the sums alone determine it; False with a value: the past divides a sum.
+        by_sums: (N,) the sums alone determine it; False with a value: it has a share in a known total, and the past divides it.
         group: (N,) nodes that were estimated together have the same number; −1 = none.
     """
 
@@ -81,6 +81,12 @@ def estimate(sums: Sums, known: Known) -> Estimate:
         mean, deviation, determined = problem.solve()
         gross[missing], sigma[missing] = mean, deviation
         by_sums[missing], group[missing] = determined, number
+    # the past may divide a total, it cannot stand for one
+    total = known.usable[sums.nodes] | (by_sums & np.isfinite(gross).all(axis=1))[sums.nodes]
+    below = sums.members[total].copy()
+    below[np.arange(len(below)), sums.nodes[total]] = False
+    idle = ~known.usable & ~by_sums & ~below.any(axis=0)
+    gross[idle] = sigma[idle] = np.nan
     return Estimate(gross, sigma, by_sums, group)
 
 

@@ -28,6 +28,8 @@ class Sums:
         losses: (3E, 3N) complex: what the branches on the way lose.
         spread, losses_spread: (3E, 3N) |terms|² and |losses|², for variances.
         members: (E, N) whose reading takes part.
+        equation, member: (P,) the same as pairs; every equation has its own node first.
+        weights: (P, 3, 3) |terms|² of each pair.
     """
 
     nodes: IntArray
@@ -36,6 +38,9 @@ class Sums:
     spread: sparse.csr_array
     losses_spread: sparse.csr_array
     members: BoolArray
+    equation: IntArray
+    member: IntArray
+    weights: FloatArray
 
     def residual_va(self, gross_va: ComplexArray, lost_va: ComplexArray) -> ComplexArray:
         """(E, 3) node less children less losses [VA]; gross and lost are (N, 3), unknown entries zero."""
@@ -44,6 +49,11 @@ class Sums:
     def variance(self, of_readings: FloatArray, of_losses: FloatArray) -> FloatArray:
         """(E, 3) of the residual, out of those of the readings and of the losses, (N, 3) each [VA²]."""
         return np.asarray(self.spread @ of_readings.reshape(-1) + self.losses_spread @ of_losses.reshape(-1)).reshape(-1, 3)
+
+    def gathered(self, of_pairs: FloatArray) -> FloatArray:
+        """(E, 3) sums over the pairs of variances (P, 3) at the members' own phases."""
+        through = (self.weights @ of_pairs[:, :, None])[:, :, 0]
+        return np.stack([np.bincount(self.equation, through[:, k], len(self.nodes)) for k in range(3)], axis=1)
 
     def block(self, equation: int, node: int) -> ComplexArray:
         """(3, 3) how one node's flow enters one equation."""
@@ -97,4 +107,15 @@ def _assemble(equations: list[_Equation], nodes: int) -> Sums:
         members[e, [node for node, _ in equation.terms]] = True
     rows = np.array([equation.node for equation in equations], dtype=np.int64)
     whole, lost = terms.tocsr(), losses.tocsr()
-    return Sums(frozen(rows), whole, lost, abs(whole) ** 2, abs(lost) ** 2, frozen(members))
+    pairs = [(e, node, np.abs(block) ** 2) for e, equation in enumerate(equations) for node, block in equation.terms]
+    return Sums(
+        nodes=frozen(rows),
+        terms=whole,
+        losses=lost,
+        spread=abs(whole) ** 2,
+        losses_spread=abs(lost) ** 2,
+        members=frozen(members),
+        equation=frozen(np.array([e for e, _, _ in pairs], dtype=np.int64)),
+        member=frozen(np.array([node for _, node, _ in pairs], dtype=np.int64)),
+        weights=frozen(np.array([block for _, _, block in pairs], dtype=np.float64).reshape(-1, 3, 3)),
+    )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+import numpy as np
+
 from mimctl.model.layout import BoolArray, FloatArray, IntArray, SiteLayout
 from mimctl.model.sample import Quality
 
@@ -39,6 +41,18 @@ class NodeState:
     sigma_w: FloatArray | None = None
     sigma_var: FloatArray | None = None
     sigma_v: FloatArray | None = None
+
+    def margin_va(self) -> FloatArray | None:
+        """(N, 3) how far estimated and doubted flows may be from the truth: two standard deviations; 0 elsewhere [VA].
+
+        NaN where even that is not known; None where there is no such node.
+        """
+        if self.estimated is None or self.doubted is None or self.sigma_w is None or self.sigma_var is None:
+            return None
+        unsure = self.estimated | self.doubted
+        if not unsure.any():
+            return None
+        return np.where(unsure[:, None], 2 * np.hypot(self.sigma_w, self.sigma_var), 0.0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

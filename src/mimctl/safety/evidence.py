@@ -9,7 +9,7 @@ import numpy as np
 from mimctl.model.forecast import LoadForecast
 from mimctl.model.layout import BoolArray, ComplexArray, FloatArray, SiteLayout
 from mimctl.model.sample import Quality
-from mimctl.model.state import SiteState
+from mimctl.model.state import NodeState, SiteState
 from mimctl.safety.ratings import Ratings
 from mimctl.safety.segment import joined
 from mimctl.safety.settings import SafetySettings
@@ -28,10 +28,12 @@ class Evidence:
         node_age_s, mim_age_s: (N,), (M,) inf where never sampled or dated into the future [s].
         node_usable, mim_usable: (N,), (M,) fresh and not BAD.
         node_good, mim_good: (N,), (M,) fresh and GOOD.
-        flow_known: (N,) the forecast covers the node and its meter is good; without a meter, that of its region.
+        flow_known: (N,) the forecast covers the node and its meter is good, or its flow is known within a margin; without a
+            meter, its region's meter is good.
+        margin_va: (N, 3) how far the flows of nodes may be off that are estimated, or that other readings contradict [VA].
         blind: (N,) the flow is not known and some way down from the node has no usable meter either: no figure can be held
             against the setpoints that stand.
-        voltage_pu: (N, 3) measured phase voltage / nominal, NaN where unknown.
+        voltage_pu: (N, 3) measured phase voltage / nominal, NaN where unknown; an estimate proves no bus alive.
         output_va: (K,) measured output of the ports, NaN where unknown [VA].
         load_va: (N, 3) forecast own loads, zero where the forecast is silent or not finite [VA].
     """
@@ -47,6 +49,7 @@ class Evidence:
     node_good: BoolArray
     mim_good: BoolArray
     flow_known: BoolArray
+    margin_va: FloatArray
     blind: BoolArray
     voltage_pu: FloatArray
     output_va: ComplexArray
@@ -67,14 +70,17 @@ def weigh(ratings: Ratings, settings: SafetySettings, state: SiteState, forecast
     node_good = node_fresh & (state.nodes.quality >= _GOOD)
     load_va = joined(forecast.load_w, forecast.load_var)
     finite = np.isfinite(load_va)
-    flow_known = forecast.covered & (node_good | ~ratings.regions.metered)
+    margin_va, vouched = _margin(layout, state.nodes, node_usable, settings.margin_share)
+    flow_known = forecast.covered & (node_good | vouched | ~ratings.regions.metered)
     if not finite.all():
         load_va = np.where(finite, load_va, 0.0)
         flow_known &= finite.all(axis=1)
     if len(ratings.regions.nodes):
         tops = ratings.regions.tops
-        flow_known[ratings.regions.nodes] &= flow_known[tops] & forecast.known[tops]
-    voltage_pu = np.where(node_usable[:, None], state.nodes.voltage_ln_v / layout.voltage_ln_v[:, None], np.nan)
+        # the room that unmetered nodes keep is worked out of readings: it has no margin for an estimate
+        flow_known[ratings.regions.nodes] &= flow_known[tops] & forecast.known[tops] & node_good[tops]
+    heard = node_usable if state.nodes.estimated is None else node_usable & ~state.nodes.estimated
+    voltage_pu = np.where(heard[:, None], state.nodes.voltage_ln_v / layout.voltage_ln_v[:, None], np.nan)
     output_va = joined(state.ports.inject_w, state.ports.inject_var)
     output_va = np.where(mim_usable[layout.port_mim] & np.isfinite(output_va), output_va, np.nan)
     return Evidence(
@@ -89,11 +95,22 @@ def weigh(ratings: Ratings, settings: SafetySettings, state: SiteState, forecast
         node_good=node_good,
         mim_good=mim_fresh & (state.mims.quality >= _GOOD),
         flow_known=flow_known,
+        margin_va=margin_va,
         blind=~flow_known if flow_known.all() else ~flow_known & _unseen_down(layout, node_usable),
         voltage_pu=voltage_pu,
         output_va=output_va,
         load_va=load_va,
     )
+
+
+def _margin(layout: SiteLayout, nodes: NodeState, usable: BoolArray, share: float) -> tuple[FloatArray, BoolArray]:
+    """(N, 3) margins [VA]; (N,) nodes whose flow is known within a margin that is small beside their limit."""
+    margin_va = nodes.margin_va()
+    if margin_va is None:
+        return np.zeros((len(usable), 3)), np.zeros(len(usable), dtype=np.bool_)
+    largest_a = margin_va.max(axis=1) / layout.voltage_ln_v
+    vouched: BoolArray = usable & (largest_a > 0) & (largest_a <= share * layout.limit_a)
+    return np.where(vouched[:, None], margin_va, 0.0), vouched
 
 
 def _unseen_down(layout: SiteLayout, usable: BoolArray) -> BoolArray:

@@ -73,7 +73,8 @@ def picture(case: Case, commanded: BoolArray) -> Picture:
     doubt_a = doubt_va / ratings.layout.voltage_ln_v[:, None]
     allowance_a = doubt_a + case.settings.meter_tolerance * ratings.layout.limit_a[:, None] * measurable
     heads = ratings.layout.heads
-    least = np.fmax(ratings.layout.head_min_import_w, bounds.head_min_import_w)[:, None]
+    least = ratings.layout.head_min_import_w[:, None] + evidence.margin_va[heads]
+    least = np.fmax(least, bounds.head_min_import_w[:, None])
     allowance_w = allowance_a[heads] * ratings.layout.voltage_ln_v[heads, None]
     imports = np.array([np.broadcast_to(least, allowance_w.shape), least - allowance_w])
     now_va = behind_va if all_ours else (ratings.port_flow @ np.where(commanded, output_va, 0.0)).reshape(shape)
@@ -143,8 +144,11 @@ def _current_limits(ratings: Ratings, state: SiteState, evidence: Evidence, boun
     harmonic_a2 = np.fmax((rms_a * thd) ** 2 / (1 + thd**2), 0.0)
     triplen_a2 = np.fmax(np.where(usable, nodes.neutral_a**2 - np.abs(fundamental_a.sum(axis=1)) ** 2, 0.0), 0.0)
     voltage = np.maximum(np.fmin(evidence.voltage_pu, 1.0), _LOWEST_VOLTAGE_PU)
-    phase_a = narrower(layout.limit_a[:, None], bounds.node_limit_a)
-    neutral_a = np.minimum(narrower(layout.neutral_limit_a, bounds.node_neutral_limit_a), BOUNDLESS)
+    # the worse of both readings, or of both ends of an estimate
+    margin_a = evidence.margin_va / layout.voltage_ln_v[:, None]
+    phase_a = narrower(layout.limit_a[:, None] - margin_a, bounds.node_limit_a)
+    left_a = layout.neutral_limit_a - margin_a.sum(axis=1)
+    neutral_a = np.minimum(narrower(left_a, bounds.node_neutral_limit_a), BOUNDLESS)
     return (
         np.sqrt(np.maximum(phase_a**2 - harmonic_a2, 0.0)) * voltage,
         np.sqrt(np.maximum(neutral_a**2 - triplen_a2, 0.0)) * voltage.min(axis=1),

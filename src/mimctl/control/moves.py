@@ -1,0 +1,113 @@
+"""The second redundancy: what MIMs say they moved must show in the meters above them, one to one.
+
+A meter at or above a MIM shows its load less the MIM's output. When the output moves by Δx the reading moves by −Δx and by whatever
+the load did meanwhile; over many moves the load averages out and the factor between the two remains. It is 1 for a meter that is
+right, 1.5 for one that shows half too much, −1 where the current transformers look the wrong way, about 0 for one that is stuck,
+and anything else where phases are exchanged. A MIM that tells wrong figures of itself bends the factor too: only the sums
+(`grid/suspect.py`) can tell the two apart.
+
+The MIMs move because the load moved: a plain regression would take the load for a wrong factor. But a move of this cycle answers
+what was measured before it, so the movements of the two samples before are regressors too, and what is left of the load is new.
+
+Reference: the direct method of closed-loop identification with an ARX model, L. Ljung, "System identification" (1999), ch. 13.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mimctl.model.layout import BoolArray, ComplexArray, FloatArray, SiteLayout
+
+#: after how long half of what was learnt is forgotten [s]
+_HALF_LIFE_S = 600.0
+#: with fewer samples than these nothing is said
+_LEAST_SAMPLES = 30.0
+#: regressors: Δx now, and Δz, Δx of the last two samples
+_PAST = 2
+_COUNT = 1 + 2 * _PAST
+#: the MIMs' reports and the reading must be of one instant, or a move would be seen in only one of them [s]
+_TOGETHER_S = 0.2
+#: resolution of a register: what keeps an idle regressor from counting [W²]
+_GRAIN = 1.0
+
+
+class MoveWatch:
+    """Factors between what the meters saw and what the MIMs said, per node.
+
+    Args:
+        reach: (N, K) a port is at or below a node.
+    """
+
+    def __init__(self, layout: SiteLayout, reach: BoolArray) -> None:
+        nodes = len(layout.nodes)
+        self._some: BoolArray = np.asarray(reach.any(axis=1))
+        mims = np.zeros((nodes, len(layout.mims)), dtype=np.bool_)
+        for port, mim in enumerate(layout.port_mim):
+            mims[:, mim] |= reach[:, port]
+        self._node, self._mim = np.nonzero(mims)
+        self._last_s: FloatArray = np.full(nodes, np.nan)
+        self._net = np.zeros((nodes, 3), dtype=np.complex128)
+        self._behind = np.zeros((nodes, 3), dtype=np.complex128)
+        #: (N, 3, 2·past) Δz and Δx of the last samples, and how many of them there are
+        self._past = np.zeros((nodes, 3, 2 * _PAST), dtype=np.complex128)
+        self._filled = np.zeros(nodes, dtype=np.int64)
+        self._samples, self._zz = np.zeros(nodes), np.zeros(nodes)
+        self._xx, self._xz = np.zeros((nodes, _COUNT, _COUNT)), np.zeros((nodes, _COUNT))
+
+    def learn(self, taken_at_s: FloatArray, net_va: ComplexArray, behind_va: ComplexArray, reported_at_s: FloatArray) -> None:
+        """One more cycle.
+
+        Args:
+            taken_at_s: (N,) instants of the readings [s].
+            net_va: (N, 3) readings, NaN where unknown [VA].
+            behind_va: (N, 3) output of the MIMs at or below each node at that instant, by their own word [VA].
+            reported_at_s: (M,) when the MIMs last said so, NaN where they say nothing [s].
+        """
+        fresh = self._some & ~(taken_at_s == self._last_s)
+        known = fresh & np.isfinite(net_va).all(axis=1) & self._together(taken_at_s, reported_at_s)
+        chained = known & np.isfinite(self._last_s)
+        moved = np.where(chained[:, None], behind_va - self._behind, 0)
+        seen = np.where(chained[:, None], net_va - self._net, 0)
+        ready = chained & (self._filled >= _PAST)
+        if ready.any():
+            self._add(ready, taken_at_s - self._last_s, seen, moved)
+        self._filled = np.where(chained, self._filled + 1, np.where(fresh, 0, self._filled))
+        older = np.concatenate([seen[:, :, None], moved[:, :, None], self._past[:, :, :-2]], axis=2)
+        self._past = np.where(chained[:, None, None], older, self._past)
+        self._last_s = np.where(fresh, np.where(known, taken_at_s, np.nan), self._last_s)
+        self._net = np.where(known[:, None], net_va, self._net)
+        self._behind = np.where(known[:, None], behind_va, self._behind)
+
+    def _together(self, taken_at_s: FloatArray, reported_at_s: FloatArray) -> BoolArray:
+        """(N,) the reading and the reports of all MIMs below are of one instant."""
+        apart = ~(np.abs(taken_at_s[self._node] - reported_at_s[self._mim]) <= _TOGETHER_S)
+        return np.asarray(np.bincount(self._node, apart, len(taken_at_s)) == 0)
+
+    def _add(self, at: BoolArray, dt_s: FloatArray, seen: ComplexArray, moved: ComplexArray) -> None:
+        regressors = np.concatenate([-moved[at][:, :, None], self._past[at]], axis=2)
+        x = np.concatenate([regressors.real, regressors.imag], axis=1)
+        z = np.concatenate([seen[at].real, seen[at].imag], axis=1)
+        kept = 0.5 ** (dt_s[at] / _HALF_LIFE_S)
+        self._samples[at] = kept * self._samples[at] + 1
+        self._xx[at] = kept[:, None, None] * self._xx[at] + x.transpose(0, 2, 1) @ x
+        self._xz[at] = kept[:, None] * self._xz[at] + (x * z[:, :, None]).sum(axis=1)
+        self._zz[at] = kept * self._zz[at] + (z**2).sum(axis=1)
+
+    def forget(self, node: int) -> None:
+        """What was learnt at this node is over."""
+        self._samples[node] = self._zz[node] = 0.0
+        self._xx[node], self._xz[node] = 0.0, 0.0
+
+    def factors(self) -> tuple[FloatArray, FloatArray]:
+        """(N,) factor of each meter, NaN where too little has moved, and its standard deviation."""
+        factor, sigma = np.full(len(self._samples), np.nan), np.full(len(self._samples), np.nan)
+        at = np.flatnonzero(self._samples >= _LEAST_SAMPLES)
+        if not len(at):
+            return factor, sigma
+        information = self._xx[at] + _GRAIN * self._samples[at, None, None] * np.eye(_COUNT)
+        inverse = np.linalg.inv(information)
+        found = (inverse @ self._xz[at][:, :, None])[:, :, 0]
+        rest = np.maximum(self._zz[at] - (found * self._xz[at]).sum(axis=1), 0.0)
+        noise = rest / (6 * self._samples[at] - _COUNT) + _GRAIN
+        factor[at], sigma[at] = found[:, 0], np.sqrt(noise * inverse[:, 0, 0])
+        return factor, sigma

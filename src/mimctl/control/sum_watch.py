@@ -1,0 +1,163 @@
+"""Do the meters agree? The cheap test of every cycle: each node less its children, against what noise, losses and skew explain.
+
+Samples of one cycle are of different instants. A load that moved between two of them leaves a residual that means nothing, so
+whatever a node moved lately counts as tolerance wherever its sample is not of the sum's own instant. What still sticks out has to
+stick out for some time, sample after sample, before anybody hears of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mimctl.grid.branches import BranchLosses
+from mimctl.grid.sums import Sums
+from mimctl.model.layout import BoolArray, ComplexArray, FloatArray, IntArray, SiteLayout
+
+
+@dataclass(frozen=True, slots=True)
+class Accuracy:
+    """What is expected of meters, and when they are doubted.
+
+    Args:
+        of_reading, of_rating: standard deviation of a power reading, as shares of it and of the breaker rating.
+        of_voltage: the same of a voltage reading.
+        threshold: a residual beyond so many standard deviations is none of noise.
+        persist_s, fresh: a sum is disturbed when it has been off for so long, in so many new samples [s].
+        calm_s: it is in order again when it has been in order for so long [s].
+        moving: share of its recent movement that a reading may be off by though its instant fits.
+        fading_s: after so long a movement counts only for a third [s].
+    """
+
+    of_reading: float = 0.003
+    of_rating: float = 0.0005
+    of_voltage: float = 0.003
+    threshold: float = 5.0
+    persist_s: float = 10.0
+    fresh: int = 5
+    calm_s: float = 30.0
+    moving: float = 0.2
+    fading_s: float = 5.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Check:
+    """One cycle's sums.
+
+    Args:
+        sums: the sums that could be made, E of them.
+        residual_va, tolerance_va: (E, 3) [VA]
+        disturbed: (E,) off for long enough to be believed.
+    """
+
+    sums: Sums
+    residual_va: ComplexArray
+    tolerance_va: FloatArray
+    disturbed: BoolArray
+
+
+class SumWatch:
+    """Follows the sums of one layout over the cycles. N nodes."""
+
+    def __init__(self, layout: SiteLayout, accuracy: Accuracy) -> None:
+        nodes = len(layout.nodes)
+        self._accuracy, self._losses = accuracy, BranchLosses(layout)
+        self._floor_va = (accuracy.of_rating * layout.rating_a * layout.voltage_ln_v)[:, None]
+        self._last_va: ComplexArray = np.full((nodes, 3), np.nan + 0j)
+        self._last_s: FloatArray = np.full(nodes, np.nan)
+        self._every_s = np.ones(nodes)
+        #: how far each reading has moved lately, and how far a second moves it in the mean square [VA], [VA²/s]
+        self.moved_va: FloatArray = np.zeros((nodes, 3))
+        self.drift_va2_per_s: FloatArray = np.zeros((nodes, 3))
+        # by the node that a sum is about
+        self._off_since_s: FloatArray = np.full(nodes, np.inf)
+        self._off_samples = np.zeros(nodes, dtype=np.int64)
+        self._fine_since_s: FloatArray = np.full(nodes, np.inf)
+        self._disturbed: BoolArray = np.zeros(nodes, dtype=np.bool_)
+
+    def sigma_va(self, flow_va: ComplexArray) -> FloatArray:
+        """(N, 3) standard deviation of each part of readings (N, 3), noise alone [VA]."""
+        return np.asarray(self._accuracy.of_reading * np.abs(flow_va) + self._floor_va)
+
+    def voltage_sigma_v(self, voltage_v: FloatArray) -> FloatArray:
+        """(N, 3) standard deviation of voltage readings [V]."""
+        return np.asarray(self._accuracy.of_voltage * voltage_v)
+
+    def losses(self, net_va: ComplexArray) -> tuple[ComplexArray, FloatArray]:
+        """(N, 3) losses above each node and their standard deviation, at these net imports (N, 3) [VA]."""
+        lost_va = self._losses.lost_va(net_va)
+        return lost_va, self._losses.sigma_va(net_va, lost_va)
+
+    def follow(self, usable: BoolArray, gross_va: ComplexArray, taken_at_s: FloatArray) -> None:
+        """Note how the readings move; `gross_va` (N, 3) where usable (N,) [VA]."""
+        fresh = usable & (taken_at_s > np.where(np.isfinite(self._last_s), self._last_s, -np.inf))
+        if not fresh.any():
+            return
+        known = fresh & np.isfinite(self._last_s)
+        dt_s = np.where(known, taken_at_s - np.where(known, self._last_s, 0.0), 1.0)
+        step = np.where(known[:, None], np.abs(gross_va - np.where(known[:, None], self._last_va, 0.0)), 0.0)
+        fading = np.where(known, np.exp(-dt_s / self._accuracy.fading_s), 1.0)[:, None]
+        self.moved_va = np.where(fresh[:, None], np.maximum(step, self.moved_va * fading), self.moved_va)
+        slow = np.where(known, np.exp(-dt_s / _DRIFT_S), 1.0)[:, None]
+        self.drift_va2_per_s = slow * self.drift_va2_per_s + (1 - slow) * step**2 / dt_s[:, None]
+        self._every_s = np.where(known, dt_s, self._every_s)
+        self._last_va = np.where(fresh[:, None], gross_va, self._last_va)
+        self._last_s = np.where(fresh, taken_at_s, self._last_s)
+
+    def astray_va(self, apart_s: FloatArray) -> FloatArray:
+        """(N, 3) how far readings may be off that are so far (N,) from the instant they are taken for [VA]."""
+        return self._astray_va(np.arange(len(apart_s)), apart_s)
+
+    def _astray_va(self, nodes: IntArray, apart_s: FloatArray) -> FloatArray:
+        share = np.where(apart_s > _SAME_S, np.maximum(1.0, apart_s / self._every_s[nodes]), self._accuracy.moving)
+        return self.moved_va[nodes] * share[:, None]
+
+    def check(
+        self, sums: Sums, gross_va: ComplexArray, net_va: ComplexArray, taken_at_s: FloatArray, fresh: BoolArray, now_s: float
+    ) -> Check:
+        """Compare.
+
+        Args:
+            sums: those that can be made of the usable readings.
+            gross_va, net_va: (N, 3) zero where not usable [VA].
+            taken_at_s: (N,) instants [s]; fresh: (N,) read since the last call.
+        """
+        lost_va, lost_sigma_va = self.losses(net_va)
+        residual_va = sums.residual_va(gross_va, lost_va)
+        # P and Q are both off by this much: √2 for the length of the two
+        noise = np.sqrt(2 * sums.variance(self.sigma_va(net_va) ** 2, lost_sigma_va**2))
+        tolerance_va = self._accuracy.threshold * noise + self._skew(sums, taken_at_s)
+        off = np.asarray((np.abs(residual_va) > tolerance_va).any(axis=1))
+        renewed = np.bincount(sums.equation, fresh[sums.member], len(sums.nodes)) > 0
+        self._persist(sums, off, renewed, now_s)
+        return Check(sums, residual_va, tolerance_va, self._disturbed[sums.nodes])
+
+    def _skew(self, sums: Sums, taken_at_s: FloatArray) -> FloatArray:
+        """(E, 3) what the sum may be off by because its members' samples are of different instants, or loads move within them."""
+        if not len(sums.nodes):
+            return np.zeros((0, 3))
+        apart_s = np.abs(taken_at_s[sums.member] - taken_at_s[sums.nodes[sums.equation]])
+        first = np.flatnonzero(np.diff(sums.equation, prepend=-1))
+        # the node's own movement counts when any other is apart from it
+        apart_s[first] = np.maximum.reduceat(apart_s, first)
+        return np.asarray(np.sqrt(sums.gathered(self._astray_va(sums.member, apart_s) ** 2)))
+
+    def _persist(self, sums: Sums, off: BoolArray, fresh: BoolArray, now_s: float) -> None:
+        accuracy, at = self._accuracy, sums.nodes
+        gone = np.ones(len(self._disturbed), dtype=np.bool_)
+        gone[at] = False
+        self._off_since_s[gone], self._off_samples[gone], self._fine_since_s[gone] = np.inf, 0, np.inf
+        self._disturbed[gone] = False
+        self._off_since_s[at] = np.where(off, np.minimum(self._off_since_s[at], now_s), np.inf)
+        self._off_samples[at] = np.where(off, self._off_samples[at] + fresh, 0)
+        self._fine_since_s[at] = np.where(off, np.inf, np.minimum(self._fine_since_s[at], now_s))
+        long_off = (now_s - self._off_since_s[at] >= accuracy.persist_s) & (self._off_samples[at] >= accuracy.fresh)
+        long_fine = now_s - self._fine_since_s[at] >= accuracy.calm_s
+        self._disturbed[at] = (self._disturbed[at] | long_off) & ~long_fine
+
+
+#: samples nearer than this are of one instant [s]
+_SAME_S = 1e-3
+#: how long the usual movement of a load is averaged [s]
+_DRIFT_S = 300.0
