@@ -10,7 +10,7 @@ from mimctl.model.profile import DeviceClass, Guard, PointSpec, ReadBlock, Regis
 from mimctl.model.quantity import quantity_of
 from mimctl.model.setpoints import CommandPoint, Failsafe, MimMap, Role
 from mimctl.model.site import ExpiryAction
-from mimctl.wire.sunspec import COMMON, Chain, ModelBlock
+from mimctl.wire.sunspec import COMMON, ModelBlock
 from mimctl.wire.sunspec_keys import (
     INVERTER_MODELS,
     METER_MODELS,
@@ -41,11 +41,6 @@ def class_of(models: Sequence[ModelBlock]) -> DeviceClass:
     if any(m.id in INVERTER_MODELS for m in models):
         return DeviceClass.INVERTER
     return DeviceClass.OTHER
-
-
-def device_of(chain: Chain, wanted: DeviceClass) -> tuple[ModelBlock, ...] | None:
-    """The first device of a chain that is of the wanted class."""
-    return next((models for models in chain.devices if class_of(models) is wanted), None)
 
 
 def register_map_of(models: Sequence[ModelBlock], device: str) -> RegisterMap:

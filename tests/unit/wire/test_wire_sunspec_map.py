@@ -9,16 +9,18 @@ import pytest
 import sunspec2.device as oracle
 import sunspec2.mdef as oracle_definitions
 
+from mimctl.model.chain import ChainRules
 from mimctl.model.errors import BadReply
 from mimctl.model.profile import DeviceClass, ReadBlock
 from mimctl.model.quantity import quantity_of
 from mimctl.model.site import ExpiryAction
 from mimctl.wire.registers import CompiledMap
-from mimctl.wire.sunspec import ModelBlock
+from mimctl.wire.sunspec import Chain, ModelBlock
 from mimctl.wire.sunspec_image import ModelContent, build_chain
 from mimctl.wire.sunspec_keys import MIM_CONTROL, MIM_MEASUREMENT, keys_of
-from mimctl.wire.sunspec_map import MAX_WRITE, class_of, device_of, model_map, register_map_of
+from mimctl.wire.sunspec_map import MAX_WRITE, class_of, model_map, register_map_of
 from mimctl.wire.sunspec_models import definition_of, leaves, model_directories, vendor_model_id
+from mimctl.wire.sunspec_rules import models_of
 from mimctl.wire.writes import write_image
 
 OWN = sorted(model_directories()[0].glob("model_*.json"))
@@ -225,8 +227,10 @@ def test_a_mim_without_measurements_or_with_a_cut_command_model_is_refused():
 
 def test_the_device_of_the_wanted_kind_is_taken_from_a_chain():
     _, chain = build_chain([ModelContent(1), ModelContent(103), ModelContent(1), ModelContent(203)])
-    assert [m.id for m in device_of(chain, DeviceClass.METER)] == [1, 203]
-    assert device_of(chain, DeviceClass.MIM) is None
+    assert [m.id for m in models_of(chain, DeviceClass.METER, ChainRules())] == [1, 203]
+    # an inverter may have controls, and then it serves as a MIM
+    assert [m.id for m in models_of(chain, DeviceClass.MIM, ChainRules())] == [1, 103]
+    assert models_of(Chain(chain.base, chain.devices[1]), DeviceClass.MIM, ChainRules()) is None
     assert class_of(chain.models[:1]) is DeviceClass.OTHER
 
 
@@ -240,7 +244,7 @@ def test_inverter_and_meter_under_one_common_model_are_two_devices(order):
         [ModelContent(1, {"Mn": "ACME"}), *(contents[n] for n in order), ModelContent(120), ModelContent(802)]
     )
     assert [[m.id for m in models if m.id not in (120, 802)] for models in chain.devices] == [[1, n] for n in order]
-    inverter, meter = device_of(chain, DeviceClass.INVERTER), device_of(chain, DeviceClass.METER)
+    inverter, meter = models_of(chain, DeviceClass.INVERTER, ChainRules()), models_of(chain, DeviceClass.METER, ChainRules())
     assert [m.id for m in inverter] == [1, 103, 120, 802]
     ours = values_of(image, chain, register_map_of(inverter, "inverter"))
     theirs = values_of(image, chain, register_map_of(meter, "meter"))
@@ -253,8 +257,8 @@ def test_inverter_and_meter_under_one_common_model_are_two_devices(order):
 def test_a_mim_with_a_meter_built_in_is_two_devices():
     _, chain = mim(3, ModelContent(103), ModelContent(203, {"W_SF": 0, "W": 77}))
     assert {class_of(models) for models in chain.devices} == {DeviceClass.MIM, DeviceClass.METER}
-    assert [m.id for m in device_of(chain, DeviceClass.METER)] == [1, 203]
-    assert "active_power.total" not in {p.key for p in register_map_of(device_of(chain, DeviceClass.MIM), "m").points}
+    assert [m.id for m in models_of(chain, DeviceClass.METER, ChainRules())] == [1, 203]
+    assert "active_power.total" not in {p.key for p in register_map_of(models_of(chain, DeviceClass.MIM, ChainRules()), "m").points}
 
 
 def test_models_of_one_class_stay_together():
