@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from mimctl.model.link import Link
 from mimctl.model.profile import RegisterMap
@@ -16,6 +16,8 @@ USABLE_SHARE = 0.8
 _READ_BYTES, _WRITE_BYTES = 8 + 5, 9 + 8
 #: registers of what is read from a SunSpec meter: one model of the 200 series with its header
 _METER_REGISTERS = 107
+#: what is read back of an inverter: its longest model of controls (704); and its writes: timer and value of P and of Q, a heartbeat
+_CONTROLS_REGISTERS, _INVERTER_WRITES = 67, (2, 2, 2, 2, 2)
 #: the same of a MIM, fixed and per port: state of charge and measurement; and of one command
 _MIM_READ, _MIM_READ_PORT, _MIM_READS = 34, 14, 2
 _MIM_WRITE, _MIM_WRITE_PORT = 5, 7
@@ -108,16 +110,19 @@ def sunspec_mim(link: Link, ports: int, cycle_s: float) -> Traffic:
     return Traffic(reads, (_MIM_WRITE + _MIM_WRITE_PORT * ports,), (), cycle_s)
 
 
-def sunspec_device(link: Link, beside: RegisterMap, cycle_s: float, *, ports: int | None) -> Traffic:
-    """A SunSpec device with registers beside its chain.
+def sunspec_device(link: Link, beside: RegisterMap, cycle_s: float, *, commanded: bool) -> Traffic:
+    """A meter or an inverter that tells its own register map, and what it has beside that.
 
     Args:
-        beside: these registers.
-        ports: of a MIM; None: it is only read.
+        beside: registers at addresses that are known.
+        commanded: it gets a command in every cycle, and is read back.
     """
-    chain = sunspec_meter(link, cycle_s) if ports is None else sunspec_mim(link, ports, cycle_s)
     own = mapped_device(link, beside, cycle_s, commanded=False)
-    return replace(chain, reads=(*chain.reads, *own.reads), slow=own.slow)
+    most = min(link.max_registers, beside.max_registers)
+    reads = (*_pieces(_METER_REGISTERS, most), *own.reads)
+    if not commanded:
+        return Traffic(reads, (), own.slow, cycle_s)
+    return Traffic((*reads, *_pieces(_CONTROLS_REGISTERS, most)), _INVERTER_WRITES, own.slow, cycle_s)
 
 
 def mapped_device(link: Link, register_map: RegisterMap, cycle_s: float, *, commanded: bool) -> Traffic:

@@ -6,7 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from mimctl.config.link_load import Traffic, command_frames, link_load, mapped_device, read_s, sunspec_meter, sunspec_mim, write_s
+from mimctl.config.link_load import (
+    Traffic,
+    command_frames,
+    link_load,
+    mapped_device,
+    read_s,
+    sunspec_device,
+    sunspec_meter,
+    sunspec_mim,
+    write_s,
+)
 from mimctl.config.profile import find_profile, load_profile
 from mimctl.config.site import check_site
 from mimctl.model.link import Link, LinkType, Parity, SerialLine
@@ -66,6 +76,16 @@ def test_sunspec_devices_are_of_the_usual_size_until_they_answer() -> None:
     assert sunspec_mim(TCP, 3, 1.0) == Traffic((38, 38), (26,), (), 1.0)
     small = Link("gw", LinkType.MODBUS_TCP, "192.0.2.1", 502, max_registers=50)
     assert sunspec_meter(small, 1.0).reads == (50, 50, 7)
+
+
+def test_a_profile_beside_a_chain_adds_its_own_registers_and_a_command_its_frames_and_its_reading_back() -> None:
+    path = find_profile("solaredge/storedge")
+    assert path is not None
+    battery = load_profile(path).register_map
+    assert sunspec_device(TCP, battery, 1.0, commanded=False) == Traffic((107, 2), (), (2,), 1.0)
+    nothing = RegisterMap(DeviceClass.INVERTER, ())
+    assert sunspec_device(TCP, nothing, 1.0, commanded=True) == Traffic((107, 67), (2, 2, 2, 2, 2), (), 1.0)
+    assert sunspec_device(TCP, RegisterMap(DeviceClass.METER, (), max_registers=60), 1.0, commanded=False).reads == (60, 47)
 
 
 def test_a_profile_says_what_is_read() -> None:

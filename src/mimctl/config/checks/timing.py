@@ -54,7 +54,7 @@ def _traffic(draft: Draft, link: Link, device: MeterItem | MimItem) -> Traffic |
         return None
     register_map = profile.register_map
     if profile.chain is not None:
-        return sunspec_device(link, register_map, cycle_s, ports=len(device.ports) if isinstance(device, MimItem) else None)
+        return sunspec_device(link, register_map, cycle_s, commanded=isinstance(device, MimItem))
     if isinstance(device, MeterItem) and device.instances:
         try:
             register_map = select_instances(register_map, device.instances)
