@@ -13,13 +13,29 @@ from mimctl.balance.structure import Shape
 from mimctl.balance.values import Values
 from mimctl.grid.losses import ConversionLosses
 from mimctl.grid.tree import TreeOperators
-from mimctl.model.layout import ComplexArray, FloatArray
+from mimctl.model.layout import BoolArray, ComplexArray, FloatArray
 from mimctl.model.plan import SolveStatus
 
 #: the conversion losses are found when they move by less than this share of the MIM's rating
 _LOSS_FOUND = 1e-5
 #: each round shrinks the error by the marginal loss of a port, a few per cent
 _MOST_ROUNDS = 12
+
+
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class Given:
+    """MIMs that cannot do all they could.
+
+    Args:
+        share: (M,) of the ratings that can be used; 0 = the MIM cannot be commanded and does what it does.
+        power_va: (K,) what the ports of those put out; the others' is not looked at [VA].
+    """
+
+    share: FloatArray
+    power_va: ComplexArray
+
+    def same(self, other: Given | None) -> bool:
+        return other is not None and np.array_equal(self.share, other.share) and np.array_equal(self.power_va, other.power_va)
 
 
 class OptimumSolver:
@@ -36,39 +52,57 @@ class OptimumSolver:
         self._shape = Shape()
         self.failures = 0
         self._power: ComplexArray = np.zeros(len(operators.layout.ports), dtype=np.complex128)
-        self._seen: tuple[ComplexArray, FloatArray] | None = None
+        self._seen: tuple[ComplexArray, FloatArray, Given | None] | None = None
 
-    def solve(self, load: ComplexArray, dc_w: FloatArray) -> ComplexArray:
+    def solve(self, load: ComplexArray, dc_w: FloatArray, given: Given | None = None) -> ComplexArray:
         """Best port powers.
 
         Args:
             load: (N, 3) each node's own load, load positive [VA].
             dc_w: (M,) storage discharge of each MIM before its losses [W].
+            given: which MIMs cannot do all they could; None = none.
 
         Returns:
             (K,) injections [VA]. The last answer stands where a solve fails; the same input gives the same answer at once.
         """
-        if self._seen is not None and np.array_equal(load, self._seen[0]) and np.array_equal(dc_w, self._seen[1]):
+        if self._is_seen(load, dc_w, given):
             return self._power
-        frame = self._program.frame
-        flow = (frame.accumulate @ load.reshape(-1)).reshape(-1, 3)
-        base = dataclasses.replace(self._template, flow=flow, gradient=frame.flow_gradient(flow, self._template.weights))
-        rating = frame.mim_rating_va
+        frame, usable = self._program.frame, np.ones(len(dc_w)) if given is None else given.share
+        base = self._values(load, given)
+        rating, stray = frame.mim_rating_va, np.where(base.free, 0.0, self._power if given is None else given.power_va)
         loss = self.loss_w(self._power)
         for _ in range(_MOST_ROUNDS):
-            most = 0.999 * rating
+            most = 0.999 * rating * usable
             solution = self._program.solve(dataclasses.replace(base, dc_w=np.clip(dc_w - loss, -most, most)), self._shape)
             if solution.status is SolveStatus.FAILED:
                 self.failures += 1
                 return self._power
-            self._power = solution.power
+            self._power = solution.power + stray
             self._shape = dataclasses.replace(solution.structure.shape, elastic=False)
             error, loss = loss, self.loss_w(solution.power)
             if bool((np.abs(loss - error) <= _LOSS_FOUND * rating).all()):
                 break
         self._shape = self._program.predicted_shape(base, self._power, solution.flow)
-        self._seen = (load.copy(), dc_w.copy())
+        self._seen = (load.copy(), dc_w.copy(), given)
         return self._power
+
+    def _is_seen(self, load: ComplexArray, dc_w: FloatArray, given: Given | None) -> bool:
+        if self._seen is None or not (np.array_equal(load, self._seen[0]) and np.array_equal(dc_w, self._seen[1])):
+            return False
+        return self._seen[2] is None if given is None else given.same(self._seen[2])
+
+    def _values(self, load: ComplexArray, given: Given | None) -> Values:
+        """The template with these loads; ports of MIMs that cannot be commanded count as part of them."""
+        frame, template = self._program.frame, self._template
+        flow = (frame.accumulate @ load.reshape(-1)).reshape(-1, 3)
+        if given is None:
+            return dataclasses.replace(template, flow=flow, gradient=frame.flow_gradient(flow, template.weights))
+        share = given.share[self._operators.layout.port_mim]
+        free: BoolArray = share > 0
+        flow = flow - (self._operators.port_flow @ np.where(free, 0.0, given.power_va)).reshape(-1, 3)
+        radius_va = template.radius_va * np.where(free, share, 1.0)
+        gradient = frame.flow_gradient(flow, template.weights)
+        return dataclasses.replace(template, flow=flow, gradient=gradient, free=free, radius_va=radius_va)
 
     def loss_w(self, power: ComplexArray) -> FloatArray:
         """(M,) conversion losses with port powers (K,) [W]."""

@@ -10,7 +10,7 @@ import click
 
 from mimctl.cli.before_after import print_before_after
 from mimctl.cli.interrupts import INTERRUPTED, loading
-from mimctl.cli.options import Number, seed_option
+from mimctl.cli.options import Number, faults_option, seed_option
 from mimctl.cli.render import console, fail, json_option, write_json
 
 if TYPE_CHECKING:
@@ -41,8 +41,11 @@ _FIRST_WITHIN_S, _PATIENCE_S = 30.0, 10.0
 )
 @click.option("--live/--no-live", default=None, help="Live table [default: on a terminal].")
 @seed_option
+@faults_option
 @json_option
-def command(site: Path | None, seconds: float, live: bool | None, seed: int | None, json_target: str | None) -> None:
+def command(
+    site: Path | None, seconds: float, live: bool | None, seed: int | None, faults: Path | None, json_target: str | None
+) -> None:
     """Run the service on a digital twin; watch its phases balance.
 
     The first third of the time nothing is controlled, then everything is. SITE is the packaged demo site unless given. Ctrl-C
@@ -51,19 +54,23 @@ def command(site: Path | None, seconds: float, live: bool | None, seed: int | No
     with loading():
         import asyncio
 
+        from mimctl.cli.twin import faults_of_twin
         from mimctl.cli.twin_process import twin_process
         from mimctl.config.site import load_site
+        from mimctl.model.clock import SystemClock
         from mimctl.model.resources import site_config
         from mimctl.service.logs import set_up
 
         path = site or site_config("demo")
         loaded = load_site(path)
         _long_enough(loaded, seconds)
+        if faults is not None:  # refused here, with every problem, rather than by the twin's process
+            faults_of_twin(faults, loaded, SystemClock().utc(), loaded.twin.seed if seed is None else seed)
     screen = console(stderr=json_target == "-")
     live = screen.is_terminal if live is None else live
     set_up("error" if live else "warning")
     screen.print(f"{loaded.name}: starting {len(loaded.meters) + len(loaded.mims)} virtual devices …")
-    with twin_process(path, seed) as links:
+    with twin_process(path, seed, faults) as links:
         result = asyncio.run(_run(links(loaded), seconds, live))
     if json_target is not None:
         write_json(json_target, result)

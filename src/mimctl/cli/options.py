@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -47,4 +48,13 @@ def seed_option(function: AnyFunction) -> AnyFunction:
         "--seed",
         type=click.IntRange(min=0),
         help="Of the loads and the noise [default: the site's twin.seed].",
+    )(function)
+
+
+def faults_option(function: AnyFunction) -> AnyFunction:
+    """Give a command the option `--faults`."""
+    return click.option(
+        "--faults",
+        type=click.Path(path_type=Path),
+        help="What goes wrong, when and where: a YAML file; docs/reference/faults-yaml.md has the kinds.",
     )(function)

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mimctl.cli.before_after import print_before_after
+from mimctl.cli.fault_table import print_faults
 from mimctl.cli.interrupts import loading
-from mimctl.cli.options import LOADS_HELP, Number, positive, seed_option
+from mimctl.cli.options import LOADS_HELP, Number, faults_option, positive, seed_option
 from mimctl.cli.render import console, fail, json_option, progress, write_json
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ _HOLE = 2.0
 @click.option("--step", type=Number(0.1, 3600), default=1.0, show_default=True, help="Control cycle, in s.")
 @seed_option
 @click.option("--optimum/--no-optimum", default=True, show_default=True, help="Work out the yardstick; off is about twice as fast.")
+@faults_option
 @json_option
 def command(
     site: Path,
@@ -41,6 +43,7 @@ def command(
     step: float,
     seed: int | None,
     optimum: bool,
+    faults: Path | None,
     json_target: str | None,
 ) -> None:
     """Run a site on a virtual clock and compare before with after.
@@ -49,12 +52,14 @@ def command(
     control, with every MIM clipping its own rack, and the optimum with perfect knowledge.
     """
     with loading():
+        from mimctl.config.faults import load_faults
         from mimctl.config.site import load_site
         from mimctl.service.logs import set_up
         from mimctl.simulation.engine import Request, simulate
         from mimctl.simulation.loads import choose_loads
 
-    set_up("error")
+    # a fault that is wanted is told in the table, not line by line
+    set_up("error" if faults is None else "critical")
     if hours is not None:
         _refuse_endless(hours, step)
     with loading():
@@ -64,13 +69,16 @@ def command(
     chosen = choose_loads(loaded, loads, start=begin, hours=hours, step_s=step, seed=seed)
     _refuse_endless(chosen.hours, step)
     _tell_loads(chosen)
-    request = Request(loaded, chosen.loads, chosen.start, chosen.hours, step, seed, optimum)
+    wrong = () if faults is None else load_faults(faults, loaded, start=chosen.start, seed=seed)
+    request = Request(loaded, chosen.loads, chosen.start, chosen.hours, step, seed, optimum, wrong)
     with progress(f"simulating {chosen.hours:g} h", chosen.hours * 3600) as done:
         result = simulate(request, done)
     result["loads"] = chosen.trace if chosen.trace is not None else {"generator": seed}
     if json_target is not None:
         write_json(json_target, result)
     _summarise(loaded, result, to_stderr=json_target == "-")
+    if faults is not None:
+        print_faults(result["faults"], to_stderr=json_target == "-")
     if result["fault"] is not None:
         fail(f"the result is not to be trusted: {result['fault']}")
 

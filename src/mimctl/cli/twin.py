@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mimctl.cli.interrupts import loading
-from mimctl.cli.options import LOADS_HELP, YEAR_S, positive, seed_option
+from mimctl.cli.options import LOADS_HELP, YEAR_S, faults_option, positive, seed_option
 from mimctl.cli.render import json_option, print_table, write_json
 
 if TYPE_CHECKING:
     import asyncio
+    from datetime import datetime
 
+    from mimctl.model.fault import Fault
     from mimctl.model.profile import DeviceProfile
     from mimctl.model.site import Site
     from mimctl.twin.loads import LoadSet
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 @click.option("--seconds", type=positive(YEAR_S), help="Stop by itself after this time.")
 @seed_option
 @click.option("--loads", type=click.Path(path_type=Path), help=LOADS_HELP)
+@faults_option
 @click.option("--while-stdin", is_flag=True, help="Stop when standard input ends: for a process that wants the twin gone with it.")
 @json_option
 def command(
@@ -46,6 +49,7 @@ def command(
     seconds: float | None,
     seed: int | None,
     loads: Path | None,
+    faults: Path | None,
     while_stdin: bool,
     json_target: str | None,
 ) -> None:
@@ -65,7 +69,7 @@ def command(
         return
     if site is None or more:
         raise click.UsageError("one SITE is needed, or --replay DUMP…")
-    _serve_site(site, free_ports, seconds, seed, loads, while_stdin, json_target)
+    _serve_site(site, free_ports, seconds, seed, loads, faults, while_stdin, json_target)
 
 
 def _serve_site(
@@ -74,6 +78,7 @@ def _serve_site(
     seconds: float | None,
     seed: int | None,
     loads: Path | None,
+    faults: Path | None,
     while_stdin: bool,
     json_target: str | None,
 ) -> None:
@@ -89,25 +94,55 @@ def _serve_site(
         profiles = site_profiles(loaded)
     number = loaded.twin.seed if seed is None else seed
     begin = None if loads is not None else SystemClock().utc()
-    chosen = choose_loads(loaded, loads, start=begin, hours=None, step_s=1.0, seed=number).loads
-    if asyncio.run(_serve(_Wanted(loaded, profiles, chosen, number, free_ports), seconds, while_stdin, json_target)):
+    chosen = choose_loads(loaded, loads, start=begin, hours=None, step_s=1.0, seed=number)
+    wrong = () if faults is None else faults_of_twin(faults, loaded, chosen.start, number)
+    if asyncio.run(_serve(_Wanted(loaded, profiles, chosen.loads, number, free_ports, wrong), seconds, while_stdin, json_target)):
         raise KeyboardInterrupt
+
+
+def faults_of_twin(path: Path, site: Site, start: datetime, seed: int) -> tuple[Fault, ...]:
+    """The faults of a file, as far as a twin without a controller in it can have them.
+
+    Raises:
+        ConfigError: the file is wrong.
+        UserError: it names a fault of the controller.
+    """
+    from mimctl.config.faults import load_faults
+    from mimctl.model.errors import UserError
+    from mimctl.model.fault import OF_CONTROLLER
+
+    faults = load_faults(path, site, start=start, seed=seed)
+    for fault in faults:
+        if fault.kind in OF_CONTROLLER:
+            raise UserError(f"{path}: {fault.kind} befalls the controller, and the twin has none: `mimctl simulate` does")
+    return faults
 
 
 class _Wanted:
     """What the twin is made of."""
 
-    def __init__(self, site: Site, profiles: dict[str, DeviceProfile], loads: LoadSet, seed: int, free_ports: bool) -> None:
+    def __init__(
+        self,
+        site: Site,
+        profiles: dict[str, DeviceProfile],
+        loads: LoadSet,
+        seed: int,
+        free_ports: bool,
+        faults: tuple[Fault, ...],
+    ) -> None:
         self.site, self.profiles, self.loads, self.seed, self.free_ports = site, profiles, loads, seed, free_ports
+        self.faults = faults
 
     def server(self) -> TwinServer:
         from mimctl.model.clock import SystemClock
+        from mimctl.twin.faults import schedule
         from mimctl.twin.firmware import MimFleet
         from mimctl.twin.plant import Plant
         from mimctl.twin.server import TwinServer
 
         layout = self.loads.layout
         plant = Plant(layout, self.loads, fleet=MimFleet(layout))
+        schedule(plant, self.faults)
         return TwinServer(self.site, plant, SystemClock(), profiles=self.profiles, free_ports=self.free_ports, seed=self.seed)
 
 

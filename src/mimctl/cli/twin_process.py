@@ -23,7 +23,7 @@ _LOOK_EVERY_S = 0.05
 
 
 @contextmanager
-def twin_process(site: Path, seed: int | None = None) -> Iterator[Callable[[Site], Site]]:
+def twin_process(site: Path, seed: int | None = None, faults: Path | None = None) -> Iterator[Callable[[Site], Site]]:
     """Serve a site's virtual devices on free loopback ports.
 
     The process is in a session of its own, so that Ctrl-C at the terminal lets the service release its devices first; and it
@@ -37,6 +37,8 @@ def twin_process(site: Path, seed: int | None = None) -> Iterator[Callable[[Site
         command = [sys.executable, "-m", "mimctl", "twin", str(site), "--free-ports", "--while-stdin", "--json", str(addresses)]
         if seed is not None:
             command += ["--seed", str(seed)]
+        if faults is not None:
+            command += ["--faults", str(faults)]
         errors = Path(directory) / "errors.txt"
         with errors.open("w") as stderr:
             process = subprocess.Popen(

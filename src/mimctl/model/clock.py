@@ -49,6 +49,10 @@ class VirtualClock:
     def utc(self) -> datetime:
         return self._start + timedelta(seconds=self._now_s - self._origin_s)
 
+    def step_wall(self, by_s: float) -> None:
+        """Put the wall clock forward (or back): monotonic time knows nothing of it."""
+        self._start += timedelta(seconds=by_s)
+
     def advance_to(self, monotonic_s: float) -> None:
         if monotonic_s < self._now_s:
             raise ValueError(f"virtual time cannot go back from {self._now_s} to {monotonic_s}")

@@ -26,12 +26,17 @@ from mimctl.grid.losses import ConversionLosses
 from mimctl.grid.tree import TreeOperators
 from mimctl.model.clock import VirtualClock
 from mimctl.model.decision import DecisionRecord
+from mimctl.model.fault import Fault
 from mimctl.model.layout import ComplexArray, SiteLayout
 from mimctl.model.plan import Verdict
 from mimctl.model.site import Site
+from mimctl.simulation.calm import Travel, together
 from mimctl.simulation.compare import Comparison
+from mimctl.simulation.fault_report import FaultReport
+from mimctl.simulation.faults import FaultRun
 from mimctl.simulation.rivals import OptimumRival, RuleRival
 from mimctl.simulation.scenarios import ScoreBoard
+from mimctl.simulation.score import Truth
 from mimctl.twin.drivers import PlantDriverGroup
 from mimctl.twin.firmware import MimFleet
 from mimctl.twin.loads import LoadSet
@@ -54,6 +59,7 @@ class Request:
         loads: the site's loads with their source (generator or trace).
         start: wall-clock instant of the first step.
         optimum: whether the yardstick is worked out (it costs about as much as the control).
+        faults: what goes wrong, and when.
     """
 
     site: Site
@@ -63,6 +69,7 @@ class Request:
     step_s: float
     seed: int
     optimum: bool = True
+    faults: tuple[Fault, ...] = ()
 
 
 @dataclass(eq=False)
@@ -122,8 +129,10 @@ class _Simulation:
         self._idle = np.zeros(len(layout.ports), dtype=np.complex128)
         self._off = np.zeros(len(layout.mims))
         self._group = PlantDriverGroup(self._plant, delay_cycles=1, seed=request.seed)
-        events = EventLog(self._clock)
-        self._controller = build_site_controller(site, [self._group], self._clock, events, cycle_s=request.step_s)
+        self._events = EventLog(self._clock)
+        self._controller = build_site_controller(site, [self._group], self._clock, self._events, cycle_s=request.step_s)
+        self._faults = FaultRun(request.faults, self._plant, self._fleet, self._clock)
+        self._report = FaultReport(request.faults, layout, request.step_s, len(_POINTS), yardstick=request.optimum)
         self._losses = ConversionLosses(layout)
         self._site_due_s = 0.0
         self._rule = RuleRival(self._operators)
@@ -131,17 +140,18 @@ class _Simulation:
         names = ["baseline", "controlled", "rule"] + (["optimum"] if request.optimum else [])
         self._comparison = Comparison(layout, request.step_s)
         self._board = ScoreBoard(
-            self._operators, request.loads, port_terminals(layout), names, self._steps * len(_POINTS), self._comparison.add
+            self._operators, request.loads, port_terminals(layout), names, self._steps * len(_POINTS), self._on_instant
         )
         self._counts = _Counts()
+        self._travels = [Travel(zone.layout) for zone in self._controller.zones]
 
     async def run(self) -> dict[str, Any]:
         started = time.perf_counter()
         measured = self._request.loads.node_load(0.0)
         for step in range(self._steps):
             now_s = step * self._request.step_s
-            load_va = self._request.loads.at(now_s)
             await self._control(now_s)
+            load_va = self._request.loads.at(now_s)
             self._rule.fleet.advance_to(now_s)
             self._rule.command(measured)
             measured = self._request.loads.terminals.nominal_power(load_va)
@@ -151,17 +161,23 @@ class _Simulation:
         self._board.flush()
         return self._result(time.perf_counter() - started)
 
+    def _on_instant(self, truths: Mapping[str, Truth], objectives: Mapping[str, float], dt_s: float) -> None:
+        self._comparison.add(truths, objectives, dt_s)
+        if self._request.faults:
+            self._report.add(truths, objectives, dt_s)
+
     def _score(self, now_s: float, load_va: ComplexArray, node_load_va: ComplexArray) -> None:
         """One step of every scenario; loads, and with them baseline and optimum, stand still in it."""
         step_s, board = self._request.step_s, self._board
-        best = None if self._optimum is None else self._optimum.injection(node_load_va, self._fleet.discharge_w)
+        given = self._faults.given() if self._request.faults else None
+        best = None if self._optimum is None else self._optimum.injection(node_load_va, self._fleet.discharge_w, given)
         for point, weight in zip(_POINTS, _WEIGHTS, strict=True):
             dt_s = weight * step_s
             self._plant.advance_to(now_s + point * step_s)
             self._rule.fleet.advance_to(now_s + point * step_s)
             board.add("baseline", load_va, self._idle, self._off, dt_s)
             board.add("controlled", load_va, self._fleet.inject_va, self._fleet.mim_loss_w, dt_s)
-            board.add("rule", load_va, self._rule.fleet.inject_va, self._rule.fleet.mim_loss_w, dt_s)
+            board.add("rule", load_va, self._rule.injection(given), self._rule.fleet.mim_loss_w, dt_s)
             if best is not None:
                 board.add("optimum", load_va, best, self._losses.watts(best), dt_s)
 
@@ -170,13 +186,17 @@ class _Simulation:
         self._plant.advance_to(now_s)
         self._clock.advance_to(now_s)
         self._group.capture(now_s)
-        if now_s >= self._site_due_s:
+        self._faults.advance_to(now_s)
+        if now_s >= self._site_due_s and not self._faults.site_paused:
             self._site_due_s = now_s + self._request.site.control.site_period_s
             await self._controller.solve_site()
-        records = [await zone.step() for zone in self._controller.zones]
+        records = [await zone.step() for zone in self._controller.zones if zone.zone.id not in self._faults.stopped]
         self._counts.note(records)
-        for zone in self._controller.zones:
+        if self._request.faults:
+            self._report.hear(self._events, now_s)
+        for zone, travel in zip(self._controller.zones, self._travels, strict=True):
             self._counts.check_ratings(zone)
+            travel.add(zone.cycle.dispatcher.setpoint_va, self._request.step_s)
 
     def _result(self, wall_s: float) -> dict[str, Any]:
         request, counts = self._request, self._counts
@@ -186,13 +206,16 @@ class _Simulation:
         fault = self._comparison.fault()
         if fault is not None:  # a share above one means that the yardstick is none
             comparison |= {"achieved_share": None, "rule_share": None}
+        faults = {"faults": self._report.summary()} if request.faults else {}
         return {
             **scenarios,
             **comparison,
+            **faults,
             "fault": fault,
             "limit_violations": comparison["limit_violations"] + counts.over_rating,
             "writes": counts.writes,
             "failed_writes": counts.failed_writes,
+            "calm": together(self._travels),
             "cycles": self._steps,
             "cycle_ms": {"p50": float(np.percentile(cycle_ms, 50)), "p99": float(np.percentile(cycle_ms, 99))},
             "clamps": counts.clamps,

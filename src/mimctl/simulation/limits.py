@@ -10,15 +10,16 @@ import numpy as np
 from mimctl.model.layout import BoolArray, FloatArray, SiteLayout
 from mimctl.simulation.score import Truth, phase_peak_a
 
-#: a node is over when a phase carries more than this multiple of its breaker rating
+#: a node is over when it has more than this multiple of what its limit permits
 TOLERANCE = 1.02
 #: cycles in a row that it may be, before it is a violation: measurements are a cycle old and a MIM answers in about a second
 FORGIVEN_CYCLES = 3
+_VOLTAGE_SCALE = 4.0
 
 
 @dataclass(frozen=True, slots=True)
 class Overs:
-    """Short excursions over the limit, by node: how many, the worst as a multiple of the rating, the longest [s]."""
+    """Short excursions over a limit: how many, the worst as a multiple of it, the longest [s]."""
 
     count: int
     max: float
@@ -46,7 +47,8 @@ class _Tally:
 class LimitWatch:
     """Compares the controlled plant with the same plant without MIMs.
 
-    A node is *over* while a phase of the controlled plant is above 1.02 × its breaker rating and the uncontrolled one is not.
+    A limit is *over* while the controlled plant is above 1.02 × of it and the uncontrolled one is not: the breaker rating of
+    every phase and neutral, the voltage band of every node, and the least import of every head.
 
     Args:
         layout: of the site.
@@ -54,13 +56,12 @@ class LimitWatch:
     """
 
     def __init__(self, layout: SiteLayout, cycle_s: float) -> None:
-        nodes = len(layout.nodes)
-        self._rating_a = layout.rating_a
-        self._breaker_a = TOLERANCE * layout.rating_a
+        self._layout = layout
         self._limit_a = layout.limit_a
         self._forgiven_s = FORGIVEN_CYCLES * cycle_s * (1 + 1e-9)
-        self._over_s = np.zeros(nodes)
-        self._worst = np.zeros(nodes)
+        limits = 3 * len(layout.nodes) + len(layout.heads)
+        self._over_s = np.zeros(limits)
+        self._worst = np.zeros(limits)
         self._any_over = False
         self._ended = _Tally()
         self._relied_on_s = 0.0
@@ -70,11 +71,28 @@ class LimitWatch:
         with_mims, without = phase_peak_a(controlled), phase_peak_a(baseline)
         if ((without > self._limit_a) & (with_mims <= self._limit_a)).any():
             self._relied_on_s += dt_s
-        over: BoolArray = (with_mims > self._breaker_a) & (without <= self._breaker_a)
+        load = self._loads(controlled, with_mims)
+        over: BoolArray = load > TOLERANCE
+        if over.any():
+            over &= self._loads(baseline, without) <= TOLERANCE
         any_over = bool(over.any())
         if any_over or self._any_over:
-            self._follow(over, with_mims / self._rating_a, dt_s)
+            self._follow(over, load, dt_s)
         self._any_over = any_over
+
+    def _loads(self, truth: Truth, phase_a: FloatArray) -> FloatArray:
+        """(3N + H,) phases, neutrals, voltages and imports as multiples of their limits; what is not known is not over."""
+        layout, control = self._layout, self._layout.site.control
+        volts = np.abs(truth.voltage_v) / layout.voltage_ln_v[:, None]
+        beyond = np.maximum(volts - control.max_voltage_pu, control.min_voltage_pu - volts)
+        # half a per cent of nominal voltage counts as much as 2 % of a current
+        voltage = 1 + _VOLTAGE_SCALE * np.where(layout.phase_present, beyond, -1.0).max(axis=1)
+        heads = layout.heads
+        missing_w = layout.head_min_import_w[:, None] - truth.flow_va.real[heads]
+        imports = 1 + missing_w.max(axis=1) / (layout.rating_a[heads] * layout.voltage_ln_v[heads])
+        neutral = truth.neutral_a / layout.neutral_rating_a
+        loads: FloatArray = np.concatenate([phase_a / layout.rating_a, neutral, voltage, imports])
+        return np.where(np.isfinite(loads), loads, 0.0)
 
     def _follow(self, over: BoolArray, load: FloatArray, dt_s: float) -> None:
         self._end(~over & (self._over_s > 0), self._ended)
@@ -93,12 +111,12 @@ class LimitWatch:
 
     @property
     def violations(self) -> int:
-        """Times that a node was over for more than three cycles in a row."""
+        """Times that a limit was exceeded for more than three cycles in a row."""
         return self._tally().violations
 
     @property
     def transients(self) -> Overs:
-        """Times that a node was over for up to three cycles."""
+        """Times that a limit was exceeded for up to three cycles."""
         tally = self._tally()
         return Overs(tally.count, tally.worst, tally.longest_s)
 

@@ -134,8 +134,15 @@ class Plant:
         state = self.solve()
         if self._distortion is None or self._distortion[0] is not state:
             filtering = None if self.fleet is None else self.fleet.filtering()
-            self._distortion = (state, self._harmonics.solve(state.load_va, state.voltage_v, state.current_a, filtering))
+            self._distortion = (state, self._harmonics.solve(state.load_va, self._alive_v(state), state.current_a, filtering))
         return self._distortion[1]
+
+    def _alive_v(self, state: PlantState) -> ComplexArray:
+        """(N, 3) voltages that harmonics can be held against: nominal ones where there is none, for no load draws any there."""
+        if not self.dead.any():
+            return state.voltage_v
+        nominal = self.layout.voltage_ln_v[:, None] * np.array(self.layout.site.rotation.unit_voltages)
+        return np.where(self.dead[:, None], nominal, state.voltage_v)
 
     @property
     def neutral_a(self) -> FloatArray:
