@@ -9,7 +9,7 @@ The currents of the zones are added by size: no larger sum of them exists, whate
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -34,12 +34,21 @@ class HeadLimit:
         neutral_a: likewise [A]; inf = free.
         min_import_w: least net import of each phase [W].
         until_s: monotonic [s].
+        rise_a: (3,) what MIMs may add to the current of the load at most, where nobody knows how much is free; None = by
+            `phase_a` alone [A].
     """
 
     phase_a: FloatArray
     neutral_a: float
     min_import_w: float
     until_s: float = np.inf
+    rise_a: FloatArray | None = None
+
+    def phases_a(self, load_a: FloatArray) -> FloatArray:
+        """(3,) greatest currents of a head whose load alone draws these (3,) [A]."""
+        if self.rise_a is None:
+            return self.phase_a
+        return np.minimum(np.maximum(self.phase_a, load_a), load_a + self.rise_a)
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,9 +108,27 @@ class Grants:
         )
 
     def standing(self) -> tuple[HeadLimit | None, ...]:
-        """What holds without a site level: a fair share of every ancestor by ratings, and nothing fed back through the head."""
+        """What holds without a site level: a fair share of every ancestor by ratings, and nothing fed back through the head.
+
+        A head whose load has more than its share is one that others do not know of. So nobody raises a current by more than its
+        share of what lies between the limit for hours and the rating: no breaker trips that would not without MIMs.
+        """
         nothing = np.zeros((len(self._ways), 3))
-        return self._limits(nothing, nothing, np.zeros((len(self.above.layout.nodes), 3)), {}, 0.0, np.inf)
+        limits = self._limits(nothing, nothing, np.zeros((len(self.above.layout.nodes), 3)), {}, 0.0, np.inf)
+        rises = self._rises_a()
+        return tuple(None if limit is None else replace(limit, rise_a=rises[h]) for h, limit in enumerate(limits))
+
+    def _rises_a(self) -> FloatArray:
+        """(H, 3) [A]"""
+        layout = self.above.layout
+        rise_va = np.full((len(self._ways), 3), np.inf)
+        for a, heads in self._heads.items():
+            reserve = (1 - MARGIN) * layout.voltage_ln_v[a] * (layout.rating_a[a] - layout.limit_a[a])
+            capacity, none = np.full(3, reserve), np.zeros((len(heads.rows), 3))
+            found = _phase_va(heads, none, capacity, _shares(heads, none, 0.0))
+            rise_va[heads.rows] = np.minimum(rise_va[heads.rows], found)
+        volts = layout.voltage_ln_v[[way.head for way in self._ways]]
+        return np.asarray(rise_va / volts[:, None])
 
     def granted(
         self, gross: ComplexArray, planned: ComplexArray, answering: BoolArray, known: BoolArray, until_s: float

@@ -44,7 +44,7 @@ class SiteOrders:
     Args:
         operators: of the zone.
         standing: for each head, in the order of the zone's layout.
-        patience_s: how long the site level may be silent before it is an event [s].
+        patience_s: how long the first word of the site level may take before it is an event [s].
     """
 
     operators: TreeOperators
@@ -57,7 +57,8 @@ class SiteOrders:
         self._heads = self.operators.layout.heads
         self._orders: Sequence[HeadOrder] = [HeadOrder()] * len(self._heads)
         self._below = any(stands.limit is not None for stands in self.standing)
-        self._heard_at_s: float | None = None
+        self._began_s: float | None = None
+        self._was_told = False
 
     def take(self, orders: Sequence[HeadOrder]) -> None:
         """From the site level: replaces everything that it told before.
@@ -72,6 +73,8 @@ class SiteOrders:
         if not self._below:
             return bounds
         now_s = situation.state.now_s
+        forecast = situation.forecast
+        loads_va = self.operators.flow(np.nan_to_num(forecast.load_w) + 1j * np.nan_to_num(forecast.load_var))[self._heads]
         limits = [self._limit(i, now_s) for i in range(len(self._heads))]
         granted = all(own is None or own is not self.standing[i].limit for i, own in enumerate(limits))
         self._tell(now_s, granted=granted)
@@ -79,7 +82,8 @@ class SiteOrders:
         least_w = bounds.head_min_import_w.copy()
         for i, (head, limit) in enumerate(zip(self._heads, limits, strict=True)):
             if limit is not None:
-                phase_a[head] = np.minimum(phase_a[head], limit.phase_a)
+                load_a = np.abs(loads_va[i]) / self.operators.layout.voltage_ln_v[head]
+                phase_a[head] = np.minimum(phase_a[head], limit.phases_a(load_a))
                 neutral_a[head] = min(neutral_a[head], limit.neutral_a)
                 least_w[i] = max(least_w[i], limit.min_import_w)
         return replace(
@@ -87,7 +91,7 @@ class SiteOrders:
             node_limit_a=frozen(phase_a),
             node_neutral_limit_a=frozen(neutral_a),
             head_min_import_w=frozen(least_w),
-            upstream=self._prices(situation),
+            upstream=tuple(self._price(i, loads_va[i], situation) for i in range(len(self._heads))),
             restrictions=(*bounds.restrictions, *(() if granted else self._on_its_own())),
         )
 
@@ -95,24 +99,19 @@ class SiteOrders:
         granted = self._orders[i].limit
         return self.standing[i].limit if granted is None or granted.until_s <= now_s else granted
 
-    def _prices(self, situation: Situation) -> tuple[UpstreamPrice | None, ...]:
-        forecast = situation.forecast
-        loads_va = self.operators.flow(np.nan_to_num(forecast.load_w) + 1j * np.nan_to_num(forecast.load_var))
-        return tuple(self._price(i, loads_va[h], bool(forecast.covered[h]), situation) for i, h in enumerate(self._heads))
-
-    def _price(self, i: int, load_va: ComplexArray, covered: bool, situation: Situation) -> UpstreamPrice | None:
+    def _price(self, i: int, load_va: ComplexArray, situation: Situation) -> UpstreamPrice | None:
         """A price ends with its time, or when the load of its head has left the picture it was made from."""
         told, stands = self._orders[i].price, self.standing[i].price
-        if told is None or told.price.expires_at_s <= situation.state.now_s or not covered:
-            return stands
         layout, head = self.operators.layout, int(self._heads[i])
+        if told is None or told.price.expires_at_s <= situation.state.now_s or not situation.forecast.covered[head]:
+            return stands
         room_va = LEFT_SNAPSHOT * layout.rating_a[head] * layout.voltage_ln_v[head]
         return stands if bool((np.abs(load_va - told.load_va) > room_va).any()) else told.price
 
     def _tell(self, now_s: float, *, granted: bool) -> None:
-        if granted or self._heard_at_s is None:
-            self._heard_at_s = now_s
-        silent = now_s - self._heard_at_s > self.patience_s
+        self._was_told |= granted
+        self._began_s = now_s if self._began_s is None else self._began_s
+        silent = not granted and (self._was_told or now_s - self._began_s > self.patience_s)
         text = f"zone {self.zone} hears nothing from the site level: it keeps to its fair share of what stands above it"
         self.events.keep_only("zone.on_its_own", [(self.zone, text)] if silent else [], Severity.WARNING)
 
