@@ -21,6 +21,7 @@ from mimctl.control.commanded import Authorities, Rivals
 from mimctl.control.dispatch import Dispatcher
 from mimctl.control.estimator import Estimator
 from mimctl.control.events import EventLog
+from mimctl.control.harmonics import HarmonicControl
 from mimctl.control.leases import LeaseBook
 from mimctl.control.limits import BoundsMaker
 from mimctl.control.narrow import Narrower, Situation, narrowed
@@ -54,6 +55,7 @@ class Cycle:
     Args:
         zone: id, for rules and records.
         period_s: nominal time between two steps [s].
+        filters: the harmonic filters of the zone; None where no MIM has one.
         hold_cycles: how many failed solves in a row may stand on the last accepted plan; then the zone falls silent.
         leases: of the whole site; they take from the bounds last, and set the emergency stop.
         narrowers: rules and grants, in the order in which they take from the bounds.

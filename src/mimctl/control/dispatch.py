@@ -14,11 +14,12 @@ from dataclasses import dataclass
 import numpy as np
 import structlog
 
+from mimctl.control.filters_told import FiltersTold
 from mimctl.model.clock import Clock
 from mimctl.model.decision import WriteOutcome
 from mimctl.model.errors import LinkError, WriteHeld
 from mimctl.model.layout import BoolArray, ComplexArray, FloatArray, SiteLayout
-from mimctl.model.plan import SafePlan
+from mimctl.model.plan import HarmonicShares, SafePlan
 from mimctl.model.protocols import Commanded, DriverGroup, HeldSetpoint, MimCommand, MimDriver
 from mimctl.model.reason import Reason
 from mimctl.model.sample import Quality
@@ -76,6 +77,7 @@ class Dispatcher:
         #: a medium that carries few commands gets its signs of life as seldom, and always well inside the validity
         self._alive_every_s: FloatArray = np.array([mim.latency.command_every_s for mim in layout.mims], dtype=np.float64)
         self._setpoint_va: ComplexArray = np.zeros(len(layout.ports), dtype=np.complex128)
+        self._filters = FiltersTold(layout)
         self._written_at_s: FloatArray = np.full(count, -np.inf)
         self._changed_at_s: FloatArray = np.full(count, -np.inf)
         self._in_force: BoolArray = np.zeros(count, dtype=np.bool_)
@@ -88,6 +90,11 @@ class Dispatcher:
     def setpoint_va(self) -> ComplexArray:
         """(K,) what the devices hold: zero where they are released or never were told, NaN where it is not known [VA]."""
         return self._setpoint_va.copy()
+
+    @property
+    def harmonics(self) -> HarmonicShares | None:
+        """Shares that the filters hold, NaN where that is not known; None where no MIM has a filter."""
+        return self._filters.shares
 
     @property
     def written_at_s(self) -> FloatArray:
@@ -190,7 +197,8 @@ class Dispatcher:
         self._uncertain[write.mim], self._tried_at_s[write.mim] = True, self._clock.monotonic_s()
         watts = tuple(float(w) for w in plan.inject_w[ports])
         vars_ = tuple(float(q) for q in plan.inject_var[ports])
-        return await driver.apply(MimCommand(watts, vars_, self._layout.mims[write.mim].validity_s, write.reason))
+        shares = self._filters.command(write.mim, plan.harmonics)
+        return await driver.apply(MimCommand(watts, vars_, self._layout.mims[write.mim].validity_s, write.reason, shares))
 
     def _note(self, write: _Write, holds: HeldSetpoint | None) -> None:
         """The device answered: remember what it holds, and since when."""
@@ -203,6 +211,10 @@ class Dispatcher:
         self._uncertain[m] = False
         self._in_force[m] = write.kind != "release"
         self._setpoint_va[ports] = np.array(holds.inject_w) + 1j * np.array(holds.inject_var)
+        if write.kind == "release":
+            self._filters.silent(m)
+        else:
+            self._filters.holds(m, holds)
 
     def _note_held(self, write: _Write, held: WriteHeld, *, uncertain: bool) -> None:
         """Nothing of the command went out: what the device holds is as well known as it was before."""
@@ -223,6 +235,7 @@ class Dispatcher:
                     self._uncertain[m], self._tried_at_s[m] = True, state.now_s
                 continue
             self._setpoint_va[self._layout.ports_of_mim[m]] = np.array(held.inject_w) + 1j * np.array(held.inject_var)
+            self._filters.holds(int(m), held)
             self._in_force[m] = True
             self._written_at_s[m] = state.now_s - max(0.0, self._validity_s[m] - remaining_s)
             self._changed_at_s[m] = -np.inf
@@ -249,8 +262,10 @@ class Dispatcher:
     def _held_va(self, m: int) -> ComplexArray:
         """What a device was found to hold, NaN where that is not known [VA]."""
         if self._is_idle(m):
+            self._filters.silent(m)
             return np.zeros(len(self._layout.mims[m].ports), dtype=np.complex128)
         held = self._drivers[m].held() if m in self._drivers else None
+        self._filters.holds(m, held)
         if held is None:
             return np.full(len(self._layout.mims[m].ports), np.nan + 0j)
         return np.array(held.inject_w) + 1j * np.array(held.inject_var)
@@ -272,9 +287,11 @@ class Dispatcher:
             if action in (ExpiryAction.ZERO, ExpiryAction.DISCONNECT):
                 self._in_force[m] = False
                 self._setpoint_va[ports] = 0
+                self._filters.silent(int(m))
                 self._changed_at_s[m] = now_s
             elif action is not ExpiryAction.HOLD:
                 self._setpoint_va[ports] = np.nan
+                self._filters.holds(int(m), None)
         self._uncertain &= now_s - self._tried_at_s <= waits_s
 
     def in_force_va(self, now_s: float) -> ComplexArray:

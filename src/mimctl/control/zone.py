@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import structlog
 
+from mimctl.analysis.harmonic_limits import node_limits
 from mimctl.analysis.report import Analyst
 from mimctl.balance.problem import Balancer
 from mimctl.control.above import Above
@@ -19,6 +20,7 @@ from mimctl.control.cycle import Cycle
 from mimctl.control.dispatch import Dispatcher
 from mimctl.control.estimator import Estimator
 from mimctl.control.events import EventLog
+from mimctl.control.harmonics import HarmonicControl
 from mimctl.control.leases import LeaseBook
 from mimctl.control.limits import BoundsMaker
 from mimctl.control.loop import DeadlineLoop
@@ -31,6 +33,7 @@ from mimctl.control.site_level import SiteLevel
 from mimctl.control.supervise import Supervisor
 from mimctl.forecast.outputs import OutputModel
 from mimctl.forecast.tracker import LoadTracker
+from mimctl.grid.harmonics import FilterPorts
 from mimctl.grid.tree import TreeOperators
 from mimctl.model.clock import Clock
 from mimctl.model.decision import DecisionRecord
@@ -140,6 +143,7 @@ def build_zone(
     operators, outputs = TreeOperators(layout), OutputModel(layout)
     max_age_s = max(part.control.max_data_age_s, 3 * period_s)
     tracker = LoadTracker(operators, outputs)
+    filters = HarmonicControl(layout, part.control.site_period_s) if FilterPorts(layout).any else None
     if standing is None:
         standing = SiteLevel(Above(TreeOperators(SiteLayout(site)))).standing(zone.id)
     orders = SiteOrders(operators, standing, zone.id, events, _PATIENCE_PERIODS * site.control.site_period_s)
@@ -148,7 +152,7 @@ def build_zone(
         clock=clock,
         events=events,
         collector=Collector(layout, own, clock, max_age_s),
-        analyst=Analyst(operators),
+        analyst=Analyst(operators, node_limits(layout).demand_a),
         estimator=Estimator(operators, tracker, events),
         tracker=tracker,
         bounds_maker=BoundsMaker(layout, zone.id),
@@ -162,6 +166,7 @@ def build_zone(
         leases=leases,
         period_s=period_s,
         hold_cycles=part.control.hold_cycles,
-        narrowers=(orders, EstimateMargin(layout), UnmeteredRoom(operators)),
+        filters=filters,
+        narrowers=(*([] if filters is None else [filters]), orders, EstimateMargin(layout), UnmeteredRoom(operators)),
     )
     return ZoneController(zone, layout, cycle, clock, operators, orders)

@@ -166,7 +166,7 @@ class FilterPorts:
         return total
 
     def local_bound_a(self, line_a: FloatArray) -> FloatArray:
-        """(K,) at most so much harmonic current do the ports see [A], from (N, 3) line currents, NaN = unknown; zero without a filter."""
+        """(K,) at most so much harmonic current do the ports see [A], from (N, 3) line currents; zero without a filter."""
         seen = np.where(self.sense != 0, np.abs(self.sense) * line_a[self.node], 0.0).sum(axis=1)
         result = np.zeros(len(self.layout.ports))
         np.maximum.at(result, self.port, np.where(np.isnan(seen), np.inf, seen))

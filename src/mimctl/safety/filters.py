@@ -19,7 +19,9 @@ from mimctl.safety.findings import Findings
 from mimctl.safety.interlocks import Leave
 
 #: shares are whole hundredths: noise of a measurement is no reason to write
-_STEP = 0.01
+_STEPS = 100
+#: two shares nearer than this are the same
+_SAME = 1e-6
 #: less than this to see is nothing to fill a rating with [A]
 _LEAST_A = 1e-6
 
@@ -61,7 +63,7 @@ def judge_shares(case: Case, leave: IntArray, power_va: ComplexArray, released: 
     share = np.where(ports.able & released[layout.port_mim], 0.0, share)
     orders = np.where(free, orders, orders_in_force)
     _tell(case, findings, leave, wanted, share, cause)
-    differs = ports.able & (~known | (share != in_force) | ((share > 0) & (orders != orders_in_force)))
+    differs = ports.able & (~known | ~(np.abs(share - in_force) <= _SAME) | ((share > 0) & (orders != orders_in_force)))
     return JudgedShares(HarmonicShares(frozen(share), frozen(orders)), ratings.any_of(differs))
 
 
@@ -117,7 +119,7 @@ _MOST_A = 1e9
 
 def _whole(share: FloatArray) -> FloatArray:
     """Towards zero to whole hundredths; a share that is whole but for the last bits of its float stays."""
-    return np.asarray(np.floor(share / _STEP * (1 + 1e-12) + 1e-9) * _STEP)
+    return np.asarray(np.floor(share * _STEPS * (1 + 1e-12) + 1e-9) / _STEPS)
 
 
 def _tell(case: Case, findings: Findings, leave: IntArray, wanted: FloatArray, share: FloatArray, cause: IntArray) -> None:
