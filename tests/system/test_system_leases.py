@@ -155,6 +155,25 @@ def test_without_a_service_the_stop_is_latched_and_what_a_killed_one_left_is_rel
     assert told(cli("stop", site, "--clear", "--yes", "--json", "-"))["cleared"]
 
 
+def test_a_service_that_hangs_is_stopped_as_soon_as_it_moves_again(
+    here: Machine, cli: Cli, site: Path, mims: list[Looker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mimctl.cli.stop._PATIENCE_S", 0.5)
+    run = here.service(site)
+    here.balanced(run)
+    run.process.send_signal(signal.SIGSTOP)
+    hung = cli("stop", site, "--emergency", "--owner", "ann")
+    assert hung.code == 1
+    assert "EMERGENCY STOP is latched" in hung.out
+    assert f"process {run.process.pid}" in hung.err
+    run.process.send_signal(signal.SIGCONT)
+    until(lambda: enabled(mims) == [0, 0, 0], "it finds the stop")
+    status = until(here.ask, "it answers")
+    assert status["emergency_stop"]["owner"] == "ann"
+    told(cli("stop", site, "--clear", "--yes", "--json", "-"))
+    assert run.stop() == 0
+
+
 def test_a_file_that_nobody_can_read_starts_stopped_and_says_how_to_mend_it(
     here: Machine, cli: Cli, site: Path, mims: list[Looker]
 ) -> None:

@@ -10,8 +10,8 @@ import click
 
 from mimctl.cli.render import STDOUT, fail, json_option, write_json
 
-#: a service that is alive releases within a few seconds or says what it could not
-_PATIENCE_S = 10.0
+#: a service that is alive releases within three seconds or says what it could not
+_PATIENCE_S = 6.0
 
 
 @click.command(
@@ -49,18 +49,19 @@ def command(site: Path, emergency: bool, clear: bool, yes: bool, reason: str, ow
 
 
 def _emergency(file: Path, owner: str | None, reason: str) -> dict[str, Any]:
+    from mimctl.cli.stop_alone import latch, stop_alone
     from mimctl.service.door import NoService, ask
     from mimctl.service.state_dir import socket_path, state_path
 
     site = _site_id(file)
+    # first of all, for nobody knows yet whether the service can still listen
+    stop, untold = latch(site, owner, reason)
     try:
         told: dict[str, Any] = ask(
-            socket_path(state_path(site)), "stop", timeout_s=_PATIENCE_S, do="emergency", owner=owner, reason=reason
+            socket_path(state_path(site)), "stop", timeout_s=_PATIENCE_S, do="emergency", owner=stop.owner, reason=reason
         )
     except NoService:
-        from mimctl.cli.stop_alone import stop_alone
-
-        return stop_alone(file, site, owner, reason)
+        return stop_alone(file, stop, untold)
     trouble = []
     if told["not_released"]:
         left = ", ".join(told["not_released"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import getpass
 from pathlib import Path
 from typing import Any
@@ -11,48 +12,75 @@ from mimctl.config.site import load_site
 from mimctl.control.events import EventLog
 from mimctl.control.leases import STOP_ID
 from mimctl.model.clock import SystemClock
-from mimctl.model.errors import ConfigError, UserError
+from mimctl.model.errors import MimctlError, UserError
 from mimctl.model.lease import Lease, LeaseSource, Stop
 from mimctl.model.lease_plain import lease_plain
 from mimctl.service.alone import ReleasedAlone, release_alone
 from mimctl.service.lease_store import LeaseStore, stored_book
 from mimctl.service.logs import set_up
-from mimctl.service.state_dir import site_lock, state_directory
+from mimctl.service.state_dir import site_lock, state_directory, state_path
 
 
-def stop_alone(file: Path, site: str, owner: str | None, reason: str) -> dict[str, Any]:
-    """Latch the stop, and release what can be reached.
+def latch(site: str, owner: str | None, reason: str) -> tuple[Lease, list[str]]:
+    """Let every run from now on start stopped.
 
-    Raises:
-        UserError: it could not even be latched.
+    Returns:
+        The stop, and why it could not be latched, if so: whoever can still be told must be told all the same.
+    """
+    stop = Lease(STOP_ID, LeaseSource.EMERGENCY_STOP, owner or getpass.getuser(), site, Stop(), reason, SystemClock().utc(), None)
+    try:
+        store = LeaseStore(state_directory(site), site)
+        if not store.stop_called():  # who called it first is remembered
+            store.keep_stop(stop)
+    except UserError as error:
+        return stop, [str(error)]
+    return stop, []
+
+
+def stop_alone(file: Path, stop: Lease, trouble: list[str]) -> dict[str, Any]:
+    """Release what can be reached, without a service.
+
+    Args:
+        stop: as it was latched.
+        trouble: what went wrong so far.
     """
     set_up("error")
-    clock, directory = SystemClock(), state_directory(site)
-    store = LeaseStore(directory, site)
-    stop = Lease(STOP_ID, LeaseSource.EMERGENCY_STOP, owner or getpass.getuser(), site, Stop(), reason, clock.utc(), None)
-    if not store.stop_called():  # who called it first is remembered
-        store.keep_stop(stop)
-    trouble: list[str] = []
-    done: ReleasedAlone | None = None
+    text = f"{stop.scope}: EMERGENCY STOP" + ("" if trouble else " is latched; the next run starts stopped")
+    plain: dict[str, Any] = {"site": stop.scope, "through": "this command", "emergency_stop": lease_plain(stop)}
+    with contextlib.ExitStack() as stack:
+        if held := _held_by_another(stack, stop.scope):
+            return {**plain, "text": text, "trouble": [*trouble, held]}
+        try:
+            done = _release(file, stop)
+        except MimctlError as error:
+            first = str(error).splitlines()[0]
+            return {**plain, "text": text, "trouble": [*trouble, f"the devices could not be released: {first}"]}
+    text += f"; {len(done.at_rest)} MIMs are at rest"
+    trouble = [*trouble, *_untold("could not be released", done.not_released), *_untold("did not answer", done.silent)]
+    told = {"at_rest": done.at_rest, "not_released": done.not_released, "silent": done.silent}
+    return {**plain, **told, "text": text, "trouble": trouble}
+
+
+def _held_by_another(stack: contextlib.ExitStack, site: str) -> str:
+    """Take the site's lock until the stack closes; what to say where another process holds it."""
+    directory = state_path(site)
+    if not directory.is_dir():
+        return ""  # it could not be made, which has been told: nobody can hold a lock in it
     try:
-        with site_lock(directory, site):
-            loaded = load_site(file)
-            book = stored_book(loaded, clock, EventLog(clock), store)
-            done = asyncio.run(release_alone(loaded, book, clock))
-    except ConfigError as error:
-        trouble.append(f"the devices could not be released: {file} has errors ({error.problems[0]})")
+        stack.enter_context(site_lock(directory, site))
     except UserError as error:
-        trouble.append(
-            f"the devices were not released by this command: {error}; it does not answer. If it lives it finds the stop within a "
-            "second; else end it, and its devices do what their expiry action says"
+        return (
+            f"the devices were not released by this command: {error}. It does not answer; if it lives it finds the stop within a "
+            "second, else end it: its devices then do what their expiry action says"
         )
-    text = f"{site}: EMERGENCY STOP is latched; the next run starts stopped"
-    plain: dict[str, Any] = {"site": site, "through": "this command", "emergency_stop": lease_plain(stop)}
-    if done is not None:
-        text += f"; {len(done.at_rest)} MIMs are at rest"
-        trouble += _untold("could not be released", done.not_released) + _untold("did not answer", done.silent)
-        plain |= {"at_rest": done.at_rest, "not_released": done.not_released, "silent": done.silent}
-    return {**plain, "text": text, "trouble": trouble}
+    return ""
+
+
+def _release(file: Path, stop: Lease) -> ReleasedAlone:
+    site, clock = load_site(file), SystemClock()
+    book = stored_book(site, clock, EventLog(clock))
+    book.call_stop(stop.owner, stop.reason)
+    return asyncio.run(release_alone(site, book, clock))
 
 
 def _untold(what: str, mims: tuple[str, ...]) -> list[str]:

@@ -50,6 +50,8 @@ def lease_bounds(bounds: Bounds, leases: Iterable[Lease], scopes: Scopes, layout
 
 
 def _concerns(lease: Lease, scopes: Scopes, layout: SiteLayout) -> bool:
+    if isinstance(lease.action, Stop):
+        return True
     return lease.scope in layout.node_index or any(name in layout.mim_index for name in scopes.mims(lease.scope))
 
 
@@ -76,7 +78,8 @@ class _Draft:
         """One lease that takes away."""
         match lease.action:
             case Stop() | LockOut() | Pause():
-                reached = mims_in(self._scopes, lease.scope, self._layout)
+                everybody = isinstance(lease.action, Stop)
+                reached = everybody | mims_in(self._scopes, lease.scope, self._layout)
                 self._barred = np.where(reached, np.maximum(self._barred, lease.source), self._barred)
             case Cap():
                 self._cap(lease, lease.action)

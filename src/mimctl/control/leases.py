@@ -171,16 +171,19 @@ class LeaseBook:
 
     def bar(self, mim: str, source: LeaseSource) -> Lease | None:
         """What keeps this source from setting a MIM now; the greatest, None = nothing."""
+        if self.emergency_stop is not None:
+            return self.emergency_stop
         barring = [
             lease
             for lease in self.active()
-            if isinstance(lease.action, Stop | LockOut | Pause) and lease.source >= source and mim in self.scopes.mims(lease.scope)
+            if isinstance(lease.action, LockOut | Pause) and lease.source >= source and mim in self.scopes.mims(lease.scope)
         ]
         return max(barring, key=lambda lease: lease.source, default=None)
 
     def paused(self, zone: str) -> bool:
-        """Whether a lease pauses a zone."""
-        return any(isinstance(lease.action, Pause) and lease.scope in (zone, self.site.id) for lease in self.active())
+        """Whether a lease pauses a zone, by its own name or the site's."""
+        names = {zone, self.site.id} if self.site.id not in {z.id for z in self.site.zones} else {zone}
+        return any(isinstance(lease.action, Pause) and lease.scope in names for lease in self.active())
 
     def locked(self, layout: SiteLayout) -> frozenset[str]:
         """Ids of the MIMs of a layout that are locked out."""

@@ -24,7 +24,10 @@ class Scopes:
 
     @cached_property
     def _mims_by_name(self) -> Mapping[str, frozenset[str]]:
-        """MIM ids by every name that can stand for some: its own, its link's, those of the nodes above, its zone's, the site's."""
+        """MIM ids by every name that can stand for some: its own, its link's, those of the nodes above, its zone's, the site's.
+
+        What bears the same name is meant together; only a zone of the site's own name stands for itself.
+        """
         site = self.site
         parents = {node.id: node.parent for node in site.nodes}
         inside = {zone.id: nodes_under(site, zone.heads) for zone in site.zones}
@@ -32,7 +35,8 @@ class Scopes:
         found: dict[str, set[str]] = {name: set() for name in everything}
         for mim in site.mims:
             nodes = {port.node for port in mim.ports}
-            names = {mim.id, mim.address.link, site.id, *(zone for zone, below in inside.items() if nodes <= below)}
+            names = {mim.id, mim.address.link, *(zone for zone, below in inside.items() if nodes <= below)}
+            names |= {site.id} - inside.keys()
             for node in nodes:
                 above: str | None = node
                 while above is not None:

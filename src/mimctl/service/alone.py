@@ -73,9 +73,9 @@ async def zone_alone(site: Site, device: str, clock: Clock, *, dry_run: bool) ->
 
 async def _hear_stop(controller: ZoneController, store: LeaseStore, clock: Clock) -> None:
     """There is no door here: the file of the emergency stop is looked for, for as long as this runs."""
-    while not store.stop_called():
+    while (stop := store.stop(clock.utc())) is None:
         await clock.sleep_until(clock.monotonic_s() + _LOOK_FOR_STOP_S)
-    controller.cycle.leases.call_stop("the state directory", "its file was found there")
+    controller.cycle.leases.call_stop(stop.owner, stop.reason)
     await controller.release(STOPPED)
 
 

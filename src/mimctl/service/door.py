@@ -113,9 +113,11 @@ async def _ask(path: Path, request: Mapping[str, Any], timeout_s: float) -> Any:
     try:
         async with asyncio.timeout(timeout_s):
             reader, writer = await asyncio.open_unix_connection(path, limit=_LONGEST_LINE)
-            writer.write(json.dumps(request).encode() + b"\n")
-            line = await reader.readline()
-            writer.close()
+            try:
+                writer.write(json.dumps(request).encode() + b"\n")
+                line = await reader.readline()
+            finally:
+                writer.close()
     except (OSError, TimeoutError, ValueError) as error:
         raise NoService(f"no running service at {path}: {_why(error)}") from error
     answer = json.loads(line or b"{}")

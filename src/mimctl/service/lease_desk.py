@@ -127,8 +127,10 @@ class LeaseDesk:
     async def watch(self) -> None:
         """Call each second or so: hears a stop that was called by its file, and notices steps of the wall clock."""
         self._book.active()
-        if self._store is not None and not self._book.stopped and self._store.stop_called():
-            await self.stop_now("the state directory", "its file was found there")
+        if self._store is not None and not self._book.stopped:
+            stop = self._store.stop(self._clock.utc())
+            if stop is not None:
+                await self.stop_now(stop.owner, stop.reason)
         if self._book.watch_clock():
             try:
                 await self._keep()

@@ -42,9 +42,9 @@ class LeaseStore:
 
     def load(self, utc: datetime) -> list[Lease]:
         """What was in force when the last run ended; with an emergency stop where the files do not tell."""
-        found, trouble = self._load_leases()
-        if self.stop_called():
-            found.append(self._load_stop(utc))
+        (found, trouble), stop = self._load_leases(), self.stop(utc)
+        if stop is not None:
+            found.append(stop)
         elif trouble:
             found.append(self._stop_for(f"{trouble}; who was locked out is not known: lock out again, then clear the stop", utc))
         return found
@@ -111,12 +111,19 @@ class LeaseStore:
         twice = len({lease.id for lease in found}) < len(found)
         return ([], f"{self._leases} has two leases of one id") if twice else (found, "")
 
-    def _load_stop(self, utc: datetime) -> Lease:
+    def stop(self, utc: datetime) -> Lease | None:
+        """The emergency stop of the file; None where there is none.
+
+        Args:
+            utc: when it was called, where the file does not tell.
+        """
+        if not self.stop_called():
+            return None
         try:
             stop = lease_of(json.loads(self._stop.read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError, UserError):
-            stop = None
-        if stop is not None and stop.id == STOP_ID and isinstance(stop.action, Stop):
+            return self._stop_for(f"{self._stop} is there, but does not say who called it", utc)
+        if stop.id == STOP_ID and isinstance(stop.action, Stop):
             return stop
         return self._stop_for(f"{self._stop} is there, but does not say who called it", utc)
 
