@@ -17,13 +17,18 @@ def check_vectors(profile: DeviceProfile) -> list[Problem]:
         return check_chains(profile)
     maps: dict[str | None, RegisterMap] = {None: profile.register_map}
     maps.update((v.name, v.register_map) for v in profile.variants)
-    compiled = {name: CompiledMap(register_map) for name, register_map in maps.items()}
+    compiled = {
+        name: tuple(CompiledMap(register_map, static=static) for static in (False, True)) for name, register_map in maps.items()
+    }
     return [p for n, vector in enumerate(profile.vectors) for p in _check(compiled[vector.variant], vector, f"tests[{n}]")]
 
 
-def _check(compiled: CompiledMap, vector: GoldenVector, path: str) -> list[Problem]:
-    blocks = [image_registers(vector.image, read) for read in compiled.reads]
-    return compared(vector, dict(zip(compiled.keys, compiled.decode(blocks).tolist(), strict=True)), path)
+def _check(polled_and_static: Sequence[CompiledMap], vector: GoldenVector, path: str) -> list[Problem]:
+    found: dict[str, float] = {}
+    for compiled in polled_and_static:
+        blocks = [image_registers(vector.image, read) for read in compiled.reads]
+        found.update(zip(compiled.keys, compiled.decode(blocks).tolist(), strict=True))
+    return compared(vector, found, path)
 
 
 def image_registers(image: Sequence[tuple[int, bytes]], read: ReadBlock) -> bytes:
