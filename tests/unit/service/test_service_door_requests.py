@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import os
+import pwd
 
 import pytest
 
@@ -28,7 +30,8 @@ def refuses(request):
 
 @contextlib.asynccontextmanager
 async def door_at(path):
-    door = Door(path, {"slow": slow, "silent": silent, "wrong": wrong, "refuses": refuses})
+    handlers = {"slow": slow, "silent": silent, "wrong": wrong, "refuses": refuses, "peer": lambda request: request["peer"]}
+    door = Door(path, handlers)
     await door.open()
     try:
         yield
@@ -49,3 +52,10 @@ async def test_handlers_may_wait_and_errors_keep_their_kind(tmp_path):
                 await asyncio.to_thread(ask, path, question)
             assert not isinstance(caught.value, Unreachable)
     assert not somebody_listens(path)
+
+
+async def test_whose_process_asks_is_told_by_the_kernel_and_not_by_the_request(tmp_path):
+    path = tmp_path / "d.sock"
+    async with door_at(path):
+        told = await asyncio.to_thread(ask, path, "peer", peer={"user": "the president"})
+    assert (told["pid"], told["uid"], told["user"]) == (os.getpid(), os.getuid(), pwd.getpwuid(os.getuid()).pw_name)
