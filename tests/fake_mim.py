@@ -53,7 +53,8 @@ class FakeMim:
     def _written(self, address: int, data: bytes) -> None:
         self.writes.append((address, data))
         if self.obedient and self.number("sequence") != self.shown("sequence_ack"):
-            values = {f"active_power.port{n + 1}": float(self.setpoints()[0][n]) for n in range(self.ports)}
+            parts = zip(("active_power", "reactive_power"), self.setpoints(), strict=True)
+            values = {f"{quantity}.port{n + 1}": float(told[n]) for quantity, told in parts for n in range(self.ports)}
             self.show(
                 values | {"sequence_ack": float(self.number("sequence")), "watchdog_remaining": float(self.number("validity"))}
             )
@@ -70,6 +71,15 @@ class FakeMim:
     def shown(self, key: str) -> int:
         point = next(p for p in self.map.points if p.key == key)
         return int.from_bytes(self.bank.read(point.address, point.registers), "big")
+
+    def output_va(self, port: int) -> complex:
+        """What a port shows that it gives, from 1, injection positive [VA]."""
+        data = [self._register(f"{quantity}.port{port}") for quantity in ("active_power", "reactive_power")]
+        return complex(*(struct.unpack(">i", d)[0] for d in data))
+
+    def _register(self, key: str) -> bytes:
+        point = next(p for p in self.map.points if p.key == key)
+        return self.bank.read(point.address, point.registers)
 
     def setpoints(self) -> tuple[list[int], list[int]]:
         def of(points) -> list[int]:  # type: ignore[no-untyped-def]

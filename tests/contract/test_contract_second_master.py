@@ -32,6 +32,24 @@ from mimctl.wire.writes import write_image
 #: uneven enough that a balancer moves something at once
 LOADS = {"active_power.L1": 3000.0, "active_power.L2": 800.0, "active_power.L3": 500.0}
 MIM_UNIT = 100
+#: what a MIM that is off shows
+NOTHING = {f"{quantity}.port{n}": 0.0 for quantity in ("active_power", "reactive_power") for n in (1, 2, 3)}
+
+
+class Meter:
+    """What the loads draw less what the MIM gives, each on its phase."""
+
+    def __init__(self) -> None:
+        image, chain = build_chain([ModelContent(1, {"Mn": "ACME"}), ModelContent(213)])
+        self.bank = MemoryBank(BASE, image)
+        self._map = register_map_of(chain.models, "m")
+
+    def show(self, device: FakeMim) -> None:
+        values = {f"voltage.L{n}": 230.0 for n in (1, 2, 3)}
+        for n in (1, 2, 3):
+            drawn = complex(LOADS[f"active_power.L{n}"]) - device.output_va(n)
+            values |= {f"active_power.L{n}": drawn.real, f"reactive_power.L{n}": drawn.imag, f"current.L{n}": abs(drawn) / 230.0}
+        write_image(self._map, self.bank.registers, BASE, values)
 
 
 @dataclass
@@ -43,9 +61,11 @@ class Hall:
     device: FakeMim
     clock: VirtualClock
     rival: RegisterMim
+    meter: Meter
 
     async def cycles(self, count: int) -> None:
         for _ in range(count):
+            self.meter.show(self.device)
             self.clock.advance_to(self.clock.monotonic_s() + 1.0)
             await self.zone.step()
 
@@ -58,19 +78,13 @@ class Hall:
         return {event.code: event.text for event in self.events.open()}
 
 
-def meter() -> MemoryBank:
-    image, chain = build_chain([ModelContent(1, {"Mn": "ACME"}), ModelContent(213)])
-    values = {f"{quantity}.L{n}": value for n in (1, 2, 3) for quantity, value in {"voltage": 230.0, "reactive_power": 0.0}.items()}
-    current = {key.replace("active_power", "current"): watts / 230.0 for key, watts in LOADS.items()}
-    write_image(register_map_of(chain.models, "m"), image, BASE, values | LOADS | current)
-    return MemoryBank(BASE, image)
-
-
 @contextlib.asynccontextmanager
 async def hall(rule: SecondMaster | None) -> AsyncIterator[Hall]:
     device = FakeMim()
-    meters = meter()
-    server = ModbusServer("127.0.0.1", 0, {1: meters, 2: meters, 3: meters, MIM_UNIT: device.bank})
+    meter = Meter()
+    meter.show(device)
+    banks = dict.fromkeys((1, 2, 3), meter.bank)
+    server = ModbusServer("127.0.0.1", 0, {**banks, MIM_UNIT: device.bank})
     host, port = await server.start()
     site = rack_site(1)
     link = replace(site.links[0], host=host, port=port, timeout_s=2.0)
@@ -87,7 +101,7 @@ async def hall(rule: SecondMaster | None) -> AsyncIterator[Hall]:
         zone = build_zone(site, site.zones[0], groups, clock, events)
         stack.push_async_callback(zone.cycle.collector.close)
         rival = RegisterMim(site.mims[0], other, source=SunSpecSource(DeviceClass.MIM), clock=clock)
-        yield Hall(zone, events, device, clock, rival)
+        yield Hall(zone, events, device, clock, rival, meter)
 
 
 @pytest.mark.parametrize("rule", [None, SecondMaster.INSIST])
@@ -130,7 +144,7 @@ async def switch_off(here: Hall) -> None:
     block = here.device.map.mim.command
     sequence = here.device.number("sequence")
     here.device.bank.write(block.address, bytes(2 * block.count - 4) + sequence.to_bytes(4, "big"))
-    here.device.show({"sequence_ack": float(sequence) - 1})
+    here.device.show({"sequence_ack": float(sequence) - 1, **NOTHING})
 
 
 @pytest.mark.parametrize("rule", [None, SecondMaster.INSIST])
@@ -165,7 +179,7 @@ async def test_a_mim_that_restarts_within_its_validity_is_told_anew_in_the_cycle
         block = here.device.map.mim.command
         here.device.obedient = False
         here.device.bank.write(block.address, bytes(2 * block.count))
-        here.device.show({"sequence_ack": 0.0, **{f"active_power.port{n}": 0.0 for n in (1, 2, 3)}})
+        here.device.show({"sequence_ack": 0.0, **NOTHING})
         here.device.obedient = True
         await here.cycles(1)
         assert here.device.setpoints()[0] == here.zone.cycle.dispatcher.setpoint_va.real.tolist()
