@@ -19,9 +19,11 @@ _MEASURING = METER_MODELS | INVERTER_MODELS
 def models_of(chain: Chain, wanted: DeviceClass, rules: ChainRules) -> tuple[ModelBlock, ...] | None:
     """The models of the first device of a chain that is wanted and has a model to measure with.
 
-    An inverter serves where a MIM is wanted: it may have controls.
+    An inverter serves where a MIM is wanted: it may have controls. A MIM tells everything itself, and no profile is about one.
     """
-    kinds = (wanted, DeviceClass.INVERTER) if wanted is DeviceClass.MIM else (wanted,)
+    kinds: tuple[DeviceClass, ...] = (wanted,)
+    if wanted is DeviceClass.MIM:
+        kinds = (DeviceClass.INVERTER,) if rules.models else (wanted, DeviceClass.INVERTER)
     for kind in kinds:
         for models in chain.devices:
             if class_of(models) is kind and (not rules.models or any(m.id in rules.models for m in models)):

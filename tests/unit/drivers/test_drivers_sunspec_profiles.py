@@ -181,6 +181,19 @@ async def test_a_profile_that_names_no_commands_is_not_commanded():
         await driver.read()
 
 
+async def test_a_mim_is_never_taken_for_an_inverter_of_a_profile():
+    """It may have model 701 beside its own: commanded by 704 it would have two masters."""
+    der = ModelContent(701, {"W": 3, "W_SF": 0})
+    image, _ = build_chain(
+        [ModelContent(1, {"Mn": "ACME"}), der, ModelContent(64900, counts={"NPh": 3}), ModelContent(64901, counts={"NPh": 3})]
+    )
+    chosen = profile("sunspec/der_7xx")
+    transport = MemoryTransport("gw", {1: MemoryBank(40000, image)})
+    source = SunSpecSource(DeviceClass.MIM, profile=chosen)
+    with pytest.raises(BadReply, match="is no sunspec/der_7xx"):
+        await source.discover(transport, 1, "d")
+
+
 async def test_a_model_that_refuses_function_16_gets_one_register_at_a_time():
     """The limit, its timer and its enable, and none of them in one frame with another."""
     driver, transport, bank, at = bench(
