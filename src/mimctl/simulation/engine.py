@@ -49,6 +49,8 @@ _PROGRESS_EVERY = 50
 #: instants within a step, as shares of it, and the time that each stands for
 _POINTS = (0.5 - 0.15**0.5, 0.5, 0.5 + 0.15**0.5)
 _WEIGHTS = (5 / 18, 8 / 18, 5 / 18)
+#: the one of them at which distortion is looked at
+_MIDDLE = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,8 +177,10 @@ class _Simulation:
             dt_s = weight * step_s
             self._plant.advance_to(now_s + point * step_s)
             self._rule.fleet.advance_to(now_s + point * step_s)
-            board.add("baseline", load_va, self._idle, self._off, dt_s)
-            board.add("controlled", load_va, self._fleet.inject_va, self._fleet.mim_loss_w, dt_s)
+            quality_s = step_s if point == _MIDDLE else 0.0
+            board.add("baseline", load_va, self._idle, self._off, dt_s, quality_s=quality_s)
+            given_va, lost_w = self._fleet.inject_va, self._fleet.mim_loss_w
+            board.add("controlled", load_va, given_va, lost_w, dt_s, filtering=self._fleet.filtering(), quality_s=quality_s)
             board.add("rule", load_va, self._rule.injection(given), self._rule.fleet.mim_loss_w, dt_s)
             if best is not None:
                 board.add("optimum", load_va, best, self._losses.watts(best), dt_s)
@@ -198,6 +202,11 @@ class _Simulation:
             self._counts.check_ratings(zone)
             travel.add(zone.cycle.dispatcher.setpoint_va, self._request.step_s)
 
+    def _harmonics(self) -> dict[str, Any]:
+        """What harmonics did, without control and with it; nothing where no load has any."""
+        found = self._board.qualities
+        return {"harmonics": {name: quality.summary() for name, quality in found.items()}} if found else {}
+
     def _result(self, wall_s: float) -> dict[str, Any]:
         request, counts = self._request, self._counts
         scenarios: Mapping[str, Any] = {name: score.summary() for name, score in self._board.scores.items()}
@@ -210,6 +219,7 @@ class _Simulation:
         return {
             **scenarios,
             **comparison,
+            **self._harmonics(),
             **faults,
             "fault": fault,
             "limit_violations": comparison["limit_violations"] + counts.over_rating,

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from mimctl.grid.harmonics import FilterPorts
+from mimctl.grid.losses import ConversionLosses
 from mimctl.grid.network import PowerNetwork
 from mimctl.grid.tree import TreeOperators
 from mimctl.model.layout import ComplexArray, FloatArray
+from mimctl.simulation.power_quality import PowerQuality
 from mimctl.simulation.score import ScenarioScore, Truth
-from mimctl.twin.harmonics import Harmonics
+from mimctl.twin.filters import Filtering
+from mimctl.twin.harmonics import HarmonicFlow, Harmonics
 from mimctl.twin.loads import LoadSet
 from mimctl.twin.terminals import Terminals
 
@@ -20,22 +24,26 @@ _BLOCK = 64
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Distortion:
-    """Harmonic currents that the loads draw, the same in every scenario: nothing here compensates them.
+    """Harmonic currents of one instant: what the loads draw, less what filters take.
 
     Args:
         load_va: (L,) the loads that it belongs to.
         phase_a: (N, 3) rms of all harmonics [A]
         neutral_a: (N,) the same in the neutral, where triplens add [A]
+        flow: all of it.
+        filter_loss_w: (M,) conversion losses that the filters add [W]; None = no filter is at work.
     """
 
     load_va: ComplexArray
     phase_a: FloatArray
     neutral_a: FloatArray
+    flow: HarmonicFlow
+    filter_loss_w: FloatArray | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Instant:
-    """One instant of one scenario, waiting to be solved. `row`: its question to the network."""
+    """One instant of one scenario, waiting to be solved. `row`: its question to the network; `quality_s`: as in `add`."""
 
     scenario: str
     row: int
@@ -44,6 +52,7 @@ class _Instant:
     mim_loss_w: FloatArray
     distortion: _Distortion
     dt_s: float
+    quality_s: float = 0.0
 
 
 @dataclass(eq=False)
@@ -62,9 +71,12 @@ class ScoreBoard:
     steps_hint: int
     on_instant: Callable[[Mapping[str, Truth], Mapping[str, float], float], None]
     scores: Mapping[str, ScenarioScore] = field(init=False)
+    qualities: dict[str, PowerQuality] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         layout = self.operators.layout
+        self._losses = ConversionLosses(layout)
+        self._filters = FilterPorts(layout)
         self._network = PowerNetwork(layout)
         self._harmonics = Harmonics(layout, self.loads)
         nothing = np.zeros((len(layout.nodes), 3), dtype=np.complex128)
@@ -75,7 +87,17 @@ class ScoreBoard:
         self._last: dict[str, _Instant] = {}
         self.scores = {name: ScenarioScore(self.operators, self.steps_hint) for name in self.names}
 
-    def add(self, scenario: str, load_va: ComplexArray, port_va: ComplexArray, mim_loss_w: FloatArray, dt_s: float) -> None:
+    def add(
+        self,
+        scenario: str,
+        load_va: ComplexArray,
+        port_va: ComplexArray,
+        mim_loss_w: FloatArray,
+        dt_s: float,
+        *,
+        filtering: Filtering | None = None,
+        quality_s: float = 0.0,
+    ) -> None:
         """One instant. Every scenario is added once per instant, in any order.
 
         Args:
@@ -83,6 +105,8 @@ class ScoreBoard:
             port_va: (K,) what the MIM ports deliver [VA].
             mim_loss_w: (M,) conversion losses [W].
             dt_s: time the instant stands for [s].
+            filtering: what the harmonic filters do; None = nothing.
+            quality_s: time it stands for in the figures of distortion [s]; 0 = it is none of the instants they are worked out at.
         """
         last = self._last.get(scenario)
         if last is not None and last.load_va is load_va and last.port_va is port_va:
@@ -92,7 +116,8 @@ class ScoreBoard:
             phase = self.loads.terminals.phase_power(load_va) - self.ports.phase_power(port_va)
             pairs = _difference(self.loads.terminals.pair_power(load_va), self.ports.pair_power(port_va))
             self._questions.append((phase, pairs))
-        instant = _Instant(scenario, row, load_va, port_va, mim_loss_w, self._distortion(load_va), dt_s)
+        distortion = self._distortion(load_va) if filtering is None else self._filtered(load_va, filtering)
+        instant = _Instant(scenario, row, load_va, port_va, mim_loss_w, distortion, dt_s, quality_s)
         self._last[scenario] = instant
         self._waiting.append(instant)
         if len(self._waiting) == _BLOCK * len(self.names):
@@ -100,10 +125,31 @@ class ScoreBoard:
 
     def _distortion(self, load_va: ComplexArray) -> _Distortion:
         if self._drawn is None or self._drawn.load_va is not load_va:
-            none = np.zeros_like(self._no_load_v)
-            flow = self._harmonics.solve(load_va, self._no_load_v, none)
-            self._drawn = _Distortion(load_va, np.sqrt((np.abs(flow.current_a) ** 2).sum(axis=-1)), flow.neutral_a)
+            self._drawn = self._solved(load_va, None)
         return self._drawn
+
+    def _solved(self, load_va: ComplexArray, filtering: Filtering | None) -> _Distortion:
+        """At no-load voltages: what the loads draw hardly depends on the scenario."""
+        flow = self._harmonics.solve(load_va, self._no_load_v, np.zeros_like(self._no_load_v), filtering)
+        return _Distortion(load_va, np.sqrt((np.abs(flow.current_a) ** 2).sum(axis=-1)), flow.neutral_a, flow)
+
+    def _filtered(self, load_va: ComplexArray, filtering: Filtering) -> _Distortion:
+        found = self._solved(load_va, filtering)
+        if found.flow.filter_a is None:
+            return found
+        layout = self.operators.layout
+        size_va = np.abs(filtering.power_va)
+        harmonic_va = found.flow.filter_a / self._filters.rating_a * layout.port_rating_va
+        losses_w = self._losses.watts(np.hypot(size_va, harmonic_va).astype(np.complex128)) - self._losses.watts(filtering.power_va)
+        return replace(found, filter_loss_w=losses_w)
+
+    def _note_quality(self, instant: _Instant, current_a: ComplexArray, voltage_v: ComplexArray) -> None:
+        """Distortion of one instant, for the scenarios that are asked for it."""
+        if instant.scenario not in self.qualities:
+            self.qualities[instant.scenario] = PowerQuality(self.operators.layout)
+        extra_w = instant.distortion.filter_loss_w
+        total_w = 0.0 if extra_w is None else float(extra_w.sum())
+        self.qualities[instant.scenario].add(instant.distortion.flow, current_a, voltage_v, total_w, instant.quality_s)
 
     def flush(self) -> None:
         """Solve and score what waits."""
@@ -121,14 +167,17 @@ class ScoreBoard:
         objectives: dict[str, float] = {}
         for instant in self._waiting:
             i, distortion = instant.row, instant.distortion
+            mims_w = instant.mim_loss_w if distortion.filter_loss_w is None else instant.mim_loss_w + distortion.filter_loss_w
+            if instant.quality_s > 0 and len(distortion.flow.orders):
+                self._note_quality(instant, found.current_a[i], found.voltage_v[i])
             truth = Truth(
                 found.flow_va[i],
                 found.voltage_v[i],
                 found.current_a[i],
                 np.hypot(neutral[i], distortion.neutral_a),
                 float(loss[i]),
-                float(instant.mim_loss_w.sum()),
-                instant.mim_loss_w,
+                float(mims_w.sum()),
+                mims_w,
                 found.branch_loss_w[i],
                 np.hypot(np.abs(found.current_a[i]), distortion.phase_a),
             )

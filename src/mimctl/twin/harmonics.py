@@ -38,6 +38,7 @@ class HarmonicFlow:
         voltage_v: (N, 3, H) phasors, phase to neutral
         thd_i_pct, thd_v_pct: (N, 3) relative to the fundamental; NaN where nothing flows
         neutral_a: (N,) rms, fundamental and harmonics
+        loss_w: (N,) what they lose in each node's supply, neutral included, at the resistance of the fundamental [W]
         filter_a: (K,) rms harmonic current of each MIM port; None where no filter is at work
     """
 
@@ -47,6 +48,7 @@ class HarmonicFlow:
     thd_i_pct: FloatArray
     thd_v_pct: FloatArray
     neutral_a: FloatArray
+    loss_w: FloatArray
     filter_a: FloatArray | None = None
 
 
@@ -59,6 +61,7 @@ class Harmonics:
         self._spread = self._accumulate.T.tocsr()
         self._compensator = Compensator(layout, self._orders, self._accumulate)
         own, neutral = _impedances(layout)
+        self._own_r_ohm, self._neutral_r_ohm = own.real, neutral.real
         harmonic = 1j * self._orders
         self._own_ohm = own.real[:, None] + own.imag[:, None] * harmonic
         self._neutral_ohm = neutral.real[:, None] + neutral.imag[:, None] * harmonic
@@ -117,6 +120,8 @@ class Harmonics:
             thd_i_pct=_distortion(branch, current_a, _LEAST_A),
             thd_v_pct=_distortion(voltage, voltage_v, _LEAST_A),
             neutral_a=np.sqrt(np.abs(current_a.sum(axis=1)) ** 2 + (np.abs(common) ** 2).sum(axis=1)),
+            loss_w=(np.abs(branch) ** 2).sum(axis=(1, 2)) * self._own_r_ohm
+            + (np.abs(common) ** 2).sum(axis=1) * self._neutral_r_ohm,
             filter_a=filter_a,
         )
 
