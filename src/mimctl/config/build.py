@@ -207,7 +207,7 @@ def _zones(draft: Draft) -> tuple[m.Zone, ...]:
 
 def _rules(items: list[RuleItem], zones: tuple[str, ...]) -> tuple[m.BalanceRule, ...]:
     if not items:
-        return (m.BalanceRule(DEFAULT_RULE, zones),)
+        return (m.BalanceRule(DEFAULT_RULE, zones, deadband_a=m.DEADBAND_A),)
     return tuple(
         m.BalanceRule(
             id=item.id,

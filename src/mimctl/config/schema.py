@@ -14,6 +14,7 @@ from mimctl.config.schema_devices import BatteryItem, ConnectionWord, LinkItem, 
 from mimctl.config.schema_grid import FeedItem, Id, Name, NodeItem, NotNegative, Positive, Reference, Share
 from mimctl.config.units import CURRENT, DURATION, FREQUENCY, PERCENT, POWER, VOLTAGE, InText, Record
 from mimctl.model.phases import Rotation
+from mimctl.model.site import DEADBAND_A
 
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 TimeOfDay = Annotated[str, StringConstraints(pattern=TIME_OF_DAY)]
@@ -59,7 +60,7 @@ class RuleItem(Record):
         default_factory=dict, description="Control weight of single nodes; 1 is ordinary, 2 counts twice."
     )
     deadband_a: Annotated[float, NotNegative, CURRENT] = Field(
-        0.0, description="Smaller changes of a setpoint are not written; while it is moving, half as much is enough."
+        DEADBAND_A, description="Smaller changes of a setpoint are not written; while it is moving, half as much is enough."
     )
     dwell_s: Annotated[float, Field(ge=0, le=3600), DURATION] = Field(
         0.0,

@@ -17,6 +17,9 @@ from mimctl.model.link import Link
 from mimctl.model.node import Feed, Node
 from mimctl.model.phases import PHASES, Phase, Rotation
 
+#: of a balance rule that names none [A]: measured, it saves 25 of 26 writes of a noisy hour for 0.2 % of the unbalance removed
+DEADBAND_A = 0.1
+
 #: the device's own SunSpec model chain is its register map
 SUNSPEC = "sunspec"
 

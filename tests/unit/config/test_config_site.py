@@ -77,7 +77,7 @@ def test_weights_are_shares_of_their_sum(tmp_path):
 def test_defaults_are_one_zone_and_one_rule(tmp_path):
     site = load_site(write_site(tmp_path, site_dict(racks=4, feeds=2)))
     assert [(z.id, z.heads, z.cycle_s) for z in site.zones] == [("site", ("feed-a", "feed-b"), 1.0)]
-    assert [(r.id, r.zones, r.deadband_a) for r in site.rules] == [("balance", ("site",), 0.0)]
+    assert [(r.id, r.zones, r.deadband_a) for r in site.rules] == [("balance", ("site",), 0.1)]
     assert site.name == site.id
 
 
