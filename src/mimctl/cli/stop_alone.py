@@ -28,13 +28,15 @@ def latch(site: str, owner: str | None, reason: str) -> tuple[Lease, list[str]]:
         The stop, and why it could not be latched, if so: whoever can still be told must be told all the same.
     """
     stop = Lease(STOP_ID, LeaseSource.EMERGENCY_STOP, owner or getpass.getuser(), site, Stop(), reason, SystemClock().utc(), None)
+    known = state_path(site).is_dir()
     try:
         store = LeaseStore(state_directory(site), site)
         if not store.stop_called():  # who called it first is remembered
             store.keep_stop(stop)
     except UserError as error:
         return stop, [str(error)]
-    return stop, []
+    new = f"nothing has ever run '{site}' with the state directory {state_path(site)}: is it the right one?"
+    return stop, [] if known else [new]
 
 
 def stop_alone(file: Path, stop: Lease, trouble: list[str]) -> dict[str, Any]:
@@ -45,7 +47,8 @@ def stop_alone(file: Path, stop: Lease, trouble: list[str]) -> dict[str, Any]:
         trouble: what went wrong so far.
     """
     set_up("error")
-    text = f"{stop.scope}: EMERGENCY STOP" + ("" if trouble else " is latched; the next run starts stopped")
+    latched = " is latched; the next run starts stopped" if LeaseStore(state_path(stop.scope), stop.scope).stop_called() else ""
+    text = f"{stop.scope}: EMERGENCY STOP{latched} (no service answers here; one of another user is not stopped by this)"
     plain: dict[str, Any] = {"site": stop.scope, "through": "this command", "emergency_stop": lease_plain(stop)}
     with contextlib.ExitStack() as stack:
         if held := _held_by_another(stack, stop.scope):

@@ -21,13 +21,6 @@ from mimctl.model.reason import Reason
 _NOBODY = -1
 
 
-def mims_in(scopes: Scopes, scope: str, layout: SiteLayout) -> BoolArray:
-    """(M,) MIMs of this layout that a scope reaches."""
-    found = np.zeros(len(layout.mims), dtype=np.bool_)
-    found[[layout.mim_index[name] for name in scopes.mims(scope) if name in layout.mim_index]] = True
-    return found
-
-
 def lease_bounds(bounds: Bounds, leases: Iterable[Lease], scopes: Scopes, layout: SiteLayout, usable: BoolArray) -> Bounds:
     """The bounds without what the leases take away, and with the setpoints that are wanted.
 
@@ -52,7 +45,7 @@ def lease_bounds(bounds: Bounds, leases: Iterable[Lease], scopes: Scopes, layout
 def _concerns(lease: Lease, scopes: Scopes, layout: SiteLayout) -> bool:
     if isinstance(lease.action, Stop):
         return True
-    return lease.scope in layout.node_index or any(name in layout.mim_index for name in scopes.mims(lease.scope))
+    return lease.scope in layout.node_index or bool(scopes.mims_of(layout, lease.scope).any())
 
 
 class _Draft:
@@ -79,7 +72,7 @@ class _Draft:
         match lease.action:
             case Stop() | LockOut() | Pause():
                 everybody = isinstance(lease.action, Stop)
-                reached = everybody | mims_in(self._scopes, lease.scope, self._layout)
+                reached = everybody | self._scopes.mims_of(self._layout, lease.scope)
                 self._barred = np.where(reached, np.maximum(self._barred, lease.source), self._barred)
             case Cap():
                 self._cap(lease, lease.action)
@@ -111,7 +104,7 @@ class _Draft:
         """(K,) ports of this layout that a scope reaches: one, those of a MIM, or at and below a node those of each MIM there."""
         layout, one = self._layout, self._scopes.port(scope)
         if one is None:
-            return mims_in(self._scopes, scope, layout)[layout.port_mim]
+            return self._scopes.mims_of(layout, scope)[layout.port_mim]
         reached = np.zeros(len(layout.ports), dtype=np.bool_)
         reached[layout.ports_of_mim[layout.mim_index[one[0]]].start + one[1]] = True
         return reached

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from mimctl.control.events import EventLog
-from mimctl.control.lease_bounds import lease_bounds, mims_in
+from mimctl.control.lease_bounds import lease_bounds
 from mimctl.control.narrow import Situation
 from mimctl.control.scopes import Scopes
 from mimctl.model.bounds import Bounds
@@ -188,7 +188,7 @@ class LeaseBook:
     def locked(self, layout: SiteLayout) -> frozenset[str]:
         """Ids of the MIMs of a layout that are locked out."""
         leases = [lease for lease in self.active() if isinstance(lease.action, LockOut)]
-        return frozenset(layout.mims[m].id for lease in leases for m in mims_in(self.scopes, lease.scope, layout).nonzero()[0])
+        return frozenset(layout.mims[m].id for lease in leases for m in self.scopes.mims_of(layout, lease.scope).nonzero()[0])
 
     def narrow(self, bounds: Bounds, situation: Situation) -> Bounds:
         """See `Narrower.narrow`; the one thing that is added is told at `lease_bounds`."""

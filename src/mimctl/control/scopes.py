@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cached_property
 from textwrap import shorten
 
-from mimctl.control.partition import nodes_under
+import numpy as np
+
 from mimctl.model.errors import UserError
+from mimctl.model.layout import BoolArray, SiteLayout, frozen
 from mimctl.model.lease import Action, Cap, LockOut, Pause, Setpoint, Stop
 from mimctl.model.site import Site
+from mimctl.model.zoning import nodes_under
 
 _LISTED = 200
 
@@ -21,6 +24,7 @@ class Scopes:
     """Names of one whole site; zones see parts of it, and a lease may reach into several."""
 
     site: Site
+    _masks: dict[tuple[str, SiteLayout], BoolArray] = field(default_factory=dict)
 
     @cached_property
     def _mims_by_name(self) -> Mapping[str, frozenset[str]]:
@@ -71,6 +75,15 @@ class Scopes:
         if scope in self._ports:
             return frozenset([self._ports[scope][0]])
         return self._mims_by_name.get(scope, frozenset())
+
+    def mims_of(self, layout: SiteLayout, scope: str) -> BoolArray:
+        """(M,) MIMs of one layout that a scope reaches; worked out once, for it is asked in each cycle."""
+        key = (scope, layout)
+        if key not in self._masks:
+            found = np.zeros(len(layout.mims), dtype=np.bool_)
+            found[[layout.mim_index[name] for name in self.mims(scope) if name in layout.mim_index]] = True
+            self._masks[key] = frozen(found)
+        return self._masks[key]
 
     def port(self, scope: str) -> tuple[str, int] | None:
         """The MIM and the index of the port where the scope is a port."""

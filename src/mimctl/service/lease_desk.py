@@ -45,9 +45,10 @@ class LeaseDesk:
         Raises:
             UserError: something in it is wrong.
         """
+        if request.get("do") == "list":
+            return {"leases": self.leases()}
+        self._note(request)
         match request.get("do"):
-            case "list":
-                return {"leases": self.leases()}
             case "grant":
                 return await self.grant(request)
             case "revoke":
@@ -60,6 +61,7 @@ class LeaseDesk:
 
         Raises: as `answer`.
         """
+        self._note(request)
         match request.get("do"):
             case "emergency":
                 return await self.stop_now(owner_of(request), _text(request, "reason"))
@@ -69,6 +71,10 @@ class LeaseDesk:
                 raise UserError("control begins again when the stop is cleared: confirm it")
             case other:
                 raise UserError(f"an emergency stop is called or cleared; not '{other}'")
+
+    def _note(self, request: Mapping[str, Any]) -> None:
+        """Whose process asks, whoever it says it is."""
+        self._log.info("asked", do=request.get("do"), owner=owner_of(request), peer=request.get("peer"))
 
     def leases(self) -> list[dict[str, Any]]:
         """All in force, with what is left of them."""

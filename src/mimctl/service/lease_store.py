@@ -51,10 +51,7 @@ class LeaseStore:
 
     def stop_called(self) -> bool:
         """Whether the file of the emergency stop is there; where that cannot be told, it counts as called."""
-        try:
-            return os.path.lexists(self._stop)
-        except OSError:
-            return True
+        return _there(self._stop)
 
     def in_force(self) -> bool:
         """Whether the next run would start stopped."""
@@ -94,13 +91,13 @@ class LeaseStore:
                 self.keep_stop(stop)  # it rests on the file that is overwritten now
             self._put_aside()
         kept = [lease_plain(lease) for lease in everything if not isinstance(lease.action, Setpoint | Stop)]
-        if kept or self._leases.exists():
+        if kept or _there(self._leases):
             self._write(self._leases, {"format": _FORMAT, "leases": kept})
 
     def _load_leases(self) -> tuple[list[Lease], str]:
         """The leases, or what is wrong with their file."""
         try:
-            if not os.path.lexists(self._leases):
+            if not _there(self._leases):
                 return [], ""
             data = json.loads(self._leases.read_text(encoding="utf-8"))
             if data["format"] != _FORMAT:
@@ -159,6 +156,17 @@ def stored_book(site: Site, clock: Clock, events: EventLog, store: LeaseStore | 
     book = LeaseBook(site, clock, events)
     book.restore(kept.load(clock.utc()))
     return book
+
+
+def _there(path: Path) -> bool:
+    """Whether something bears this name; where the machine does not let us know, something does."""
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def _sync(directory: Path) -> None:

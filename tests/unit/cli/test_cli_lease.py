@@ -59,10 +59,19 @@ def test_a_stop_that_cannot_be_latched_says_so(site, run_cli, tmp_path, monkeypa
     monkeypatch.setattr("mimctl.cli.stop_alone._release", lambda *_: ReleasedAlone(("a",), ("b",), ("c",)))
     result = run_cli("stop", site, "--emergency")
     assert result.code == 1
-    assert result.out == "hall: EMERGENCY STOP; 1 MIMs are at rest\n"
+    assert result.out.startswith("hall: EMERGENCY STOP (no service answers here")
+    assert result.out.endswith("; 1 MIMs are at rest\n")
     assert "cannot make the state directory" in result.err
     assert "could not be released: b" in result.err
     assert "did not answer: c" in result.err
+
+
+def test_a_state_directory_that_nobody_has_used_is_doubted(site, run_cli, tmp_path, monkeypatch):
+    monkeypatch.setattr("mimctl.cli.stop_alone._release", lambda *_: ReleasedAlone(("a",), (), ()))
+    first, second = (run_cli("stop", site, "--emergency") for _ in range(2))
+    assert (first.code, second.code) == (1, 0)
+    assert "EMERGENCY STOP is latched" in first.out
+    assert f"{tmp_path / 'state' / 'hall'}: is it the right one?" in first.err
 
 
 def test_what_is_shown_of_leases():

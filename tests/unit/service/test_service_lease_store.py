@@ -78,6 +78,15 @@ def test_a_stop_file_that_leads_nowhere_stops_too(store, tmp_path):
     assert [lease.kind for lease in again(tmp_path)] == ["emergency_stop"]
 
 
+def test_a_directory_that_cannot_be_looked_into_stops_too(store, monkeypatch):
+    def denied(path):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "lstat", denied)
+    [stop] = store.load(START)
+    assert isinstance(stop.action, Stop)
+
+
 def bent(text):
     return json.dumps(text) if not isinstance(text, str) else text
 
