@@ -73,7 +73,24 @@ def test_the_same_seed_gives_the_same_run(run_cli, tmp_path):
     assert simulate(run_cli, tmp_path, "demo", "--hours", "0.02", "--seed", "8")["baseline"] != first["baseline"]
 
 
-@pytest.mark.parametrize("site", ["demo", "hpc_racks", "lv_feeder", "hall_208v"])
+def test_filters_bring_the_distortion_inside_its_limits_beside_the_balance(run_cli, tmp_path):
+    result = simulate(run_cli, tmp_path, "rectifiers", "--hours", "0.1", "--no-optimum")
+    assert result["removed_share"] > 0.97
+    assert result["limit_violations"] == 0
+    before, after = (result["harmonics"][name]["nodes"]["pdu-2"] for name in ("baseline", "controlled"))
+    assert before.keys() == after.keys()
+    # IEEE 519 by Isc/IL = 60
+    assert before["tdd_limit_pct"] == 12.0
+    assert before["tdd_mean_pct"] > 15.0
+    assert after["tdd_mean_pct"] < 12.0
+    assert after["neutral_a_mean"] < 0.7 * before["neutral_a_mean"]
+    before, after = (result["harmonics"][name]["site"] for name in ("baseline", "controlled"))
+    assert before["over_limit_min"] == pytest.approx(6.0)
+    assert after["over_limit_min"] < 0.5
+    assert after["filter_loss_kwh"] > 0.0 == before["filter_loss_kwh"]
+
+
+@pytest.mark.parametrize("site", ["demo", "hpc_racks", "lv_feeder", "hall_208v", "rectifiers"])
 def test_every_example_site_runs_on_the_built_in_loads(run_cli, tmp_path, site):
     result = simulate(run_cli, tmp_path, site, "--hours", "0.1")
     assert result["achieved_share"] >= 0.97

@@ -12,7 +12,24 @@ if TYPE_CHECKING:
 
 #: the first of them leaves first where a terminal is narrow; the rest of the figures is in the JSON
 _SPARE = ("loss_kwh", "unbalance_nema_mean", "max_phase_load_pct", "objective", "neutral_a_mean")
+_HARMONIC_SPARE = ["loss kWh", "K max", "of IEEE 519 %", "THD-I mean %"]
 _SHOWN = ("i2_i1_mean", "i0_i1_mean", *_SPARE)
+
+
+def print_harmonics(site: Site, result: Mapping[str, Any], *, to_stderr: bool) -> None:
+    """Distortion before → after, where the site limits it or some MIM filters it."""
+    from mimctl.simulation.table import HARMONIC_COLUMNS, harmonics_before_after
+
+    found = result.get("harmonics", {})
+    asked = any(n.harmonic_limits for n in site.nodes) or any(m.harmonic_filter for m in site.mims)
+    if not asked or not {"baseline", "controlled"} <= found.keys():
+        return
+    titles = ["harmonics", *(column.title for column in HARMONIC_COLUMNS)]
+    rows = [
+        [row.where, *(f"{cell.before_text} → {cell.after_text}" for cell in row.cells)]
+        for row in harmonics_before_after(site, found["baseline"], found["controlled"])
+    ]
+    print_table(titles, rows, right=titles[1:], spare=_HARMONIC_SPARE, stderr=to_stderr)
 
 
 def print_before_after(

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mimctl.cli.before_after import print_before_after
+from mimctl.cli.before_after import print_before_after, print_harmonics
 from mimctl.cli.fault_table import print_faults
 from mimctl.cli.interrupts import loading
 from mimctl.cli.options import LOADS_HELP, Number, faults_option, positive, seed_option
 from mimctl.cli.render import console, fail, json_option, progress, write_json
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from mimctl.model.site import Site
     from mimctl.simulation.loads import ChosenLoads
 
@@ -118,6 +120,8 @@ def _summarise(site: Site, result: Mapping[str, Any], *, to_stderr: bool) -> Non
     print_before_after(site, result, title, to_stderr=to_stderr)
     screen = console(stderr=to_stderr)
     screen.print()
+    print_harmonics(site, result, to_stderr=to_stderr)
+    _tell_harmonics(screen, result)
     screen.print(
         f"removed {_pct(result['removed_share'])} of the imbalance, {_pct(result['achieved_share'])} of what was possible "
         f"(clip rule {_pct(result['rule_share'])}); worse than none in {result['worse_than_none_pct']:.2f} % of the time"
@@ -132,6 +136,18 @@ def _summarise(site: Site, result: Mapping[str, Any], *, to_stderr: bool) -> Non
     screen.print(
         f"{result['cycles']} cycles in {result['wall_s']:.1f} s ({result['times_real_time']:.0f}× real time); "
         f"cycle p50 {cycle['p50']:.1f} ms, p99 {cycle['p99']:.1f} ms"
+    )
+
+
+def _tell_harmonics(screen: Console, result: Mapping[str, Any]) -> None:
+    """What filtering brought and cost, where anything was filtered or a limit was passed."""
+    found = result.get("harmonics", {})
+    before, after = (found.get(name, {}).get("site") for name in ("baseline", "controlled"))
+    if not before or not after or not (before["over_limit_min"] or after["over_limit_min"] or after["filter_loss_kwh"]):
+        return
+    screen.print(
+        f"over a limit of distortion {before['over_limit_min']:.1f} → {after['over_limit_min']:.1f} min; "
+        f"lost to harmonics {before['loss_kwh']:.3f} → {after['loss_kwh']:.3f} kWh, in filtering {after['filter_loss_kwh']:.3f} kWh"
     )
 
 

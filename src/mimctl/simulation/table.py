@@ -42,6 +42,19 @@ COLUMNS = (
 )
 
 
+#: of the distortion of a node
+HARMONIC_COLUMNS = (
+    Column("thd_i_mean_pct", "THD-I mean %"),
+    Column("tdd_mean_pct", "TDD mean %"),
+    Column("tdd_max_pct", "TDD max %"),
+    Column("thd_v_max_pct", "THD-V max %", digits=2),
+    Column("neutral_a_mean", "neutral rms A"),
+    Column("k_factor_max", "K max"),
+    Column("ieee519_worst_pct", "of IEEE 519 %", digits=0),
+    Column("loss_kwh", "loss kWh", digits=3),
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Cell:
     """One metric before and after; None where there is none."""
@@ -90,6 +103,16 @@ def before_after(
     rows = [Row("site", "site", _cells(columns, before["site"], after["site"]))]
     rows += [Row(n.id, n.kind.value, _cells(columns, before["nodes"][n.id], after["nodes"][n.id])) for n in shown]
     return tuple(rows)
+
+
+def harmonics_before_after(site: Site, before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[Row, ...]:
+    """The distortion of nodes: those with limits and the PDUs, in the order of the site file.
+
+    Args:
+        before, after: two scenarios' figures of distortion (`nodes`).
+    """
+    shown = [n for n in site.nodes if n.harmonic_limits is not None or n.kind is NodeKind.PDU]
+    return tuple(Row(n.id, n.kind.value, _cells(HARMONIC_COLUMNS, before["nodes"][n.id], after["nodes"][n.id])) for n in shown)
 
 
 def _cells(columns: tuple[Column, ...], before: Mapping[str, float | None], after: Mapping[str, float | None]) -> tuple[Cell, ...]:
