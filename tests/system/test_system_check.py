@@ -24,7 +24,7 @@ def mimctl(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 def test_a_fine_site():
     done = mimctl("check", DEMO)
     assert (done.returncode, done.stderr) == (0, "")
-    assert re.fullmatch(rf"{DEMO}: fine \(24 MIMs, 6 PDUs, 24 racks, 32 nodes, 32 meters, 2 batteries, 2 zones\)\n", done.stdout)
+    assert re.fullmatch(rf"{DEMO}: fine \(24 MIMs, 6 PDUs, 24 racks, 32 nodes, 32 meters, 2 batteries, 2 zones\)\nloop 2 zones: .+\n", done.stdout)
 
 
 def test_every_problem_has_its_line_and_the_exit_code_says_so(tmp_path):
@@ -79,7 +79,7 @@ def test_the_judge_has_its_say_at_the_place_in_the_file(tmp_path):
     path = write_site(tmp_path, data)
     done = mimctl("check", path)
     assert done.returncode == 0
-    reverse, unseen, summary = done.stdout.splitlines()
+    reverse, unseen, summary, *_ = done.stdout.splitlines()
     text = path.read_text().splitlines()
     for line, code, place in ((reverse, "safety.reverse_power", "500"), (unseen, "safety.load_unseen", "- L1")):
         assert f"[{code}] warning" in line

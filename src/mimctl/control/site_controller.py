@@ -12,7 +12,7 @@ from mimctl.control.above import Above
 from mimctl.control.collect import Collector
 from mimctl.control.events import EventLog
 from mimctl.control.leases import LeaseBook
-from mimctl.control.partition import outside_zones, sub_groups
+from mimctl.control.partition import sub_groups
 from mimctl.control.site_level import SiteLevel
 from mimctl.control.site_picture import PictureMaker
 from mimctl.control.zone import ZoneController, build_zone
@@ -23,6 +23,7 @@ from mimctl.model.protocols import DriverGroup
 from mimctl.model.reason import Reason
 from mimctl.model.site import Site
 from mimctl.model.state import SiteState
+from mimctl.model.zoning import outside_zones
 
 _READ_WITHIN_S = 2.0
 #: orders outlive so many periods of the site level

@@ -6,11 +6,9 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import numpy as np
-
-from mimctl.control.partition import restrict
 from mimctl.model.latency import LatencyClass, integrator_gain_limit
 from mimctl.model.site import Mim, Site, Zone
+from mimctl.model.zoning import restrict
 
 #: further than this many periods nobody asks
 _MOST_PERIODS = 60
@@ -66,11 +64,24 @@ def tolerated_periods(share: float, periods: int) -> int:
     the device puts out only δ periods later: z^(m+δ+1) + (share − 1)·z^(m+δ) + share·z^δ − share has all roots inside the circle.
     """
     for late in range(1, _MOST_PERIODS + 1):
-        polynomial = np.zeros(periods + late + 2)
+        polynomial = [0.0] * (periods + late + 2)
         polynomial[0] = 1.0
         polynomial[1] += share - 1.0
         polynomial[periods + 1] += share
         polynomial[-1] -= share
-        if np.abs(np.roots(polynomial)).max() >= 1.0:
+        if not _all_inside_the_circle(polynomial):
             return late - 1
     return _MOST_PERIODS
+
+
+def _all_inside_the_circle(polynomial: list[float]) -> bool:
+    """Whether every root of a real polynomial, highest power first, is smaller than 1.
+
+    Reference: I. Schur, "Über Potenzreihen, die im Innern des Einheitskreises beschränkt sind", 1918; A. Cohn, 1922.
+    """
+    while len(polynomial) > 1:
+        ratio = polynomial[-1] / polynomial[0]
+        if abs(ratio) >= 1.0:
+            return False
+        polynomial = [a - ratio * b for a, b in zip(polynomial[:-1], polynomial[:0:-1], strict=True)]
+    return True

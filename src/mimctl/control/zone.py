@@ -26,7 +26,7 @@ from mimctl.control.limits import BoundsMaker
 from mimctl.control.loop import DeadlineLoop
 from mimctl.control.margin import EstimateMargin
 from mimctl.control.orders import SiteOrders, Standing
-from mimctl.control.partition import restrict, sub_groups
+from mimctl.control.partition import sub_groups
 from mimctl.control.response import ResponseWatch
 from mimctl.control.room import UnmeteredRoom
 from mimctl.control.site_level import SiteLevel
@@ -41,6 +41,7 @@ from mimctl.model.layout import ComplexArray, SiteLayout
 from mimctl.model.protocols import DriverGroup
 from mimctl.model.reason import Reason
 from mimctl.model.site import Site, Zone
+from mimctl.model.zoning import restrict
 from mimctl.safety.judge import Judge, SafetySettings
 
 _RELEASE_WITHIN_S = 3.0

@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 
 from mimctl.control.events import EventLog
 from mimctl.control.leases import LeaseBook
-from mimctl.control.partition import restrict
 from mimctl.control.site_controller import SiteController, build_site_controller
 from mimctl.control.zone import ZoneController, build_zone
 from mimctl.model.clock import Clock
 from mimctl.model.errors import LinkDown, UserError
 from mimctl.model.sample import Quality
 from mimctl.model.site import Site, Zone
+from mimctl.model.zoning import restrict
 from mimctl.service.lease_desk import STOPPED
 from mimctl.service.lease_store import LeaseStore, stored_book
 from mimctl.service.links import open_groups

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from mimctl.balance.optimum import Given
-from mimctl.control.partition import restrict
 from mimctl.model.clock import VirtualClock
 from mimctl.model.fault import OF_CONTROLLER, Fault, FaultKind
 from mimctl.model.layout import BoolArray, FloatArray
+from mimctl.model.zoning import restrict
 from mimctl.twin.defects import Obedience
 from mimctl.twin.faults import schedule
 from mimctl.twin.firmware import MimFleet

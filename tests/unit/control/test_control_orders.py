@@ -15,12 +15,12 @@ from mimctl.control.grants import HeadLimit
 from mimctl.control.limits import BoundsMaker
 from mimctl.control.narrow import Situation
 from mimctl.control.orders import HeadOrder, SiteOrders, Standing
-from mimctl.control.partition import restrict
 from mimctl.control.upstream import HeadPrice
 from mimctl.grid.tree import TreeOperators
 from mimctl.model.bounds import Bounds, UpstreamPrice
 from mimctl.model.clock import VirtualClock
 from mimctl.model.layout import ComplexArray, SiteLayout
+from mimctl.model.zoning import restrict
 
 SITE = restrict(zoned_site(), zoned_site().zones[0])
 OPERATORS = TreeOperators(SiteLayout(SITE))

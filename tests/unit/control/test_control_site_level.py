@@ -15,7 +15,6 @@ from mimctl.balance.optimum import OptimumSolver
 from mimctl.balance.problem import Balancer
 from mimctl.control.above import Above
 from mimctl.control.limits import BoundsMaker
-from mimctl.control.partition import nodes_under, outside_zones, restrict
 from mimctl.control.site_level import SiteLevel
 from mimctl.control.site_picture import PictureMaker, SitePicture
 from mimctl.grid.tree import TreeOperators, node_objective
@@ -23,6 +22,7 @@ from mimctl.model.bounds import UpstreamPrice
 from mimctl.model.layout import ComplexArray, SiteLayout
 from mimctl.model.plan import SolveStatus
 from mimctl.model.site import Site
+from mimctl.model.zoning import nodes_under, outside_zones, restrict
 
 
 def level_of(site: Site, life_s: float = 60.0) -> SiteLevel:
