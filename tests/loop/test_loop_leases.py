@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from tests.loop.closed_loop import ClosedLoop, uneven_site
 from mimctl.model.errors import UserError
 from mimctl.model.lease import Cap, LeaseSource, LockOut, Pause, Setpoint
 from mimctl.model.plan import SolveStatus
+from mimctl.model.site import BalanceRule, Zone
 from mimctl.service.lease_desk import LeaseDesk
 from mimctl.service.lease_store import LeaseStore
 
@@ -123,6 +125,41 @@ async def test_an_emergency_stop_releases_beside_a_cycle_that_waits_for_a_link_a
     assert cycle.dispatcher.in_force.tolist() == [True, False, False]
     step.cancel()
     await asyncio.gather(step, return_exceptions=True)
+
+
+async def two_zones() -> ClosedLoop:
+    site = uneven_site()
+    zones = (Zone("east", ("rack1",)), Zone("west", ("rack2", "rack3")))
+    loop = ClosedLoop(replace(site, zones=zones, rules=(BalanceRule("balance", ("east", "west")),)))
+    await loop.run(10)
+    assert loop.fleet.enabled.all()
+    return loop
+
+
+async def test_a_node_above_the_zones_is_locked_out_in_all_of_them():
+    loop = await two_zones()
+    lock = grant(loop, LockOut(), "pdu", S.MAINTENANCE, None)
+    await loop.run(1)
+    assert not loop.fleet.enabled.any()
+    loop.controller.leases.take(lock, "ann")
+    grant(loop, Pause(), "east", S.BMS)
+    await loop.run(5)
+    assert loop.fleet.enabled.tolist() == [False, True, True]
+
+
+async def test_a_zone_that_cannot_release_keeps_no_other_from_it():
+    loop = await two_zones()
+    east, _ = loop.controller.zones
+
+    def trips(*_: Any, **__: Any) -> Any:
+        raise RuntimeError("no judge")
+
+    east.cycle.judge.release_all = trips  # type: ignore[method-assign]
+    told = await LeaseDesk(loop.controller, loop.clock).stop_now("ann", "smoke")
+    assert told["not_released"] == [MIM]
+    assert loop.fleet.enabled.tolist() == [True, False, False]
+    await loop.run(1)
+    assert not loop.fleet.enabled.any(), "its next cycle releases"
 
 
 async def test_a_stop_that_comes_while_a_plan_is_being_written_lets_no_setpoint_and_no_heartbeat_through():
