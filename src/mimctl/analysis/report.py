@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mimctl.analysis.concentration import Contingencies, fullest_phase_pct, loading_pct
+from mimctl.analysis.harmonic_limits import node_limits
 from mimctl.analysis.harmonics import rms_with_thd, tdd_pct
 from mimctl.analysis.sequence import (
     LIVE_SHARE,
@@ -17,7 +18,15 @@ from mimctl.analysis.sequence import (
     vuf2_from_line_to_line_pct,
     working_voltage_v,
 )
-from mimctl.analysis.unbalance import current_nema_pct, gate_a, neutral_fundamental_a, sequence_ratios
+from mimctl.analysis.unbalance import (
+    current_nema_pct,
+    gate_a,
+    lvur_nema_pct,
+    neutral_fundamental_a,
+    pvur_ieee112_pct,
+    pvur_ieee936_pct,
+    sequence_ratios,
+)
 from mimctl.grid.tree import TreeOperators, node_objective
 from mimctl.model.layout import BoolArray, ComplexArray, FloatArray, frozen
 from mimctl.model.report import SiteReport
@@ -61,14 +70,15 @@ class Analyst:
 
     Args:
         operators: of the site's tree.
-        demand_a: (N,) maximum demand current that TDD refers to [A]; the limit for hours where none is given.
+        demand_a: (N,) maximum demand current that TDD refers to [A]; by default that of the site file, else the limit for hours.
     """
 
     def __init__(self, operators: TreeOperators, demand_a: FloatArray | None = None) -> None:
         layout = operators.layout
         self._operators = operators
         self._layout = layout
-        self._demand_a = layout.limit_a if demand_a is None else demand_a
+        self._limits = node_limits(layout)
+        self._demand_a = self._limits.demand_a if demand_a is None else demand_a
         self._gate_a = gate_a(layout.rating_a)
         self._absent = ~layout.phase_present
         self._three_phase = layout.phase_present.all(axis=1)
@@ -152,7 +162,8 @@ class Analyst:
 
     def _no_detail(self) -> dict[str, FloatArray]:
         one, three = self._unknown, self._unknown_3
-        flat = dict.fromkeys(("vuf2_pct", "vuf0_pct", "concentration_pct"), one)
+        rates = ("lvur_nema_pct", "pvur_ieee112_pct", "pvur_ieee936_pct", "thd_v_limit_pct", "tdd_limit_pct")
+        flat = dict.fromkeys(("vuf2_pct", "vuf0_pct", "concentration_pct", *rates), one)
         wide = ("headroom_firm_a", "headroom_n1_a", "failover_headroom_a", "thd_v_pct", "thd_i_pct", "tdd_pct")
         return flat | dict.fromkeys(wide, three)
 
@@ -169,6 +180,27 @@ class Analyst:
             "thd_i_pct": thd_i,
             "tdd_pct": tdd_pct(thd_i, reading.fundamental, self._demand_a[:, None]),
             **self._headroom(state, reading),
+            **self._voltage_rates(nodes, usable),
+            "thd_v_limit_pct": self._limits.thd_v_pct,
+            "tdd_limit_pct": self._limits.tdd_pct,
+        }
+
+    def _voltage_rates(self, nodes: NodeState, usable: BoolArray) -> dict[str, FloatArray]:
+        """Unbalance by magnitudes alone, as NEMA and IEEE have it; NaN where a phase is dead.
+
+        Where no meter gives line-to-line voltages they are worked out with nominal angles.
+        """
+        phase = np.where((usable & self._three_phase)[:, None], nodes.voltage_ln_v, np.nan)
+        alive: BoolArray = np.logical_and.reduce(phase >= LIVE_SHARE * self._layout.voltage_ln_v[:, None], axis=1)
+        phase = np.where(alive[:, None], phase, np.nan)
+        turned = phase * self._operators.unit_voltages
+        line = magnitude(turned - np.roll(turned, -1, axis=1))
+        if nodes.voltage_ll_v is not None:
+            line = np.where(np.isnan(nodes.voltage_ll_v) | ~alive[:, None], line, nodes.voltage_ll_v)
+        return {
+            "lvur_nema_pct": lvur_nema_pct(line),
+            "pvur_ieee112_pct": pvur_ieee112_pct(phase),
+            "pvur_ieee936_pct": pvur_ieee936_pct(phase),
         }
 
     def _voltage_unbalance(self, nodes: NodeState, usable: BoolArray) -> tuple[FloatArray, FloatArray]:

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 import numpy as np
 import structlog
 
-from mimctl.analysis.harmonic_limits import node_limits
 from mimctl.analysis.report import Analyst
 from mimctl.balance.problem import Balancer
 from mimctl.control.above import Above
@@ -153,7 +152,7 @@ def build_zone(
         clock=clock,
         events=events,
         collector=Collector(layout, own, clock, max_age_s),
-        analyst=Analyst(operators, node_limits(layout).demand_a),
+        analyst=Analyst(operators),
         estimator=Estimator(operators, tracker, events),
         tracker=tracker,
         bounds_maker=BoundsMaker(layout, zone.id),

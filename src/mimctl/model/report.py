@@ -27,6 +27,9 @@ class SiteReport:
         thd_v_pct, thd_i_pct, tdd_pct: (N, 3)
         node_objective: (N,) 3(|I0|² + |I2|²)/I_rated²
         objective: reported J of the site, Σ ω·node_objective / Σ ω over the known nodes; NaN if none is known
+        lvur_nema_pct: line voltage unbalance rate of NEMA MG-1, from line-to-line voltages [%]
+        pvur_ieee112_pct, pvur_ieee936_pct: phase voltage unbalance by either definition of IEEE, from line-to-neutral voltages [%]
+        thd_v_limit_pct, tdd_limit_pct: limits of the site file and the standards, NaN = not limited [%]
     """
 
     known: BoolArray
@@ -51,3 +54,8 @@ class SiteReport:
     tdd_pct: FloatArray
     node_objective: FloatArray
     objective: float
+    lvur_nema_pct: FloatArray | None = None
+    pvur_ieee112_pct: FloatArray | None = None
+    pvur_ieee936_pct: FloatArray | None = None
+    thd_v_limit_pct: FloatArray | None = None
+    tdd_limit_pct: FloatArray | None = None

@@ -31,6 +31,9 @@ _NODE_FIGURES = {
 }
 
 
+#: likewise, of reports with detail
+_DETAILS = ("lvur_nema_pct", "pvur_ieee112_pct", "pvur_ieee936_pct", "thd_v_limit_pct", "tdd_limit_pct")
+
 #: a zone whose last complete cycle is older than so many periods is failing
 _OVERDUE_PERIODS = 3.0
 
@@ -46,6 +49,9 @@ def _row(values: FloatArray) -> list[float | None]:
 def node_status(report: SiteReport, i: int) -> dict[str, Any]:
     """One node as last measured; unknown is None."""
     figures: dict[str, Any] = {key: _number(getattr(report, name)[i]) for name, key in _NODE_FIGURES.items()}
+    for name in _DETAILS:
+        values = getattr(report, name)
+        figures[name] = None if values is None else _number(values[i])
     figures["current_a"] = _row(report.current_a[i])
     for name in ("thd_v_pct", "thd_i_pct", "tdd_pct", "failover_headroom_a"):
         figures[name] = _row(getattr(report, name)[i])
@@ -127,6 +133,15 @@ def _latency(zone: ZoneController) -> dict[str, float | None]:
     return {"p50": _number(float(p50)), "p99": _number(float(p99))}
 
 
+def _filter_status(zone: ZoneController, m: int, ports: slice) -> dict[str, Any]:
+    """Shares of the harmonics that a MIM was told and tells; nothing for one without a filter."""
+    told, record = zone.cycle.dispatcher.harmonics, zone.cycle.last
+    if told is None or zone.layout.mims[m].harmonic_filter is None:
+        return {}
+    now = None if record is None else record.state.ports.harmonic_share
+    return {"harmonic_share": _row(told.share[ports]), "harmonic_share_now": None if now is None else _row(now[ports])}
+
+
 def _mims(zone: ZoneController, quality: Any, inject_w: FloatArray) -> dict[str, Any]:
     setpoint = zone.cycle.dispatcher.setpoint_va
     in_force = zone.cycle.dispatcher.in_force
@@ -137,6 +152,7 @@ def _mims(zone: ZoneController, quality: Any, inject_w: FloatArray) -> dict[str,
             "setpoint_w": _row(setpoint.real[ports]),
             "setpoint_var": _row(setpoint.imag[ports]),
             "inject_w": _row(inject_w[ports]),
+            **_filter_status(zone, m, ports),
         }
         for m, (mim, ports) in enumerate(zip(zone.layout.mims, zone.layout.ports_of_mim, strict=True))
     }
