@@ -7,6 +7,7 @@ stick out for some time, sample after sample, before anybody hears of it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +26,7 @@ class Accuracy:
         of_voltage: the same of a voltage reading.
         threshold: a residual beyond so many standard deviations is none of noise.
         persist_s, fresh: a sum is disturbed when it has been off for so long, in so many new samples [s].
+        gross, gross_persist_s, gross_fresh: the same of one that is off by so many times its tolerance.
         calm_s: it is in order again when it has been in order for so long [s].
         moving: share of its recent movement that a reading may be off by though its instant fits.
         fading_s: after so long a movement counts only for a third [s].
@@ -36,6 +38,9 @@ class Accuracy:
     threshold: float = 5.0
     persist_s: float = 10.0
     fresh: int = 5
+    gross: float = 3.0
+    gross_persist_s: float = 3.0
+    gross_fresh: int = 3
     calm_s: float = 30.0
     moving: float = 0.2
     fading_s: float = 5.0
@@ -49,12 +54,15 @@ class Check:
         sums: the sums that could be made, E of them.
         residual_va, tolerance_va: (E, 3) [VA]
         disturbed: (E,) off for long enough to be believed.
+        onset_va: by the node of a sum, how every reading (N, 3) moved in the very cycle in which the sum went off; none where it
+            was off from the beginning [VA].
     """
 
     sums: Sums
     residual_va: ComplexArray
     tolerance_va: FloatArray
     disturbed: BoolArray
+    onset_va: Mapping[int, ComplexArray]
 
 
 class SumWatch:
@@ -70,11 +78,15 @@ class SumWatch:
         #: how far each reading has moved lately, and how far a second moves it in the mean square [VA], [VA²/s]
         self.moved_va: FloatArray = np.zeros((nodes, 3))
         self.drift_va2_per_s: FloatArray = np.zeros((nodes, 3))
+        self._jump_va = np.zeros((nodes, 3), dtype=np.complex128)
+        self._onset_va: dict[int, ComplexArray] = {}
         # by the node that a sum is about
         self._off_since_s: FloatArray = np.full(nodes, np.inf)
         self._off_samples = np.zeros(nodes, dtype=np.int64)
         self._fine_since_s: FloatArray = np.full(nodes, np.inf)
         self._disturbed: BoolArray = np.zeros(nodes, dtype=np.bool_)
+        self._sums: Sums | None = None
+        self._members: dict[int, bytes] = {}
 
     def sigma_va(self, flow_va: ComplexArray) -> FloatArray:
         """(N, 3) standard deviation of each part of readings (N, 3), noise alone [VA]."""
@@ -92,11 +104,13 @@ class SumWatch:
     def follow(self, usable: BoolArray, gross_va: ComplexArray, taken_at_s: FloatArray) -> None:
         """Note how the readings move; `gross_va` (N, 3) where usable (N,) [VA]."""
         fresh = usable & (taken_at_s > np.where(np.isfinite(self._last_s), self._last_s, -np.inf))
+        self._jump_va = np.zeros_like(self._jump_va)
         if not fresh.any():
             return
         known = fresh & np.isfinite(self._last_s)
         dt_s = np.where(known, taken_at_s - np.where(known, self._last_s, 0.0), 1.0)
-        step = np.where(known[:, None], np.abs(gross_va - np.where(known[:, None], self._last_va, 0.0)), 0.0)
+        self._jump_va = np.where(known[:, None], gross_va - np.where(known[:, None], self._last_va, 0.0), 0.0)
+        step = np.abs(self._jump_va)
         fading = np.where(known, np.exp(-dt_s / self._accuracy.fading_s), 1.0)[:, None]
         self.moved_va = np.where(fresh[:, None], np.maximum(step, self.moved_va * fading), self.moved_va)
         slow = np.where(known, np.exp(-dt_s / _DRIFT_S), 1.0)[:, None]
@@ -128,10 +142,10 @@ class SumWatch:
         # P and Q are both off by this much: √2 for the length of the two
         noise = np.sqrt(2 * sums.variance(self.sigma_va(net_va) ** 2, lost_sigma_va**2))
         tolerance_va = self._accuracy.threshold * noise + self._skew(sums, taken_at_s)
-        off = np.asarray((np.abs(residual_va) > tolerance_va).any(axis=1))
+        ratio = (np.abs(residual_va) / tolerance_va).max(axis=1, initial=0.0)
         renewed = np.bincount(sums.equation, fresh[sums.member], len(sums.nodes)) > 0
-        self._persist(sums, off, renewed, now_s)
-        return Check(sums, residual_va, tolerance_va, self._disturbed[sums.nodes])
+        self._persist(sums, ratio, renewed, now_s)
+        return Check(sums, residual_va, tolerance_va, self._disturbed[sums.nodes], self._onset_va)
 
     def _skew(self, sums: Sums, taken_at_s: FloatArray) -> FloatArray:
         """(E, 3) what the sum may be off by because its members' samples are of different instants, or loads move within them."""
@@ -143,18 +157,34 @@ class SumWatch:
         apart_s[first] = np.maximum.reduceat(apart_s, first)
         return np.asarray(np.sqrt(sums.gathered(self._astray_va(sums.member, apart_s) ** 2)))
 
-    def _persist(self, sums: Sums, off: BoolArray, fresh: BoolArray, now_s: float) -> None:
-        accuracy, at = self._accuracy, sums.nodes
-        gone = np.ones(len(self._disturbed), dtype=np.bool_)
-        gone[at] = False
-        self._off_since_s[gone], self._off_samples[gone], self._fine_since_s[gone] = np.inf, 0, np.inf
-        self._disturbed[gone] = False
+    def _persist(self, sums: Sums, ratio: FloatArray, renewed: BoolArray, now_s: float) -> None:
+        """Count for how long each sum is off, or in order; `ratio` (E,) of residual to tolerance."""
+        accuracy, at, off = self._accuracy, sums.nodes, ratio > 1
+        if sums is not self._sums:
+            self._begin(sums)
+        self._note_onset(at[off & (now_s - self._fine_since_s[at] >= accuracy.gross_persist_s)], at[~off])
         self._off_since_s[at] = np.where(off, np.minimum(self._off_since_s[at], now_s), np.inf)
-        self._off_samples[at] = np.where(off, self._off_samples[at] + fresh, 0)
+        self._off_samples[at] = np.where(off, self._off_samples[at] + renewed, 0)
         self._fine_since_s[at] = np.where(off, np.inf, np.minimum(self._fine_since_s[at], now_s))
-        long_off = (now_s - self._off_since_s[at] >= accuracy.persist_s) & (self._off_samples[at] >= accuracy.fresh)
-        long_fine = now_s - self._fine_since_s[at] >= accuracy.calm_s
-        self._disturbed[at] = (self._disturbed[at] | long_off) & ~long_fine
+        off_s, samples = now_s - self._off_since_s[at], self._off_samples[at]
+        long_off = (off_s >= accuracy.persist_s) & (samples >= accuracy.fresh)
+        long_off |= (ratio > accuracy.gross) & (off_s >= accuracy.gross_persist_s) & (samples >= accuracy.gross_fresh)
+        self._disturbed[at] = (self._disturbed[at] | long_off) & ~(now_s - self._fine_since_s[at] >= accuracy.calm_s)
+
+    def _begin(self, sums: Sums) -> None:
+        """Other readings make other sums: what was held against those of before says nothing about them."""
+        members = {int(node): row.tobytes() for node, row in zip(sums.nodes, sums.members, strict=True)}
+        changed = np.array([members.get(n) != self._members.get(n) for n in range(len(self._disturbed))], dtype=np.bool_)
+        self._off_since_s[changed], self._off_samples[changed], self._fine_since_s[changed] = np.inf, 0, np.inf
+        self._disturbed[changed] = False
+        self._sums, self._members = sums, members
+
+    def _note_onset(self, begins: IntArray, fine: IntArray) -> None:
+        for node in map(int, fine):
+            if self._onset_va and not self._disturbed[node]:
+                self._onset_va.pop(node, None)
+        for node in map(int, begins):
+            self._onset_va[node] = self._jump_va
 
 
 #: samples nearer than this are of one instant [s]

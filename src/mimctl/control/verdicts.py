@@ -21,6 +21,10 @@ from mimctl.model.phases import PHASES
 #: a meter's factor is wrong beyond this and beyond so many standard deviations, and right within that and well known
 _WRONG, _DEVIATIONS = 0.2, 5.0
 _RIGHT = 0.1
+#: where the sums say already that one of a few is wrong, less will do to name it
+_IN_CONFLICT = 4.0
+#: a jump is that of the error when they differ by no more than this share
+_ALIKE = 0.3
 _PERSIST_S = 10.0
 #: a doubted MIM that does not move proves nothing; after so long it is believed again until the next proof [s]
 _PAROLE_S = 3600.0
@@ -44,6 +48,7 @@ class Verdicts:
     doubts: dict[int, FloatArray] = field(default_factory=dict)
     mim_since_s: dict[int, float] = field(default_factory=dict)
     _texts: dict[int, str] = field(default_factory=dict)
+    _known_conflicts: set[int] = field(default_factory=set)
     _open: list[tuple[str, str]] = field(default_factory=list)
     _agreed_since_s: dict[int, float] = field(default_factory=dict)
     _at_odds_since_s: dict[int, float] = field(default_factory=dict)
@@ -64,27 +69,53 @@ class Verdicts:
         self.doubts, self._open = {}, []
         factor, sigma = self.moves.factors()
         wrong = np.abs(factor - 1) > np.maximum(_WRONG, _DEVIATIONS * sigma)
+        self._known_conflicts &= set(map(int, check.sums.nodes[check.disturbed]))
         if check.disturbed.any():
             for conflict in conflicts(check.sums, check.residual_va, check.tolerance_va, check.disturbed):
-                self._judge(conflict, wrong, factor)
+                self._judge(conflict, factor, sigma, check)
         for node in map(int, np.flatnonzero(wrong)):
             if node in self._mims_at and not self.convicted[node] and node not in self.doubts:
                 self._mim_at_odds(node, float(factor[node]), check, net_va[node], now_s)
         self._release_mims(factor, sigma, wrong, now_s)
 
-    def _judge(self, conflict: Conflict, wrong: BoolArray, factor: FloatArray) -> None:
-        named = [n for n in conflict.errors_va if wrong[n]]
-        if conflict.explained and len(conflict.errors_va) == 1 and not conflict.hidden_load:
-            (node,) = conflict.errors_va
-            self._convict(node, f"no other reading explains it: the sums are off by {_per_phase(conflict.errors_va[node])}")
+    def _judge(self, conflict: Conflict, factor: FloatArray, sigma: FloatArray, check: Check) -> None:
+        (first, *_), errors = conflict.nodes, conflict.errors_va
+        if first not in self._known_conflicts:
+            # how it moved before that is no evidence
+            self._known_conflicts.add(first)
+            for node in errors:
+                self.moves.forget(node)
+                factor[node] = np.nan
+        wrong = np.abs(factor - 1) > np.maximum(_WRONG, _IN_CONFLICT * sigma)
+        named = [n for n in errors if wrong[n]]
+        jumped = self._jumped(conflict, check.onset_va.get(first))
+        off = f"the sum at {self._name(first)} is off by {_per_phase(conflict.residual_va)}"
+        if conflict.explained and len(errors) == 1 and not conflict.hidden_load:
+            (node,) = errors
+            self._convict(node, f"no other reading explains it: the sums are off by {_per_phase(errors[node])}")
         elif named and (len(named) == 1 or not conflict.explained):
             for node in named:
-                why = f"it shows {factor[node]:.2f} times what the MIMs say they move"
-                self._convict(
-                    node, f"the sum at {self._name(conflict.nodes[0])} is off by {_per_phase(conflict.residual_va)}, and {why}"
-                )
+                self._convict(node, f"{off}, and it shows {factor[node]:.2f} times what the MIMs say they move")
+        elif conflict.explained and len(jumped) == 1:
+            self._convict(jumped[0], f"{off}, and its own reading alone jumped by as much when that began")
         else:
             self._doubt(conflict)
+
+    @staticmethod
+    def _jumped(conflict: Conflict, onset_va: ComplexArray | None) -> list[int]:
+        """The readings that moved by the error that would explain it in the very cycle in which the sum went off.
+
+        A load that steps moves the readings above it as well, so that no sum goes off. A load that nobody knows of moves the
+        node's own reading alone, just as a wrong meter there does.
+        """
+        if onset_va is None:
+            return []
+        found = []
+        for node, error_va in conflict.errors_va.items():
+            like = np.abs(onset_va[node] - error_va).max() <= _ALIKE * np.abs(error_va).max()
+            if like and not (conflict.hidden_load and node == conflict.nodes[0]):
+                found.append(node)
+        return found
 
     def _convict(self, node: int, text: str) -> None:
         self.convicted[node] = True
@@ -96,7 +127,7 @@ class Verdicts:
             self.doubts[node] = np.maximum(self.doubts.get(node, np.zeros(3)), np.abs(error))
         where = self._name(conflict.nodes[0])
         who = " or ".join(self._meter(n) for n in conflict.errors_va)
-        load = f", or {where} has a load of its own that the site file does not tell of" if conflict.hidden_load else ""
+        load = f", or {where} has a load of its own (then `own_load: true` in the site file)" if conflict.hidden_load else ""
         several = "" if conflict.explained else "; no single reading explains it"
         text = f"the sum at {where} is off by {_per_phase(conflict.residual_va)}: {who} is wrong{load}{several}"
         self._open.append((where, f"{text}. Which one cannot be told; all are used with a margin that covers it"))
@@ -134,9 +165,8 @@ class Verdicts:
         """What the others say of a convicted meter's node: it is acquitted when it has agreed for a while; (3,) each [VA]."""
         if not (np.abs(reading_va - estimate_va) <= tolerance_va).all():
             self._agreed_since_s.pop(node, None)
-            self._texts[node] = (
-                f"it shows {_per_phase(reading_va - estimate_va)} beside what the others say{_likeness(reading_va, estimate_va)}"
-            )
+            like = _likeness(reading_va, estimate_va, np.array(self.layout.site.rotation.unit_voltages))
+            self._texts[node] = f"it shows {_per_phase(reading_va - estimate_va)} beside what the others say{like}"
         elif now_s - self._agreed_since_s.setdefault(node, now_s) >= _ACQUIT_S:
             self.convicted[node] = False
             self.moves.forget(node)
@@ -162,24 +192,27 @@ def _per_phase(values: ComplexArray) -> str:
 
 #: how the three inputs of a meter may be exchanged
 _EXCHANGES = {"L1 and L2": (1, 0, 2), "L2 and L3": (0, 2, 1), "L1 and L3": (2, 1, 0)}
+#: a likeness is one when no phase is further from it than this share of the largest
+_CLOSE = 0.05
 
 
-def _likeness(reading_va: ComplexArray, true_va: ComplexArray) -> str:
-    """What a wrong reading looks like, if it looks like anything common; both (3,) [VA]."""
-    size = float(np.abs(true_va).max())
-    close = 0.05 * size
-    if size == 0:
+def _likeness(reading_va: ComplexArray, true_va: ComplexArray, unit_voltages: ComplexArray) -> str:
+    """What a wrong reading looks like, if it looks like anything common; both (3,) [VA], as are the nominal voltages [pu]."""
+    most = float(np.abs(true_va).max())
+    if most == 0:
         return ""
-    if (np.abs(reading_va + true_va) < close).all():
-        return "; as if its current transformers looked the other way"
-    for phase, a, b in zip(PHASES, reading_va, true_va, strict=True):
-        others = np.abs(np.delete(reading_va - true_va, phase.column))
-        if abs(b) > 4 * close and abs(a + b) < close and (others < close).all():
-            return f"; as if its current transformer on {phase.value} looked the other way"
-    for names, order in _EXCHANGES.items():
-        if (np.abs(reading_va.real - true_va.real[list(order)]) < close).all():
-            return f"; as if its {names} were exchanged"
     factor = float((np.conj(true_va) * reading_va).real.sum() / (np.abs(true_va) ** 2).sum())
-    if (np.abs(reading_va - factor * true_va) < close).all():
-        return f"; as if it showed {factor:.2f} times the truth"
-    return ""
+    looks = {"its current transformers looked the other way": -true_va}
+    for phase in PHASES:
+        turned = np.where(np.arange(3) == phase.column, -1.0, 1.0)
+        if abs(true_va[phase.column]) > 4 * _CLOSE * most:
+            looks[f"its current transformer on {phase.value} looked the other way"] = turned * true_va
+    for names, order in _EXCHANGES.items():
+        moved = true_va[list(order)]
+        looks[f"its inputs {names} were exchanged"] = moved
+        # the current of another phase against the voltage of this one
+        looks[f"its current transformers on {names} were exchanged"] = moved * unit_voltages / unit_voltages[list(order)]
+    looks[f"it showed {factor:.2f} times the truth"] = factor * true_va
+    alike = (text for text, would_va in looks.items() if (np.abs(reading_va - would_va) < _CLOSE * most).all())
+    best = next(alike, None)
+    return "" if best is None else f"; as if {best}"

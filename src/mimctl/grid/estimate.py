@@ -77,7 +77,7 @@ def estimate(sums: Sums, known: Known) -> Estimate:
     gross, sigma = np.full((nodes, 3), np.nan + 1j * np.nan), np.full((nodes, 3), np.nan + 1j * np.nan)
     by_sums, group = np.zeros(nodes, dtype=np.bool_), np.full(nodes, -1, dtype=np.int64)
     for number, (equations, missing) in enumerate(_groups(sums, ~known.usable)):
-        problem = _problem(sums, known, equations, missing)
+        problem = _problem(sums, known, _with_neighbours(sums, known.usable, equations), missing)
         mean, deviation, determined = problem.solve()
         gross[missing], sigma[missing] = mean, deviation
         by_sums[missing], group[missing] = determined, number
@@ -105,6 +105,13 @@ def _groups(sums: Sums, missing: BoolArray) -> Iterator[tuple[IntArray, IntArray
             rows = grown
         left = left & ~rows
         yield np.flatnonzero(rows), np.flatnonzero(nodes)
+
+
+def _with_neighbours(sums: Sums, usable: BoolArray, equations: IntArray) -> IntArray:
+    """The equations, and those in which nothing is missing that share a reading with them: they make that reading better."""
+    shared = sums.members[equations].any(axis=0) & usable
+    near = np.any(sums.members & shared, axis=1) & ~np.any(sums.members & ~usable, axis=1)
+    return np.union1d(equations, np.flatnonzero(near))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,12 +1,12 @@
 """State estimation of a site: voltages and flows of the whole network that fit its readings best.
 
 The network of power-grid-model gets a power sensor for every flow that is measured, a voltage sensor for every node that measures
-its voltage, and a wide guess of the load where nothing is measured. A node without a load of its own has none in the network
-either: that its flow is the sum of its children's is built in. Every head gets at least its nominal voltage, since above a delta
-winding no voltage can be had from below.
+its voltage, and wide guesses elsewhere: of the load, and of the voltage, without which the solver may not converge (and above a
+delta winding no zero sequence can be had from below). A node without a load of its own has none in the network either: that its
+flow is the sum of its children's is built in.
 
-Reference: power-grid-model (asymmetric state estimation, Newton-Raphson); A. Abur, A. Gomez Exposito, "Power system state
-estimation" (2004).
+Reference: power-grid-model (asymmetric state estimation, iterative linear; its Newton-Raphson finds some of these networks
+singular); A. Abur, A. Gomez Exposito, "Power system state estimation" (2004).
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ from mimctl.grid.pgm import (
 from mimctl.model.errors import PowerFlowFailed
 from mimctl.model.layout import BoolArray, ComplexArray, FloatArray, IntArray, SiteLayout
 
-#: the solver converges reliably with these; its default of 20 rounds at 1e-8 misses now and then
-_ROUNDS, _TOLERANCE_PU = 100, 1e-6
-#: how far an unmeasured head may be from its nominal voltage
-_NOMINAL_PU = 0.02
+#: the solver's own 20 rounds at 1e-8 miss now and then
+_ROUNDS, _TOLERANCE_PU = 100, 1e-5
+#: how far the voltage may be from nominal where it is not measured: at a head, and below; with wider guesses the solver diverges
+_HEAD_PU, _BELOW_PU = 0.01, 0.02
 #: no sensor is better than this [VA]: keeps the weights within what floating point can weigh against each other
 _LEAST_SIGMA_VA = 1.0
 _KEPT_MODELS = 8
@@ -70,7 +70,6 @@ class _Model:
     flows_at: IntArray
     loads_at: IntArray
     voltage: npt.NDArray[Any]
-    voltages_at: IntArray
 
 
 class ObservedNetwork:
@@ -89,6 +88,7 @@ class ObservedNetwork:
         self._supply |= dict(zip(map(int, layout.heads), map(int, self._parts["source"]["id"]), strict=True))
         self._load_id = dict(zip(map(int, self._parts["asym_load"]["node"]), map(int, self._parts["asym_load"]["id"]), strict=True))
         self._free_id = 1 + max(int(part["id"].max()) for part in self._parts.values() if len(part))
+        self._nominal_pu = np.where(layout.parent < 0, _HEAD_PU, _BELOW_PU)[:, None]
         self._models: dict[bytes, _Model] = {}
 
     def solve(self, readings: Readings) -> FlowResult:
@@ -97,32 +97,30 @@ class ObservedNetwork:
         Raises:
             PowerFlowFailed: the readings do not determine one, or none was found.
         """
-        heard: BoolArray = np.all(np.isfinite(readings.voltage_v + readings.sigma_v), axis=1)
-        heard[self.layout.heads] = True
-        model = self._model(readings.measured, heard)
+        model = self._model(readings.measured)
         self._set(model, readings)
         try:
             found: Mapping[str, Mapping[str, FloatArray]] = model.model.calculate_state_estimation(
                 symmetric=False,
                 error_tolerance=_TOLERANCE_PU,
                 max_iterations=_ROUNDS,
-                calculation_method=CalculationMethod.newton_raphson,
+                calculation_method=CalculationMethod.iterative_linear,
                 output_component_types=self._read.outputs,
             )
         except PowerGridError as error:
             raise PowerFlowFailed(f"no state fits the readings ({one_line(error)})") from error
         return self._read.result(found)
 
-    def _model(self, measured: BoolArray, heard: BoolArray) -> _Model:
-        key = measured.tobytes() + heard.tobytes()
+    def _model(self, measured: BoolArray) -> _Model:
+        key = measured.tobytes()
         if key not in self._models:
             if len(self._models) >= _KEPT_MODELS:
                 self._models.clear()
-            self._models[key] = self._make(measured, heard)
+            self._models[key] = self._make(measured)
         return self._models[key]
 
-    def _make(self, measured: BoolArray, heard: BoolArray) -> _Model:
-        flows_at, voltages_at = np.flatnonzero(measured), np.flatnonzero(heard)
+    def _make(self, measured: BoolArray) -> _Model:
+        flows_at = np.flatnonzero(measured)
         # what a MIM alone puts in is known; what a load without a meter draws is guessed
         loads_at = np.flatnonzero(self._loaded & (~measured | ~self.layout.has_own_load))
         power = initialize_array("input", "asym_power_sensor", len(flows_at) + len(loads_at))
@@ -133,14 +131,12 @@ class ObservedNetwork:
         power["measured_terminal_type"] = [*flow_kinds, *[int(MeasuredTerminalType.load)] * len(loads_at)]
         power["power_sigma"] = power["p_sigma"] = power["q_sigma"] = 1.0
         power["p_measured"] = power["q_measured"] = 0.0
-        voltage = initialize_array("input", "asym_voltage_sensor", len(voltages_at))
+        voltage = initialize_array("input", "asym_voltage_sensor", len(self.layout.nodes))
         voltage["id"] = self._free_id + len(power) + np.arange(len(voltage))
-        voltage["measured_object"] = voltages_at
-        voltage["u_sigma"], voltage["u_measured"] = 1.0, self.layout.voltage_ln_v[voltages_at, None]
+        voltage["measured_object"] = np.arange(len(voltage))
+        voltage["u_sigma"], voltage["u_measured"] = 1.0, self.layout.voltage_ln_v[:, None]
         model = make_model({**self._parts, "asym_power_sensor": power, "asym_voltage_sensor": voltage})
-        return _Model(
-            model, _update(power, "asym_power_sensor"), flows_at, loads_at, _update(voltage, "asym_voltage_sensor"), voltages_at
-        )
+        return _Model(model, _update(power, "asym_power_sensor"), flows_at, loads_at, _update(voltage, "asym_voltage_sensor"))
 
     def _set(self, model: _Model, readings: Readings) -> None:
         columns, layout = self._read.columns, self.layout
@@ -150,11 +146,10 @@ class ObservedNetwork:
         model.power["p_measured"], model.power["q_measured"] = flow.real, flow.imag
         model.power["p_sigma"] = np.maximum(sigma.real, _LEAST_SIGMA_VA)
         model.power["q_sigma"] = np.maximum(sigma.imag, _LEAST_SIGMA_VA)
-        nominal = layout.voltage_ln_v[model.voltages_at, None]
-        volts, doubt = readings.voltage_v[model.voltages_at], readings.sigma_v[model.voltages_at]
-        known = np.isfinite(volts + doubt).all(axis=1, keepdims=True)
-        model.voltage["u_measured"] = np.where(known, volts, nominal)[:, columns]
-        model.voltage["u_sigma"] = np.where(known, doubt, _NOMINAL_PU * nominal).max(axis=1)
+        nominal = layout.voltage_ln_v[:, None]
+        known = np.isfinite(readings.voltage_v + readings.sigma_v).all(axis=1, keepdims=True)
+        model.voltage["u_measured"] = np.where(known, readings.voltage_v, nominal)[:, columns]
+        model.voltage["u_sigma"] = np.where(known, readings.sigma_v, self._nominal_pu * nominal).max(axis=1)
         model.model.update(update_data={"asym_power_sensor": model.power, "asym_voltage_sensor": model.voltage})
 
     def _loads(self, nodes: IntArray, readings: Readings) -> ComplexArray:

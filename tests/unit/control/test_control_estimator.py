@@ -1,0 +1,191 @@
+"""The stage between reading and deciding: what is filled, what is flagged, what stays unknown."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.unit.control.estimator_case import Bench, hall
+
+from mimctl.model.sample import Quality
+from mimctl.model.state import SiteState
+
+
+def run(
+    bench: Bench, seconds: int, *, factor: dict[str, complex] | None = None, dead: tuple[str, ...] = (), seed: int = 1
+) -> SiteState:
+    """Some seconds of wandering loads; `factor`: what meters multiply the truth by."""
+    wrong = np.ones((len(bench.layout.nodes), 1), dtype=complex)
+    for name, by in (factor or {}).items():
+        wrong[bench.layout.node_index[name]] = by
+    for _, readings in bench.wandering(seconds, seed):
+        state = bench.step(readings * wrong, dead=dead)
+    return state
+
+
+@settings(derandomize=True, max_examples=15)
+@given(st.integers(0, 10**6))
+def test_exact_and_consistent_meters_are_never_flagged(seed: int) -> None:
+    bench, rng = Bench(hall()), np.random.default_rng(seed)
+    for _ in range(20):
+        load = rng.uniform(-500, 8000, (len(bench.racks), 3)) * np.exp(1j * rng.uniform(-1, 1, (len(bench.racks), 3)))
+        state = bench.step(bench.flow(load))
+    assert not bench.open("bad_meter", "node.estimated", "node.unknown")
+    assert (state.nodes.quality == Quality.GOOD).all()
+    assert state.nodes.margin_va() is None
+
+
+def test_every_value_says_how_sure_it_is() -> None:
+    """0.3 % of reading and 0.05 % of rating: 0.003·|S| + 0.0005·63 A·230 V at a rack."""
+    bench = Bench(hall())
+    flow = bench.flow(np.full((6, 3), 3000 + 400j))
+    nodes = bench.step(flow).nodes
+    assert nodes.sigma_w is not None
+    assert nodes.sigma_v is not None
+    assert nodes.estimated is not None
+    assert nodes.sigma_w[bench.racks[0], 0] == pytest.approx(0.003 * abs(3000 + 400j) + 0.0005 * 63 * 230)
+    assert nodes.sigma_v[0, 0] == pytest.approx(0.003 * 230)
+    assert not nodes.estimated.any()
+
+
+def test_a_dead_rack_of_each_pdu_is_recovered_to_within_its_stated_deviation() -> None:
+    bench, dead = Bench(hall()), ("rack01", "rack12")
+    rows = [bench.layout.node_index[name] for name in dead]
+    ratios = []
+    for second, (truth, readings) in enumerate(bench.wandering(60)):
+        state = bench.step(readings, dead=dead if second >= 10 else ())
+        if second >= 10:
+            nodes = state.nodes
+            assert nodes.estimated is not None
+            assert nodes.sigma_w is not None
+            assert nodes.estimated[rows].all()
+            assert nodes.estimated.sum() == 2
+            ratios.append((nodes.import_w[rows] - truth[rows].real) / nodes.sigma_w[rows])
+            assert (nodes.quality[rows] == Quality.SUSPECT).all()
+    size = float(np.sqrt(np.mean(np.square(ratios))))
+    assert 0.1 < size < 1.0, "the deviation is neither a guess nor far too small"
+    assert np.abs(ratios).max() < 3.5
+    assert {event.where for event in bench.open("node.estimated")} == set(dead)
+    np.testing.assert_allclose(
+        state.nodes.current_a[rows], np.hypot(state.nodes.import_w, state.nodes.import_var)[rows] / 230, rtol=0.01
+    )
+    assert state.bad_nodes() == list(dead), "an estimate is no reading"
+
+
+def test_two_dead_under_one_total_are_estimated_until_the_past_is_too_old() -> None:
+    bench, dead = Bench(hall()), ("rack00", "rack01")
+    run(bench, 30)
+    state = run(bench, 5, dead=dead, seed=1)
+    assert state.nodes.sigma_w is not None
+    early = state.nodes.sigma_w[2:4].copy()
+    assert np.isfinite(early).all()
+    state = run(bench, 40, dead=dead, seed=1)
+    assert state.nodes.estimated is not None
+    assert state.nodes.sigma_w is not None
+    if state.nodes.estimated[2]:
+        assert (state.nodes.sigma_w[2] > early[0]).all()
+    rng = np.random.default_rng(0)
+    for _ in range(600):
+        flow = bench.flow(rng.uniform(2000, 9000, (6, 3)).astype(complex))
+        state = bench.step(flow, dead=dead)
+    assert not state.nodes.estimated[2:4].any() or (state.nodes.margin_va()[2:4] / 230 <= 0.2 * 63 * 0.8).all()  # type: ignore[index]
+
+
+def test_what_nothing_determines_stays_unknown_and_the_reason_is_told() -> None:
+    site = hall()
+    site = replace(site, nodes=tuple(replace(n, own_load=True) if n.id == "pdu0" else n for n in site.nodes))
+    bench = Bench(site)
+    state = run(bench, 10, dead=("rack00",))
+    assert np.isnan(state.nodes.import_w[bench.layout.node_index["rack00"]]).all()
+    assert state.nodes.quality[bench.layout.node_index["rack00"]] == Quality.BAD
+    (event,) = bench.open("node.unknown")
+    assert "pdu0 may have a load of its own" in event.text
+
+
+@pytest.mark.parametrize("factor", [1.5, 0.6, -1.0])
+def test_a_wrong_pdu_meter_is_named_and_replaced(factor: float) -> None:
+    """It stands in two sums: wrong from the first moment on, no other reading explains both."""
+    bench = Bench(hall())
+    state = run(bench, 20, factor={"pdu0": factor})
+    at = bench.layout.node_index["pdu0"]
+    (event,) = bench.open("bad_meter")
+    assert event.where == "m-pdu0"
+    below = [i for i, p in enumerate(bench.layout.parent) if p == at]
+    np.testing.assert_allclose(state.nodes.import_w[at], state.nodes.import_w[below].sum(axis=0), rtol=0.01)
+    assert state.nodes.estimated is not None
+    assert state.nodes.estimated[at]
+    assert ("looked the other way" if factor < 0 else f"{factor:.2f} times the truth") in event.text
+
+
+def test_a_wrong_rack_meter_without_a_second_witness_is_only_detected() -> None:
+    """Wrong from the first moment on: any rack under the pdu may be the one, and the event says so."""
+    bench = Bench(hall())
+    state = run(bench, 30, factor={"rack01": 1.5})
+    racks = [bench.layout.node_index[f"rack0{r}"] for r in range(3)]
+    (event,) = bench.open("bad_meter")
+    assert event.where == "pdu0"
+    assert all(f"m-rack0{r}" in event.text for r in range(3))
+    assert "cannot be told" in event.text
+    assert state.nodes.doubted is not None
+    assert list(np.flatnonzero(state.nodes.doubted)) == racks
+    margin, truth = state.nodes.margin_va(), state.nodes.import_w[racks[1]] / 1.5
+    assert margin is not None
+    assert (margin[racks[1]] >= 0.95 * 0.5 * truth).all(), "the margin covers what the true value may be"
+    assert (state.nodes.quality[racks] == Quality.SUSPECT).all()
+
+
+def test_a_rack_meter_that_goes_wrong_while_watched_is_named_by_its_own_jump() -> None:
+    bench = Bench(hall())
+    run(bench, 20)
+    state = run(bench, 20, factor={"rack01": 1.5}, seed=1)
+    assert [event.where for event in bench.open("bad_meter")] == ["m-rack01"]
+    assert state.nodes.estimated is not None
+    assert state.nodes.estimated[bench.layout.node_index["rack01"]]
+
+
+def test_a_load_that_is_switched_on_at_a_pdu_convicts_nobody() -> None:
+    bench = Bench(hall())
+    at = bench.layout.node_index["pdu0"]
+    for second, (_, readings) in enumerate(bench.wandering(60)):
+        if second >= 20:
+            readings[[0, at]] += 700.0
+        bench.step(readings)
+    (event,) = bench.open("bad_meter")
+    assert event.where == "pdu0"
+    assert "own_load: true" in event.text
+
+
+def test_a_repaired_meter_is_used_again() -> None:
+    bench = Bench(hall())
+    run(bench, 20, factor={"pdu0": 1.5})
+    assert bench.open("bad_meter")
+    state = run(bench, 90)
+    assert not bench.open("bad_meter")
+    assert (state.nodes.quality == Quality.GOOD).all()
+
+
+@pytest.mark.parametrize("rack", ["rack00", "rack12"])
+def test_bursty_load_and_skewed_samples_raise_no_false_alarm_in_an_hour(rack: str) -> None:
+    """Every phase steps by kilowatts every few seconds; every meter is read at its own instant, up to 0.9 s apart, one 3 s late."""
+    bench = Bench(hall())
+    rng, seconds, grain = np.random.default_rng(7), 3600, 10
+    racks, ticks = len(bench.racks), 3600 * 10
+    steps = rng.random((ticks, racks, 3)) < 1 / (4.0 * grain)
+    level = rng.uniform(300, 6000, (ticks, racks, 3))
+    held = np.maximum.accumulate(np.where(steps, np.arange(ticks)[:, None, None], 0), axis=0)
+    load = np.take_along_axis(level, held, axis=0) * (1 + 0.2j)
+    offset = rng.integers(1, 10, len(bench.layout.nodes))
+    offset[bench.layout.node_index[rack]] += 30
+    for second in range(4, seconds):
+        ticks_of = (second + 1) * grain - offset
+        flow = np.empty((len(offset), 3), dtype=complex)
+        for tick in np.unique(ticks_of):
+            at = ticks_of == tick
+            flow[at] = bench.flow(load[tick])[at]
+        flow *= 1 + 0.001 * rng.standard_normal(flow.shape)
+        bench.step(flow, taken_s=(bench.clock.monotonic_s() + 1.0) - offset / grain)
+    seen = [event.code for event in (*bench.events.open(), *bench.events.recent())]
+    assert "bad_meter" not in seen

@@ -1,0 +1,46 @@
+"""The factor between what a meter sees and what a MIM says, out of made-up moves."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from tests.builders import rack_site
+
+from mimctl.control.moves import MoveWatch
+from mimctl.model.layout import SiteLayout
+
+LAYOUT = SiteLayout(rack_site(1))
+RACK = LAYOUT.node_index["rack1"]
+
+
+def watch(factor: complex, *, seconds: int = 300, gain: float = 0.8, report_s: float = 0.0) -> tuple[float, float]:
+    """A MIM that takes away most of the rack's unbalance of the second before; (factor, deviation) found at the rack."""
+    rng = np.random.default_rng(5)
+    watcher = MoveWatch(LAYOUT, LAYOUT.below[:, LAYOUT.port_node])
+    load, output = np.array([3000.0, 1200.0, 700.0]), np.zeros(3)
+    for second in range(seconds):
+        load = load + np.array([15.0, -10.0, 5.0]) * (second % 60 < 30) + 40 * rng.standard_normal(3)
+        net = np.zeros((3, 3), dtype=complex)
+        net[:] = load - output
+        behind = np.tile(output.astype(complex), (3, 1))
+        net[RACK] *= factor
+        watcher.learn(np.full(3, float(second)), net, behind, np.full(1, second - report_s))
+        output = gain * (load - load.mean()) + 5 * rng.standard_normal(3)
+    found, sigma = watcher.factors()
+    return float(found[RACK]), float(sigma[RACK])
+
+
+@pytest.mark.parametrize("factor", [1.0, 1.5, 0.0, -1.0])
+def test_a_control_that_answers_the_load_does_not_bend_the_factor(factor: float) -> None:
+    found, sigma = watch(factor)
+    assert abs(found - factor) < 4 * sigma + 0.02
+    assert sigma < 0.1
+
+
+def test_reports_of_another_instant_prove_nothing() -> None:
+    assert np.isnan(watch(1.5, report_s=0.5)[0])
+
+
+def test_a_mim_that_does_not_move_proves_nothing() -> None:
+    _, sigma = watch(1.5, gain=0.0)
+    assert sigma > 0.25, "some watts of dither against loads that wander by 40 W"
