@@ -167,6 +167,6 @@ def build_zone(
         period_s=period_s,
         hold_cycles=part.control.hold_cycles,
         filters=filters,
-        narrowers=(*([] if filters is None else [filters]), orders, EstimateMargin(layout), UnmeteredRoom(operators)),
+        narrowers=(*([] if filters is None else [filters]), orders, EstimateMargin(operators), UnmeteredRoom(operators)),
     )
     return ZoneController(zone, layout, cycle, clock, operators, orders)
