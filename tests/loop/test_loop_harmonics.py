@@ -58,7 +58,7 @@ async def test_a_limit_is_met_while_the_converters_balance():
 async def test_no_more_than_the_limit_asks_for():
     """The filters stop at 85 % of the limit: filtering costs losses."""
     loop = ClosedLoop(site(LIMITS, meter_noise_pct=0.1))
-    await loop.run(80)
+    await loop.run(50)
     late = []
     for _ in range(20):
         await loop.run(1)
@@ -80,7 +80,7 @@ async def test_room_is_kept_for_a_filter_only_where_a_limit_is_passed():
     tight = HarmonicLimits(tdd_pct=5.0, demand_a=DEMAND_A)
     greedy, modest = ClosedLoop(site(tight, reserve=0.0)), ClosedLoop(site(tight, reserve=0.6))
     for loop in (greedy, modest):
-        await loop.run(60)
+        await loop.run(40)
     assert tdd_pct(modest) < tdd_pct(greedy)
     record = modest.controller.zones[0].cycle.last
     assert record is not None
@@ -89,12 +89,12 @@ async def test_room_is_kept_for_a_filter_only_where_a_limit_is_passed():
 
 
 async def test_shares_are_calm_under_noise():
-    """At constant load and with noisy meters shares settle: no write for a share a minute later."""
+    """At constant load and with noisy meters shares settle: no write for a share half a minute later."""
     loop = ClosedLoop(site(LIMITS, meter_noise_pct=0.1))
-    await loop.run(60)
+    await loop.run(40)
     zone = loop.controller.zones[0]
     seen = []
-    for _ in range(60):
+    for _ in range(30):
         await loop.run(1)
         told = zone.cycle.dispatcher.harmonics
         assert told is not None

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from scipy import sparse
 
 from mimctl.balance.harmonics import water_level
 from mimctl.grid.harmonics import FilterPorts, current_accumulate, rms_room_a
@@ -29,13 +30,13 @@ class FilterPlaces:
         return FilterPorts(self.layout)
 
     @cached_property
-    def effect(self) -> FloatArray:
+    def effect(self) -> sparse.csr_array:
         """(3N, K) harmonic current that an ampere of each port takes from each line, at best."""
-        own = np.zeros((3 * len(self.layout.nodes), len(self.layout.ports)))
-        for e, k in enumerate(self.ports.port):
-            rows = 3 * self.ports.node[e] + np.arange(3)
-            own[rows, k] = np.maximum(own[rows, k], np.abs(self.ports.inject[e]))
-        return frozen(np.asarray(abs(current_accumulate(self.layout)) @ own))
+        # the elements of one port stand on different lines, or are one
+        rows = (3 * self.ports.node[:, None] + np.arange(3)).reshape(-1)
+        values, columns = np.abs(self.ports.inject).reshape(-1), np.repeat(self.ports.port, 3)
+        own = sparse.csr_array((values, (rows, columns)), shape=(3 * len(self.layout.nodes), len(self.layout.ports)))
+        return sparse.csr_array(abs(current_accumulate(self.layout)) @ own)
 
     @cached_property
     def groups(self) -> tuple[tuple[int, ...], ...]:

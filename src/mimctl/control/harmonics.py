@@ -138,7 +138,7 @@ class HarmonicControl:
         ratio = self._voltage_ratio(situation)
         target_a[heads] = np.fmin(target_a[heads], (picture.residual_a * ratio[:, None])[heads])
         lines = np.flatnonzero((np.isfinite(target_a) & np.isfinite(picture.residual_a)).reshape(-1))
-        effect = self.places.effect[lines]
+        effect = self.places.effect[lines].toarray()
         drawn_a = picture.residual_a.reshape(-1)[lines] + effect @ np.nan_to_num(picture.filter_a)
         return FilterProblem(
             harmonic=drawn_a[:, None].astype(np.complex128),
