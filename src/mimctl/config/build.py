@@ -234,6 +234,7 @@ def _control(draft: Draft) -> m.ControlSettings:
         hold_cycles=item.hold_cycles,
         min_voltage_pu=item.min_voltage_pct / 100,
         max_voltage_pu=item.max_voltage_pct / 100,
+        loads_feed_back=item.loads_feed_back,
     )
 
 

@@ -84,6 +84,11 @@ class ControlItem(Record):
     max_voltage_pct: Annotated[float, Field(gt=100, le=200), PERCENT] = Field(
         110.0, description="Highest phase voltage, share of the nominal one."
     )
+    loads_feed_back: bool = Field(
+        False,
+        description="Some loads give power back, as photovoltaics and lifts do. Otherwise a load that seems to is taken for a "
+        "meter whose current transformers are the wrong way round, and the MIMs below it stay where they are.",
+    )
 
 
 class LoadItem(Record):

@@ -192,6 +192,7 @@ class ControlSettings:
         max_data_age_s: nothing is decided on older measurements [s].
         hold_cycles: how many cycles a failed solve may stand on the last accepted plan.
         min_voltage_pu / max_voltage_pu: band of every phase voltage.
+        loads_feed_back: some loads give power back (photovoltaics, lifts): such a reading is then no sign of a wrong meter.
     """
 
     site_period_s: float = 10.0
@@ -199,6 +200,7 @@ class ControlSettings:
     hold_cycles: int = 5
     min_voltage_pu: float = 0.9
     max_voltage_pu: float = 1.1
+    loads_feed_back: bool = False
 
 
 @dataclass(frozen=True, slots=True)

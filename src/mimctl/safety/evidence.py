@@ -30,6 +30,8 @@ class Evidence:
         node_good, mim_good: (N,), (M,) fresh and GOOD.
         flow_known: (N,) the forecast covers the node and its meter is good, or its flow is known within a margin; without a
             meter, its region's meter is good.
+        gross_va: (N, 3) forecast load of each node and everything below, the MIMs taken out [VA].
+        backwards: (N,) that load would feed back, which no load here does: the meter is wrong, or something moved it deceives.
         margin_va: (N, 3) how far the flows of nodes may be off that are estimated, or that other readings contradict [VA].
         blind: (N,) the flow is not known and some way down from the node has no usable meter either: no figure can be held
             against the setpoints that stand.
@@ -49,6 +51,8 @@ class Evidence:
     node_good: BoolArray
     mim_good: BoolArray
     flow_known: BoolArray
+    gross_va: ComplexArray
+    backwards: BoolArray
     margin_va: FloatArray
     blind: BoolArray
     voltage_pu: FloatArray
@@ -83,6 +87,7 @@ def weigh(ratings: Ratings, settings: SafetySettings, state: SiteState, forecast
     voltage_pu = np.where(heard[:, None], state.nodes.voltage_ln_v / layout.voltage_ln_v[:, None], np.nan)
     output_va = joined(state.ports.inject_w, state.ports.inject_var)
     output_va = np.where(mim_usable[layout.port_mim] & np.isfinite(output_va), output_va, np.nan)
+    gross_va = (ratings.accumulate @ load_va.reshape(-1)).reshape(-1, 3)
     return Evidence(
         max_age_s=limit_s,
         release_age_s=settings.release_age_factor * limit_s,
@@ -95,6 +100,8 @@ def weigh(ratings: Ratings, settings: SafetySettings, state: SiteState, forecast
         node_good=node_good,
         mim_good=mim_fresh & (state.mims.quality >= _GOOD),
         flow_known=flow_known,
+        gross_va=gross_va,
+        backwards=_backwards(ratings, settings, state, node_usable, gross_va, output_va),
         margin_va=margin_va,
         blind=~flow_known if flow_known.all() else ~flow_known & _unseen_down(layout, node_usable),
         voltage_pu=voltage_pu,
@@ -111,6 +118,25 @@ def _margin(layout: SiteLayout, nodes: NodeState, usable: BoolArray, share: floa
     largest_a = margin_va.max(axis=1) / layout.voltage_ln_v
     vouched: BoolArray = usable & (largest_a > 0) & (largest_a <= share * layout.limit_a)
     return np.where(vouched[:, None], margin_va, 0.0), vouched
+
+
+def _backwards(
+    ratings: Ratings, settings: SafetySettings, state: SiteState, usable: BoolArray, gross_va: ComplexArray, output_va: ComplexArray
+) -> BoolArray:
+    """(N,) on some phase the load feeds back, by forecast and by the latest samples alike, more than meters are off.
+
+    Current transformers that look the other way, or sit on another phase, turn the loop round: what helps looks as if it harmed.
+    """
+    layout = ratings.layout
+    least_w = -settings.backwards_share * (layout.limit_a * layout.voltage_ln_v)[:, None]
+    suspect: BoolArray = (gross_va.real < least_w) & usable[:, None]
+    if layout.site.control.loads_feed_back or not suspect.any():
+        return np.zeros(len(usable), dtype=np.bool_)
+    behind_w = (ratings.port_flow @ np.nan_to_num(output_va)).reshape(-1, 3).real
+    unheard = (ratings.port_flow_size @ np.isnan(output_va).astype(np.float64)).reshape(-1, 3) > 0
+    measured_w = np.where(unheard, gross_va.real, state.nodes.import_w + behind_w)
+    found: BoolArray = suspect & (measured_w < least_w)
+    return np.asarray(found.any(axis=1))
 
 
 def _unseen_down(layout: SiteLayout, usable: BoolArray) -> BoolArray:

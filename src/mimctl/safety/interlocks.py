@@ -185,6 +185,21 @@ def _flow_unknown(case: Case) -> Iterator[Interlock]:
     yield Interlock(flagged, Leave.SHRINK, "data.flow_unknown", sentence)
 
 
+def _load_backwards(case: Case) -> Iterator[Interlock]:
+    """Loads do not feed back. Where one seems to, its meter would have the MIMs push the wrong way: they stay where they are."""
+    backwards = case.evidence.backwards
+    if not backwards.any():
+        return
+    ratings = case.ratings
+    flagged = ratings.touches.T @ backwards.astype(np.float64) > 0
+
+    def sentence(m: int) -> str:
+        where = _nodes_over(case, m, backwards)
+        return f"the load at {where} seems to feed back: its current transformers may be the wrong way round"
+
+    yield Interlock(flagged, Leave.HOLD, "data.load_backwards", sentence)
+
+
 def _answered(case: Case) -> BoolArray:
     """(M,) a usable sample that the MIM gave after it last got another setpoint; what it said before is no answer to that."""
     accepted = case.accepted
@@ -274,4 +289,5 @@ _RULES: tuple[Callable[[Case], Iterator[Interlock]], ...] = (
     _not_finite,
     _unbalanced,
     _flow_unknown,
+    _load_backwards,
 )

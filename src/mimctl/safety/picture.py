@@ -56,7 +56,7 @@ def picture(case: Case, commanded: BoolArray) -> Picture:
     seen = np.isfinite(evidence.output_va)
     output_va = np.where(seen, evidence.output_va, accepted_va)
     behind_va = (ratings.port_flow @ output_va).reshape(shape)
-    forecast_va = (ratings.accumulate @ evidence.load_va.reshape(-1)).reshape(shape)
+    forecast_va = evidence.gross_va
     net_va = joined(state.nodes.import_w, state.nodes.import_var)
     measurable = evidence.node_usable[:, None] & np.isfinite(net_va)
     if not seen.all():

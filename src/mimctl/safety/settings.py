@@ -21,6 +21,7 @@ class SafetySettings:
         answer_s: what a MIM reported sooner than this after a new setpoint says nothing about it [s].
         dead_bus_pu: below this share of nominal voltage a bus counts as dead.
         meter_tolerance: share of a limit that the measured picture may be off before it clamps; the forecast one has none.
+        backwards_share: a load that feeds back more than this share of its node's limit is none: its meter is wrong.
         margin_share: an estimated flow is good enough to command on where it is known within this share of its node's limit.
         moving_cycles: a setpoint that changed within so many cycles is moving.
         large_move: a change of this share of a port's rating does not wait for the dwell.
@@ -34,6 +35,7 @@ class SafetySettings:
     answer_s: float = 0.1
     dead_bus_pu: float = 0.5
     meter_tolerance: float = 0.005
+    backwards_share: float = 0.05
     margin_share: float = 0.2
     moving_cycles: float = 3.0
     large_move: float = 0.2
