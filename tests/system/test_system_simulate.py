@@ -90,12 +90,22 @@ def test_filters_bring_the_distortion_inside_its_limits_beside_the_balance(run_c
     assert after["filter_loss_kwh"] > 0.0 == before["filter_loss_kwh"]
 
 
-@pytest.mark.parametrize("site", ["demo", "hpc_racks", "lv_feeder", "hall_208v", "rectifiers"])
+@pytest.mark.parametrize("site", ["demo", "hpc_racks", "lv_feeder", "hall_208v", "rectifiers", "zoned_hall"])
 def test_every_example_site_runs_on_the_built_in_loads(run_cli, tmp_path, site):
     result = simulate(run_cli, tmp_path, site, "--hours", "0.1")
     assert result["achieved_share"] >= 0.97
     assert result["limit_violations"] == 0
     assert result["worse_than_none_pct"] <= 1.0
+
+
+def test_missing_controllers_have_their_cost(run_cli, tmp_path):
+    result = simulate(run_cli, tmp_path, "zoned_hall", "--hours", "0.01", "--without", "site", "--without", "zone:row-2")
+    assert result["without"]["left_out"] == ["site", "zone:row-2"]
+    assert result["without"]["cost_points"] > 0
+    assert result["without"]["controlled"].keys() == {"site", "nodes"}
+    refused = run_cli("simulate", CONFIGS / "zoned_hall.yaml", "--without", "row-2")
+    assert refused.code == 1
+    assert "no such controller" in refused.err
 
 
 @pytest.mark.parametrize(("step", "hours", "least"), [("10", "2", 0.98), ("1", "0.25", 0.99)])

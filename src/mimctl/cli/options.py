@@ -58,3 +58,13 @@ def faults_option(function: AnyFunction) -> AnyFunction:
         type=click.Path(path_type=Path),
         help="What goes wrong, when and where: a YAML file; docs/reference/faults-yaml.md has the kinds.",
     )(function)
+
+
+def without_option(function: AnyFunction) -> AnyFunction:
+    """Give a command the option `--without`."""
+    return click.option(
+        "--without",
+        multiple=True,
+        metavar="site|zone:ID",
+        help="Run once more without this controller, and tell what it costs. May be given several times.",
+    )(function)

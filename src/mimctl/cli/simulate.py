@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,8 +13,8 @@ import click
 from mimctl.cli.before_after import print_before_after, print_harmonics
 from mimctl.cli.fault_table import print_faults
 from mimctl.cli.interrupts import loading
-from mimctl.cli.options import LOADS_HELP, Number, faults_option, positive, seed_option
-from mimctl.cli.render import console, fail, json_option, progress, write_json
+from mimctl.cli.options import LOADS_HELP, Number, faults_option, positive, seed_option, without_option
+from mimctl.cli.render import console, fail, json_option, print_table, progress, write_json
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -36,6 +37,7 @@ _HOLE = 2.0
 @seed_option
 @click.option("--optimum/--no-optimum", default=True, show_default=True, help="Work out the yardstick; off is about twice as fast.")
 @faults_option
+@without_option
 @json_option
 def command(
     site: Path,
@@ -46,6 +48,7 @@ def command(
     seed: int | None,
     optimum: bool,
     faults: Path | None,
+    without: tuple[str, ...],
     json_target: str | None,
 ) -> None:
     """Run a site on a virtual clock and compare before with after.
@@ -59,6 +62,7 @@ def command(
         from mimctl.service.logs import set_up
         from mimctl.simulation.engine import Request, simulate
         from mimctl.simulation.loads import choose_loads
+        from mimctl.simulation.without import cost, left_out
 
     # a fault that is wanted is told in the table, not line by line
     set_up("error" if faults is None else "critical")
@@ -66,6 +70,7 @@ def command(
         _refuse_endless(hours, step)
     with loading():
         loaded = load_site(site)
+    missing = left_out(without, loaded)
     seed = loaded.twin.seed if seed is None else seed
     begin = None if start is None else start.replace(tzinfo=UTC)
     chosen = choose_loads(loaded, loads, start=begin, hours=hours, step_s=step, seed=seed)
@@ -75,10 +80,17 @@ def command(
     request = Request(loaded, chosen.loads, chosen.start, chosen.hours, step, seed, optimum, wrong)
     with progress(f"simulating {chosen.hours:g} h", chosen.hours * 3600) as done:
         result = simulate(request, done)
+    if without:
+        again = choose_loads(loaded, loads, start=begin, hours=hours, step_s=step, seed=seed)
+        with progress(f"once more without {', '.join(missing.names())}", chosen.hours * 3600) as done:
+            less = simulate(replace(request, loads=again.loads, without=missing), done)
+        result["without"] = cost(result, less, missing)
     result["loads"] = chosen.trace if chosen.trace is not None else {"generator": seed}
     if json_target is not None:
         write_json(json_target, result)
     _summarise(loaded, result, to_stderr=json_target == "-")
+    if without:
+        _tell_without(result, to_stderr=json_target == "-")
     if faults is not None:
         print_faults(result["faults"], to_stderr=json_target == "-")
     if result["fault"] is not None:
@@ -149,6 +161,18 @@ def _tell_harmonics(screen: Console, result: Mapping[str, Any]) -> None:
         f"over a limit of distortion {before['over_limit_min']:.1f} → {after['over_limit_min']:.1f} min; "
         f"lost to harmonics {before['loss_kwh']:.3f} → {after['loss_kwh']:.3f} kWh, in filtering {after['filter_loss_kwh']:.3f} kWh"
     )
+
+
+def _tell_without(result: Mapping[str, Any], *, to_stderr: bool) -> None:
+    """The same hours with all controllers and without some, row by row."""
+    less = result["without"]
+    rows = []
+    for name, run in (("–", result), (", ".join(less["left_out"]), less)):
+        points = less["cost_points"] if run is less else None
+        figures = _pct(run["achieved_share"]), _pct(run["removed_share"]), f"{run['worse_than_none_pct']:.2f} %"
+        rows.append((name, *figures, run["limit_violations"], "" if points is None else f"{points:.2f} points"))
+    columns = ("without", "of what was possible", "removed", "worse than none", "violations", "cost")
+    print_table(columns, rows, title="What missing controllers cost", right=columns[1:], stderr=to_stderr)
 
 
 def _pct(share: float | None) -> str:

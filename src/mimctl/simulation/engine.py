@@ -37,6 +37,7 @@ from mimctl.simulation.faults import FaultRun
 from mimctl.simulation.rivals import OptimumRival, RuleRival
 from mimctl.simulation.scenarios import ScoreBoard
 from mimctl.simulation.score import Truth
+from mimctl.simulation.without import EVERYBODY, Without
 from mimctl.twin.drivers import PlantDriverGroup
 from mimctl.twin.firmware import MimFleet
 from mimctl.twin.loads import LoadSet
@@ -62,6 +63,7 @@ class Request:
         start: wall-clock instant of the first step.
         optimum: whether the yardstick is worked out (it costs about as much as the control).
         faults: what goes wrong, and when.
+        without: controllers that do not run at all.
     """
 
     site: Site
@@ -72,6 +74,7 @@ class Request:
     seed: int
     optimum: bool = True
     faults: tuple[Fault, ...] = ()
+    without: Without = EVERYBODY
 
 
 @dataclass(eq=False)
@@ -191,10 +194,12 @@ class _Simulation:
         self._clock.advance_to(now_s)
         self._group.capture(now_s)
         self._faults.advance_to(now_s)
-        if now_s >= self._site_due_s and not self._faults.site_paused:
+        without, stopped = self._request.without, self._faults.stopped | self._request.without.zones
+        records = [await zone.step() for zone in self._controller.zones if zone.id not in stopped]
+        # after the zones: what they have just seen is of the same instant as the meters above them
+        if now_s >= self._site_due_s and not (self._faults.site_paused or without.site):
             self._site_due_s = now_s + self._request.site.control.site_period_s
             await self._controller.solve_site()
-        records = [await zone.step() for zone in self._controller.zones if zone.zone.id not in self._faults.stopped]
         self._counts.note(records)
         if self._request.faults:
             self._report.hear(self._events, now_s)

@@ -174,8 +174,10 @@ CASES: dict[str, tuple[Bend, tuple[str, str, str]]] = {
         ("error", "zone.overlap", "zones[2].heads[0]"),
     ),
     "zone of a part": (
-        add("zones", {"id": "za", "heads": ["feed-b"]}, {"id": "zc", "heads": ["pdu-a1"]}),
-        ("error", "zone.below_feed", "zones[1].heads[0]"),
+        both(
+            put("meters", 1, node="rack-a1-1"), add("zones", {"id": "za", "heads": ["feed-b"]}, {"id": "zc", "heads": ["pdu-a1"]})
+        ),
+        ("error", "zone.head_unmetered", "zones[1].heads[0]"),
     ),
     "same head": (add("zones", *ZONES, {"id": "zc", "heads": ["feed-a"]}), ("error", "zone.overlap", "zones[2].heads[0]")),
     "two zones": (
@@ -314,13 +316,18 @@ def test_what_is_meant_is_accepted(tmp_path, bend):
     assert not [p for p in found(tmp_path, bend) if p[1] not in {"port.no_neutral", "load.no_neutral"}]
 
 
-def test_a_zone_of_a_part_is_told_which_breaker_it_leaves_alone(tmp_path):
+def test_a_zone_below_a_feed_needs_a_meter_at_its_head_and_no_more(tmp_path):
     data = base()
-    data["zones"] = [{"id": "za", "heads": ["rack-a1-1"]}]
+    data["zones"] = [{"id": "za", "heads": ["pdu-a1"]}, {"id": "zb", "heads": ["feed-b"]}]
+    site, problems = check_site(write_site(tmp_path, data))
+    assert not [p for p in problems if p.severity == "error"]
+    assert site is not None
+    data["meters"] = [m for m in data["meters"] if m["node"] != "pdu-a1"]
     _, problems = check_site(write_site(tmp_path, data))
-    (problem,) = (p for p in problems if p.code == "zone.below_feed")
+    (problem,) = (p for p in problems if p.code == "zone.head_unmetered")
     assert problem.message == (
-        "'rack-a1-1' stands under 'pdu-a1', whose breaker no zone would guard; name the feed's head 'feed-a' instead"
+        "nothing measures 'pdu-a1', so its zone cannot be held to its share of 'feed-a': "
+        "add a meter with 'node: pdu-a1', or name a metered node as head"
     )
 
 

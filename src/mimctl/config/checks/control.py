@@ -33,22 +33,30 @@ def check_zones_are_apart(draft: Draft) -> Iterator[Problem]:
                 break
 
 
-def check_zones_reach_the_feed(draft: Draft) -> Iterator[Problem]:
-    """`zone.below_feed`: a head with something above it, whose breakers no zone would guard."""
-    heads = {head for _, _, head in draft.zone_heads}
+def check_zone_heads_are_measured(draft: Draft) -> Iterator[Problem]:
+    """`zone.head_unmetered`: a head below a feed without a meter of its own, whose zone could not be held to its share."""
+    if draft.unclear("meters", "node"):
+        return
+    metered = {str(meter.get("node")) for meter in draft.raw("meters")}
     for _, path, head in draft.zone_heads:
         above = list(draft.tree.upwards(head))[1:]
-        if above and heads.isdisjoint(above):  # else the zones overlap, which is said already
-            mend = f"name the feed's head '{above[-1]}' instead"
-            yield error("zone.below_feed", path, f"'{head}' stands under '{above[0]}', whose breaker no zone would guard; {mend}")
+        if above and head not in metered:
+            text = (
+                f"nothing measures '{head}', so its zone cannot be held to its share of '{above[0]}': "
+                f"add a meter with 'node: {head}', or name a metered node as head"
+            )
+            yield error("zone.head_unmetered", path, text)
 
 
 def check_mims_stay_in_zone(draft: Draft) -> Iterator[Problem]:
-    """`mim.zone_split`: ports in two zones, which would both command the MIM."""
+    """`mim.zone_split`: ports in two zones: a MIM is commanded by exactly one."""
     for path, mim_id, zones in _zones_of_mims(draft):
         named = sorted(z for z in zones if z is not None)
         if len(named) > 1:
-            text = f"'{mim_id}' has ports in the zones {', '.join(named)}; make them one zone, or move the ports"
+            text = (
+                f"'{mim_id}' has ports in the zones {', '.join(named)}, which would both command it; "
+                "make them one zone (it may have several heads), or move the ports"
+            )
             yield error("mim.zone_split", path, text)
 
 
@@ -153,7 +161,7 @@ def check_data_age(draft: Draft) -> Iterator[Problem]:
 CHECKS: tuple[Callable[[Draft], Iterator[Problem]], ...] = (
     check_timezone,
     check_zones_are_apart,
-    check_zones_reach_the_feed,
+    check_zone_heads_are_measured,
     check_mims_stay_in_zone,
     check_mims_have_zone,
     check_validity,
