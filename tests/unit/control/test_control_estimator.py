@@ -76,22 +76,22 @@ def test_a_dead_rack_of_each_pdu_is_recovered_to_within_its_stated_deviation() -
 
 
 def test_two_dead_under_one_total_are_estimated_until_the_past_is_too_old() -> None:
-    bench, dead = Bench(hall()), ("rack00", "rack01")
-    run(bench, 30)
-    state = run(bench, 5, dead=dead, seed=1)
-    assert state.nodes.sigma_w is not None
-    early = state.nodes.sigma_w[2:4].copy()
-    assert np.isfinite(early).all()
-    state = run(bench, 40, dead=dead, seed=1)
-    assert state.nodes.estimated is not None
-    assert state.nodes.sigma_w is not None
-    if state.nodes.estimated[2]:
-        assert (state.nodes.sigma_w[2] > early[0]).all()
-    rng = np.random.default_rng(0)
-    for _ in range(600):
-        flow = bench.flow(rng.uniform(2000, 9000, (6, 3)).astype(complex))
-        state = bench.step(flow, dead=dead)
-    assert not state.nodes.estimated[2:4].any() or (state.nodes.margin_va()[2:4] / 230 <= 0.2 * 63 * 0.8).all()  # type: ignore[index]
+    """Loads that walk 300 W a second: after some minutes nothing of now tells how the two share their total."""
+    bench, rng = Bench(hall()), np.random.default_rng(0)
+    load = np.full((6, 3), 6000.0)
+    rows, seen = [bench.layout.node_index[f"rack0{r}"] for r in (0, 1)], []
+    for second in range(240):
+        load = np.clip(load + 300 * rng.standard_normal(load.shape), 1000, 11000)
+        nodes = bench.step(bench.flow(load.astype(complex)), dead=("rack00", "rack01") if second >= 30 else ()).nodes
+        assert nodes.estimated is not None
+        assert nodes.sigma_w is not None
+        seen.append((nodes.estimated[rows].all(), nodes.sigma_w[rows[0], 0]))
+    assert seen[32][0]
+    assert seen[40][1] > 1.3 * seen[32][1], "less sure from second to second"
+    assert not seen[-1][0]
+    (event, other) = bench.open("node.unknown")
+    assert {event.where, other.where} == {"rack00", "rack01"}
+    assert "one total for it and rack01" in event.text
 
 
 def test_what_nothing_determines_stays_unknown_and_the_reason_is_told() -> None:
@@ -167,8 +167,7 @@ def test_a_repaired_meter_is_used_again() -> None:
     assert (state.nodes.quality == Quality.GOOD).all()
 
 
-@pytest.mark.parametrize("rack", ["rack00", "rack12"])
-def test_bursty_load_and_skewed_samples_raise_no_false_alarm_in_an_hour(rack: str) -> None:
+def test_bursty_load_and_skewed_samples_raise_no_false_alarm_in_an_hour() -> None:
     """Every phase steps by kilowatts every few seconds; every meter is read at its own instant, up to 0.9 s apart, one 3 s late."""
     bench = Bench(hall())
     rng, seconds, grain = np.random.default_rng(7), 3600, 10
@@ -178,7 +177,7 @@ def test_bursty_load_and_skewed_samples_raise_no_false_alarm_in_an_hour(rack: st
     held = np.maximum.accumulate(np.where(steps, np.arange(ticks)[:, None, None], 0), axis=0)
     load = np.take_along_axis(level, held, axis=0) * (1 + 0.2j)
     offset = rng.integers(1, 10, len(bench.layout.nodes))
-    offset[bench.layout.node_index[rack]] += 30
+    offset[bench.layout.node_index["rack12"]] += 30
     for second in range(4, seconds):
         ticks_of = (second + 1) * grain - offset
         flow = np.empty((len(offset), 3), dtype=complex)
