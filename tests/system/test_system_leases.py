@@ -174,6 +174,16 @@ def test_a_service_that_hangs_is_stopped_as_soon_as_it_moves_again(
     assert run.stop() == 0
 
 
+def test_a_setpoint_without_a_service_ends_with_the_stop_too(here: Machine, cli: Cli, site: Path, mims: list[Looker]) -> None:
+    run = here.start("device", "write", site, MIM, "--port", "1", "--w", "40", "--for", "5 min", "--yes")
+    until(lambda: mims[0].setpoints()[0] == 40, "it is written")
+    assert cli("stop", site, "--emergency", "--reason", "smoke").code == 1, "somebody else holds the site"
+    until(lambda: enabled(mims) == [0, 0, 0], "it is released")
+    assert run.process.wait(10) == 1
+    assert "its setpoint has ended: hall emergency stop by" in run.said()
+    told(cli("stop", site, "--clear", "--yes", "--json", "-"))
+
+
 def test_a_file_that_nobody_can_read_starts_stopped_and_says_how_to_mend_it(
     here: Machine, cli: Cli, site: Path, mims: list[Looker]
 ) -> None:

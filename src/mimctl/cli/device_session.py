@@ -104,12 +104,14 @@ class DeviceSession:
         clock = SystemClock()
         request = {"device": self.device, "do": "write", "ports": list(wishes), "seconds": seconds, "yes": yes}
         with stop_on_signals() as stop:
-            async with zone_alone(self.site, self.device, clock, dry_run=not yes) as zones:
+            async with zone_alone(self.site, self.device, clock, dry_run=not yes, on_stop=stop.set) as zones:
                 told = await OperatorWrites(zones, clock).answer(request)
                 on_told(told)
                 if told["applied"]:
                     with contextlib.suppress(TimeoutError):
                         await asyncio.wait_for(stop.wait(), seconds)
+                if (called := zones[0].cycle.leases.emergency_stop) is not None:
+                    raise UserError(f"{self.device}: its setpoint has ended: {called}")
         return told
 
     def ask(self, what: str, **arguments: Any) -> dict[str, Any]:

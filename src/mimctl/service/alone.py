@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, replace
 
 from mimctl.control.events import EventLog
@@ -45,11 +45,14 @@ def lone_mim(site: Site, device: str) -> tuple[Site, Zone]:
 
 
 @contextlib.asynccontextmanager
-async def zone_alone(site: Site, device: str, clock: Clock, *, dry_run: bool) -> AsyncIterator[Sequence[ZoneController]]:
+async def zone_alone(
+    site: Site, device: str, clock: Clock, *, dry_run: bool, on_stop: Callable[[], None] = lambda: None
+) -> AsyncIterator[Sequence[ZoneController]]:
     """The zone at work with one MIM, read at least once; on leaving, whatever it was told is released and every link closed.
 
     Args:
         dry_run: nothing is ever written.
+        on_stop: called after an emergency stop has released the MIM.
 
     Raises:
         LinkDown: the MIM does not answer.
@@ -66,17 +69,19 @@ async def zone_alone(site: Site, device: str, clock: Clock, *, dry_run: bool) ->
         stack.push_async_callback(controller.stop)
         loop = asyncio.create_task(controller.loop.run(), name=f"zone {zone.id}")
         stack.push_async_callback(_end, loop)
-        stack.push_async_callback(_end, asyncio.create_task(_hear_stop(controller, store, clock), name="emergency stop"))
+        hearing = asyncio.create_task(_hear_stop(controller, store, clock, on_stop), name="emergency stop")
+        stack.push_async_callback(_end, hearing)
         await _first_reading(controller, device, clock)
         yield (controller,)
 
 
-async def _hear_stop(controller: ZoneController, store: LeaseStore, clock: Clock) -> None:
+async def _hear_stop(controller: ZoneController, store: LeaseStore, clock: Clock, on_stop: Callable[[], None]) -> None:
     """There is no door here: the file of the emergency stop is looked for, for as long as this runs."""
     while (stop := store.stop(clock.utc())) is None:
         await clock.sleep_until(clock.monotonic_s() + _LOOK_FOR_STOP_S)
     controller.cycle.leases.call_stop(stop.owner, stop.reason)
     await controller.release(STOPPED)
+    on_stop()
 
 
 @dataclass(frozen=True, slots=True)
