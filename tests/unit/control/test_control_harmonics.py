@@ -123,7 +123,7 @@ def test_without_limits_everything_that_fits():
 
 @pytest.mark.parametrize(("loading_pct", "kept"), [(50.0, True), (99.0, False)])
 def test_room_is_kept_while_a_limit_is_passed_unless_a_breaker_needs_it(loading_pct: float, kept: bool):
-    """95 % of 10 A are used of ports and neutral: 2.915 A wanted a port leave √(9.5² − 2.915²) A; of the neutral half may be kept."""
+    """95 % of 10 A are used of ports and neutral: 2.915 A a port leave √(9.5² − 2.915²) A; of the neutral half may be kept."""
     scene = Scene(site_with(THREE, limits=HarmonicLimits(tdd_pct=1.0, demand_a=10.0)), 30.0, loading_pct=loading_pct)
     scene.shares((2300.0, -2300.0, 0.0))
     bounds = scene.control.narrow(scene.bounds, scene.situation)
