@@ -12,7 +12,7 @@ import pytest
 from tests.loop.closed_loop import ClosedLoop, uneven_site
 
 from mimctl.model.errors import UserError
-from mimctl.model.lease import Cap, LeaseSource, LockOut, Pause, Setpoint
+from mimctl.model.lease import Cap, Lease, LeaseSource, LockOut, Pause, Setpoint
 from mimctl.model.plan import SolveStatus
 from mimctl.model.site import BalanceRule, Zone
 from mimctl.service.lease_desk import LeaseDesk
@@ -200,6 +200,22 @@ async def test_a_stopped_site_goes_on_when_it_is_cleared_and_not_before(tmp_path
     assert loop.fleet.enabled.all()
     before, best = loop.without_control(), loop.best()
     assert before - loop.objectives[-1] >= 0.97 * (before - best)
+
+
+async def test_a_lock_out_of_something_renamed_is_seen_to_before_the_stop_ends():
+    loop = await at_work(3)
+    lock = Lease("n1", S.MAINTENANCE, "ann", "mim-old-name", LockOut(), "fan", loop.clock.utc(), None)
+    loop.controller.leases.restore([lock])
+    await loop.run(1)
+    assert not loop.fleet.enabled.any()
+    desk = LeaseDesk(loop.controller, loop.clock)
+    with pytest.raises(UserError, match="'mim-old-name' is locked out and is nothing here"):
+        await desk.clear("ann")
+    await desk.answer({"do": "grant", "kind": "lock_out", "scope": MIM})
+    await desk.answer({"do": "revoke", "id": "n1"})
+    assert (await desk.clear("ann"))["cleared"]
+    await loop.run(10)
+    assert loop.fleet.enabled.tolist() == [False, True, True]
 
 
 async def test_a_stop_called_while_another_is_being_cleared_stands(tmp_path, monkeypatch):

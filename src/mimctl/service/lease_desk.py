@@ -120,6 +120,10 @@ class LeaseDesk:
         """End the emergency stop: control goes on with the next cycle."""
         if not self._book.stopped:
             return {"cleared": False}
+        gone = [x for x in self._book.active() if isinstance(x.action, LockOut) and not self._book.scopes.knows(x.scope)]
+        if gone:
+            named = f"'{gone[0].scope}' is locked out and is nothing here"
+            raise UserError(f"{named}; lock out what it is called now, then revoke {gone[0].id}")
         calls = self._calls
         async with self._writing:
             if self._store is not None:
