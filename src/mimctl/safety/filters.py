@@ -20,6 +20,8 @@ from mimctl.safety.interlocks import Leave
 
 #: shares are whole hundredths: noise of a measurement is no reason to write
 _STEPS = 100
+#: a share grows by so much at least, or stays: a limit that trembles is no reason to write either
+_GROWTH = 0.02
 #: two shares nearer than this are the same
 _SAME = 1e-6
 #: less than this to see is nothing to fill a rating with [A]
@@ -58,7 +60,8 @@ def judge_shares(case: Case, leave: IntArray, power_va: ComplexArray, released: 
     wanted, orders = _wanted(case)
     free = (leave <= Leave.FREE)[layout.port_mim]
     wanted = np.where(free, wanted, np.minimum(wanted, np.nan_to_num(in_force)))
-    share = np.where(ports.able, _whole(np.minimum(wanted, most)), np.nan)
+    share = _calm(_whole(np.minimum(wanted, most)), in_force)
+    share = np.where(ports.able, share, np.nan)
     share = np.where((leave == Leave.SILENT)[layout.port_mim], in_force, share)
     share = np.where(ports.able & released[layout.port_mim], 0.0, share)
     orders = np.where(free, orders, orders_in_force)
@@ -120,6 +123,11 @@ _MOST_A = 1e9
 def _whole(share: FloatArray) -> FloatArray:
     """Towards zero to whole hundredths; a share that is whole but for the last bits of its float stays."""
     return np.asarray(np.floor(share * _STEPS * (1 + 1e-12) + 1e-9) / _STEPS)
+
+
+def _calm(share: FloatArray, in_force: FloatArray) -> FloatArray:
+    """What is in force, where a share would grow by less than is worth a write; less goes out at once."""
+    return np.where((share > in_force) & (share < in_force + _GROWTH - _SAME), in_force, share)
 
 
 def _tell(case: Case, findings: Findings, leave: IntArray, wanted: FloatArray, share: FloatArray, cause: IntArray) -> None:

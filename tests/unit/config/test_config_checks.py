@@ -108,6 +108,10 @@ CASES: dict[str, tuple[Bend, tuple[str, str, str]]] = {
         both(lambda d: d["meters"].pop(2), put("nodes", 2, harmonic_limits={})),
         ("warning", "harmonic.limit_unmeasured", "nodes[2].harmonic_limits"),
     ),
+    "limits above zones": (
+        both(add("zones", {"id": "z", "heads": ["pdu-a1", "feed-b"]}), put("nodes", 0, harmonic_limits={})),
+        ("warning", "harmonic.limit_above_zones", "nodes[0].harmonic_limits"),
+    ),
     "two current limits": (
         put("nodes", 1, harmonic_limits={"tdd": "8 %", "isc_il": 30.0}),
         ("warning", "harmonic.limit_twice", "nodes[1].harmonic_limits.isc_il"),

@@ -217,3 +217,10 @@ def test_no_share_takes_a_port_or_a_neutral_over_its_rating(seed: int):
     turned = (power * made.layout.port_neutral_per_va[:3]).sum()
     left = np.maximum(neutral_a**2 - abs(turned) ** 2, 0)
     assert np.linalg.norm(taken.sum(axis=0)) ** 2 <= left + 1e-9
+
+
+@pytest.mark.parametrize(("wanted", "given"), [(0.51, 0.5), (0.52, 0.52), (0.49, 0.49)])
+def test_little_more_is_not_worth_a_write_and_little_less_is(wanted: float, given: float):
+    plan = scene(wanted, accepted=shares([0.5] * 3 + [np.nan] * 3)).run()
+    np.testing.assert_allclose(found(plan)[:3], given)
+    assert plan.send[0] == (given != 0.5)

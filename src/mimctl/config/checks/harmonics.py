@@ -22,6 +22,16 @@ def check_limits_are_measured(draft: Draft) -> Iterator[Problem]:
             yield warning("harmonic.limit_unmeasured", f"{path}.harmonic_limits", text)
 
 
+def check_limits_are_in_zones(draft: Draft) -> Iterator[Problem]:
+    """`harmonic.limit_above_zones`: a limit at a node that no zone contains; filters are told by zones."""
+    if draft.unclear("zones", "id"):
+        return
+    for path, node in draft.nodes():
+        if node.harmonic_limits is not None and node.id in draft.tree.supply and node.id not in draft.zone_of_node:
+            text = f"'{node.id}' is in no zone: its distortion is reported, but no filter is told about it; limit the nodes below it"
+            yield warning("harmonic.limit_above_zones", f"{path}.harmonic_limits", text)
+
+
 def check_current_limits_are_one(draft: Draft) -> Iterator[Problem]:
     """`harmonic.limit_twice`: a TDD limit beside the ratio that would give one."""
     for path, node in draft.nodes():
@@ -69,6 +79,7 @@ def check_filters_can_be_told(draft: Draft) -> Iterator[Problem]:
 
 CHECKS: tuple[Callable[[Draft], Iterator[Problem]], ...] = (
     check_limits_are_measured,
+    check_limits_are_in_zones,
     check_current_limits_are_one,
     check_demand_is_plausible,
     check_filters_are_in_time,
