@@ -28,7 +28,7 @@ def check_limits_are_in_zones(draft: Draft) -> Iterator[Problem]:
         return
     for path, node in draft.nodes():
         if node.harmonic_limits is not None and node.id in draft.tree.supply and node.id not in draft.zone_of_node:
-            text = f"'{node.id}' is in no zone: its distortion is reported, but no filter is told about it; limit the nodes below it"
+            text = f"'{node.id}' is in no zone: its distortion is reported, but no filter is told of it; limit the nodes below it"
             yield warning("harmonic.limit_above_zones", f"{path}.harmonic_limits", text)
 
 
