@@ -29,7 +29,7 @@ from mimctl.control.record import Stopwatch, report_events
 from mimctl.control.response import ResponseWatch
 from mimctl.control.supervise import Supervisor
 from mimctl.forecast.tracker import LoadTracker
-from mimctl.model.bounds import Bounds, UpstreamPrice
+from mimctl.model.bounds import Bounds
 from mimctl.model.clock import Clock
 from mimctl.model.decision import DecisionRecord
 from mimctl.model.errors import UserError
@@ -82,7 +82,6 @@ class Cycle:
     paused: bool = False
     narrowers: tuple[Narrower, ...] = ()
     filters: HarmonicControl | None = None
-    upstream: tuple[UpstreamPrice | None, ...] = ()
     number: int = 0
     failed_solves: int = 0
     anchor_va: ComplexArray | None = None
@@ -122,7 +121,6 @@ class Cycle:
             yielded=contest.yielded,
             authority=self.authorities.shares(),
             paused=self.paused,
-            upstream=self.upstream,
         )
         usable = obeying & reported & ~contest.yielded & (not self.paused)
         situation = Situation(state, report, forecast, setpoint_va, usable)

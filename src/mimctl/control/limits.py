@@ -8,7 +8,7 @@ from datetime import datetime
 import numpy as np
 
 from mimctl.grid.losses import ConversionLosses
-from mimctl.model.bounds import Bounds, Restriction, UpstreamPrice
+from mimctl.model.bounds import Bounds, Restriction
 from mimctl.model.calendar import active_at
 from mimctl.model.layout import BoolArray, ComplexArray, FloatArray, SiteLayout, frozen
 from mimctl.model.reason import Reason
@@ -45,7 +45,6 @@ class BoundsMaker:
         yielded: BoolArray | None = None,
         authority: FloatArray | None = None,
         paused: bool = False,
-        upstream: tuple[UpstreamPrice | None, ...] = (),
     ) -> Bounds:
         """What may be done this cycle.
 
@@ -77,7 +76,6 @@ class BoundsMaker:
             deadband_a=0.0 if rule is None else rule.deadband_a,
             dwell_s=0.0 if rule is None else rule.dwell_s,
             restrictions=(*self._restrictions(obeying, reported, rule, paused=paused), *self._narrowed(left, share)),
-            upstream=upstream,
         )
 
     def _weight(self, rule: BalanceRule | None) -> FloatArray:

@@ -2,32 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
-from scipy import sparse
 
 from mimctl.forecast.outputs import OutputModel
+from mimctl.forecast.own_loads import OwnLoads
 from mimctl.grid.tree import TreeOperators
 from mimctl.model.forecast import LoadForecast
 from mimctl.model.layout import BoolArray, ComplexArray, FloatArray, frozen
 from mimctl.model.sample import Quality
 from mimctl.model.state import SiteState
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Region:
-    """Which metered nodes stand for which part of the tree, for one set of usable meters.
-
-    Args:
-        difference: (3N, 3N) own load of each metered node's region = difference @ gross load of the metered nodes.
-        known: (N,) the node has a usable meter.
-        covered: (N,) the node or an ancestor has one.
-    """
-
-    difference: sparse.csr_array
-    known: BoolArray
-    covered: BoolArray
 
 
 @dataclass(eq=False)
@@ -41,18 +26,17 @@ class LoadTracker:
 
     operators: TreeOperators
     outputs: OutputModel
-    _regions: dict[bytes, _Region] = field(default_factory=dict)
     #: the readings that were last worked on, and what came out of them
     _gross: tuple[tuple[FloatArray, ...], ComplexArray] | None = None
+
+    def __post_init__(self) -> None:
+        self._own = OwnLoads(self.operators)
 
     def forecast(self, state: SiteState) -> LoadForecast:
         """The loads at this image, as the persistence forecast of the coming interval."""
         gross = self.gross_load(state)
         usable = state.nodes.quality > Quality.BAD
-        region = self._region(usable)
-        gross = np.where(usable[:, None], gross, 0.0)
-        own = np.asarray(region.difference @ gross.reshape(-1)).reshape(-1, 3)
-        return LoadForecast(frozen(own.real.copy()), frozen(own.imag.copy()), region.known, region.covered)
+        return self._own.forecast(np.where(usable[:, None], gross, 0.0), usable)
 
     def gross_load(self, state: SiteState) -> ComplexArray:
         """(N, 3) net import plus the output of the MIMs at or below, both at each meter's own instant; NaN where unknown [VA]."""
@@ -78,31 +62,3 @@ class LoadTracker:
             rows = usable & (instants == instant)
             gross[rows] += behind[rows]
         return gross
-
-    def _region(self, usable: BoolArray) -> _Region:
-        key = usable.tobytes()
-        if key not in self._regions:
-            if len(self._regions) > 64:
-                self._regions.clear()
-            self._regions[key] = _make_region(self.operators, usable)
-        return self._regions[key]
-
-
-def _make_region(operators: TreeOperators, usable: BoolArray) -> _Region:
-    parent, upward = operators.layout.parent, operators.upward
-    size = 3 * len(parent)
-    matrix = sparse.lil_array((size, size), dtype=np.complex128)
-    covered = usable.copy()
-    for n in range(len(parent)):
-        if parent[n] >= 0:
-            covered[n] |= covered[parent[n]]
-        if not usable[n]:
-            continue
-        own = slice(3 * n, 3 * n + 3)
-        matrix[own, own] = np.eye(3)
-        operator, at = upward[n], int(parent[n])
-        while at >= 0 and not usable[at]:
-            operator, at = upward[at] @ operator, int(parent[at])
-        if at >= 0:
-            matrix[3 * at : 3 * at + 3, own] = -operator
-    return _Region(matrix.tocsr(), frozen(usable.copy()), frozen(covered))
