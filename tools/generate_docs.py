@@ -127,9 +127,15 @@ def _default_words(field: FieldInfo) -> str:
 def _file_page(title: str, about: str, model: type[BaseModel]) -> str:
     parts = [f"# {title}\n", NOTE, f"{about}\n"]
     for record, paths in _records(model).items():
-        heading = ", ".join(f"`{path}`" for path in paths if path) or "The file"
-        parts += [f"## {heading}\n", f"{_summary(record)}\n", _table(record)]
+        heading = ", ".join(f"`{path}`" for path in dict.fromkeys(paths) if path) or "The file"
+        parts += [f"## {heading}{_of_type(record)}\n", f"{_summary(record)}\n", _table(record)]
     return "\n".join(parts)
+
+
+def _of_type(record: type[BaseModel]) -> str:
+    """What tells entries of one list apart."""
+    kinds = typing.get_args(record.model_fields["type"].annotation) if "type" in record.model_fields else ()
+    return f" of type `{kinds[0]}`" if len(kinds) == 1 else ""
 
 
 def _records(model: type[BaseModel]) -> dict[type[BaseModel], list[str]]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import time
 from pathlib import Path
 
+from mimctl.config.build_rules import balance_rules, restraints
 from mimctl.config.draft import DEFAULT_ZONE, Draft, port_of
-from mimctl.config.schema import LoadItem, RuleItem, TwinItem
+from mimctl.config.schema import LoadItem, TwinItem
 from mimctl.config.schema_devices import BatteryItem, DeviceItem, LatencyItem, LinkItem, MeterItem, MimItem
 from mimctl.config.schema_grid import CableItem, NodeItem, TransformerItem
 from mimctl.config.schema_harmonics import HarmonicFilterItem, HarmonicLimitsItem
@@ -17,10 +17,6 @@ from mimctl.model import site as m
 from mimctl.model.harmonics import HarmonicFilter, HarmonicLimits
 from mimctl.model.latency import TYPICAL, Latency
 from mimctl.model.phases import PHASES
-
-#: the rule of a file that names none
-DEFAULT_RULE = "balance"
-_DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
 def build_site(draft: Draft, file: Path) -> m.Site:
@@ -42,10 +38,11 @@ def build_site(draft: Draft, file: Path) -> m.Site:
         mims=tuple(_mim(item) for item in parts.mims),
         batteries=tuple(_battery(item) for item in parts.batteries),
         zones=zones,
-        rules=_rules(parts.rules, tuple(zone.id for zone in zones)),
+        rules=balance_rules(draft, tuple(zone.id for zone in zones)),
         control=_control(draft),
         twin=_twin(parts.twin),
         file=file,
+        restraints=restraints(draft),
     )
 
 
@@ -203,27 +200,6 @@ def _zones(draft: Draft) -> tuple[m.Zone, ...]:
     if draft.file.zones:
         return tuple(m.Zone(z.id, tuple(z.heads), z.cycle_s) for z in draft.file.zones)
     return (m.Zone(DEFAULT_ZONE, tuple(n for n in draft.tree.order if draft.tree.nodes[n].parent is None)),)
-
-
-def _rules(items: list[RuleItem], zones: tuple[str, ...]) -> tuple[m.BalanceRule, ...]:
-    if not items:
-        return (m.BalanceRule(DEFAULT_RULE, zones, deadband_a=m.DEADBAND_A),)
-    return tuple(
-        m.BalanceRule(
-            id=item.id,
-            zones=zones if item.zones is None else tuple(item.zones),
-            weights=tuple(item.weights.items()),
-            deadband_a=item.deadband_a,
-            dwell_s=item.dwell_s,
-            window=_window(item),
-        )
-        for item in items
-    )
-
-
-def _window(item: RuleItem) -> m.Window:
-    days = tuple(range(7)) if item.window.days is None else tuple(sorted({_DAYS.index(d) for d in item.window.days}))
-    return m.Window(days, time.fromisoformat(item.window.start), time.fromisoformat(item.window.end))
 
 
 def _control(draft: Draft) -> m.ControlSettings:

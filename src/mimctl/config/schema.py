@@ -9,15 +9,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field, Strict, StringConstraints
 
-from mimctl.config.patterns import ORDER, TIME_OF_DAY
+from mimctl.config.patterns import ORDER
 from mimctl.config.schema_devices import BatteryItem, ConnectionWord, LinkItem, MeterItem, MimItem
 from mimctl.config.schema_grid import FeedItem, Id, Name, NodeItem, NotNegative, Positive, Reference, Share
-from mimctl.config.units import CURRENT, DURATION, FREQUENCY, PERCENT, POWER, VOLTAGE, InText, Record
+from mimctl.config.schema_rules import RuleItem
+from mimctl.config.units import DURATION, FREQUENCY, PERCENT, POWER, VOLTAGE, InText, Record
 from mimctl.model.phases import Rotation
-from mimctl.model.site import DEADBAND_A
 
-Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
-TimeOfDay = Annotated[str, StringConstraints(pattern=TIME_OF_DAY)]
 Order = Annotated[str, StringConstraints(pattern=ORDER)]
 
 
@@ -40,34 +38,6 @@ class ZoneItem(Record):
     id: Id = Field(description="Name of the zone.")
     heads: list[Reference] = Field(min_length=1, description="Nodes whose subtrees belong to the zone.")
     cycle_s: Annotated[float, Field(ge=0.05, le=600), DURATION] = Field(1.0, description="Time between two control cycles.")
-
-
-class WindowItem(Record):
-    """When a rule is in force, by the local clock of the site. Start after end means over midnight; equal means all day."""
-
-    days: list[Day] | None = Field(None, min_length=1, description="Days of the week on which the window starts. Default: all.")
-    start: TimeOfDay = Field("00:00", description="Start, HH:MM.")
-    end: TimeOfDay = Field("00:00", description="End, HH:MM.")
-
-
-class RuleItem(Record):
-    """A rule: balance the phases of these zones."""
-
-    id: Id = Field(description="Name of the rule.")
-    type: Literal["balance"] = Field("balance", description="What the rule does.")
-    zones: list[Reference] | None = Field(None, min_length=1, description="Zones it acts on. Default: all.")
-    weights: dict[Reference, Annotated[float, NotNegative]] = Field(
-        default_factory=dict, description="Control weight of single nodes; 1 is ordinary, 2 counts twice."
-    )
-    deadband_a: Annotated[float, NotNegative, CURRENT] = Field(
-        DEADBAND_A, description="Smaller changes of a setpoint are not written; while it is moving, half as much is enough."
-    )
-    dwell_s: Annotated[float, Field(ge=0, le=3600), DURATION] = Field(
-        0.0,
-        description="A setpoint stands at least so long, unless it is to change by a fifth of the port's rating or more, or a "
-        "limit is near.",
-    )
-    window: WindowItem = Field(default_factory=WindowItem, description="When the rule is in force.")
 
 
 class ControlItem(Record):
@@ -130,6 +100,8 @@ class SiteFile(Record):
     mims: list[MimItem] = Field(default_factory=list, description="Micro-inverter modules.")
     batteries: list[BatteryItem] = Field(default_factory=list, description="Storage behind MIMs.")
     zones: list[ZoneItem] = Field(default_factory=list, description="Zones. Default: one with every head.")
-    rules: list[RuleItem] = Field(default_factory=list, description="Rules. Default: balance all zones, always.")
+    rules: list[RuleItem] = Field(
+        default_factory=list, description="Rules. Where none of them balances: balance all zones, always, beside the others."
+    )
     control: ControlItem = Field(default_factory=ControlItem, description="How the levels of control run.")
     twin: TwinItem = Field(default_factory=TwinItem, description="What the digital twin adds.")

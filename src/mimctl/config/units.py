@@ -140,6 +140,7 @@ REACTIVE_POWER = Dimension(
     "a reactive power", "_var", {"var": 1, "kvar": 1e3, "Mvar": 1e6, "VAr": 1, "kVAr": 1e3, "MVAr": 1e6}, "2 kvar"
 )
 POWER_RATE = Dimension("a ramp", "_w_per_s", {"W/s": 1, "kW/s": 1e3}, "2 kW/s")
+CURRENT_RATE = Dimension("a ramp of a current", "_a_per_s", {"A/s": 1, "mA/s": 1e-3}, "2 A/s")
 DURATION = Dimension("a time", "_s", {"s": 1, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "min": 60, "h": 3600}, "2 s")
 VOLTAGE = SystemVoltage("a voltage", "_ln_v", {"V": 1, "kV": 1e3}, "230/400 V")
 FREQUENCY = Dimension("a frequency", "_hz", {"Hz": 1}, "50 Hz")
@@ -156,7 +157,7 @@ PERCENT = Dimension("a share", "_pct", {"%": 1}, "80 %")
 PER_POWER = Dimension("a share per power", "_per_va", {"/VA": 1, "/kVA": 1e-3, "%/kVA": 1e-5}, "0.5 %/kVA")
 
 DIMENSIONS = (
-    CURRENT, POWER, APPARENT_POWER, REACTIVE_POWER, POWER_RATE, DURATION, VOLTAGE, FREQUENCY, RESISTANCE,
+    CURRENT, POWER, APPARENT_POWER, REACTIVE_POWER, POWER_RATE, CURRENT_RATE, DURATION, VOLTAGE, FREQUENCY, RESISTANCE,
     RESISTANCE_PER_LENGTH, LENGTH, ENERGY, PERCENT, PER_POWER,
 )  # fmt: skip
 

@@ -6,7 +6,6 @@ Built by `config` after every check passed; frozen from then on. All figures are
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import time
 from enum import StrEnum
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from mimctl.model.latency import WIRED, Latency
 from mimctl.model.link import Link
 from mimctl.model.node import Feed, Node
 from mimctl.model.phases import PHASES, Phase, Rotation
+from mimctl.model.rules import ALWAYS, Condition, Restraint, Window
 
 #: of a balance rule that names none [A]: measured, it saves 25 of 26 writes of a noisy hour for 0.2 % of the unbalance removed
 DEADBAND_A = 0.1
@@ -153,19 +153,6 @@ class Zone:
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
-    """When a rule is in force, in the site's time zone. Start after end means over midnight; equal means all day.
-
-    Args:
-        days: 0 = Monday … 6 = Sunday.
-    """
-
-    days: tuple[int, ...] = (0, 1, 2, 3, 4, 5, 6)
-    start: time = time(0, 0)
-    end: time = time(0, 0)
-
-
-@dataclass(frozen=True, slots=True)
 class BalanceRule:
     """Balance the phases of these zones.
 
@@ -173,6 +160,7 @@ class BalanceRule:
         weights: control weight of a node relative to the reported objective (default 1).
         deadband_a: setpoint changes below this are not written [A].
         dwell_s: a setpoint stands at least so long, unless the change is large or a limit is near [s].
+        when: None = no condition. Where its quantity is not known the rule is not in force.
     """
 
     id: str
@@ -180,7 +168,8 @@ class BalanceRule:
     weights: tuple[tuple[str, float], ...] = ()
     deadband_a: float = 0.0
     dwell_s: float = 0.0
-    window: Window = Window()
+    window: Window = ALWAYS
+    when: Condition | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,7 +233,12 @@ class TwinSpec:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """The whole. `nodes` lists parents before their children; feed heads have no parent."""
+    """The whole. `nodes` lists parents before their children; feed heads have no parent.
+
+    Args:
+        rules: of those of a zone, the first one in force says how it is balanced.
+        restraints: all that are in force hold together.
+    """
 
     id: str
     name: str
@@ -262,3 +256,4 @@ class Site:
     control: ControlSettings = ControlSettings()
     twin: TwinSpec = TwinSpec()
     file: Path | None = field(default=None, compare=False)
+    restraints: tuple[Restraint, ...] = ()

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 from mimctl.config.draft import SECTIONS, Draft
 from mimctl.config.schema_devices import PortItem
+from mimctl.config.schema_rules import AnyRule
 from mimctl.config.wording import did_you_mean
 from mimctl.model.problem import Problem, error
 
@@ -90,10 +91,19 @@ def _in_control(draft: Draft) -> Iterator[tuple[str, str, str]]:
         for h, head in enumerate(zone.heads):
             yield f"{draft.path('zones', i)}.heads[{h}]", "nodes", head
     for i, rule in enumerate(draft.file.rules):
-        for z, zone_id in enumerate(rule.zones or ()):
-            yield f"{draft.path('rules', i)}.zones[{z}]", "zones", zone_id
-        for node in rule.weights:
-            yield f"{draft.path('rules', i)}.weights.{node}", "nodes", node
+        yield from _in_rule(draft.path("rules", i), rule)
+
+
+def _in_rule(path: str, rule: AnyRule) -> Iterator[tuple[str, str, str]]:
+    for section in ("nodes", "feeds", "zones", "mims"):
+        for n, word in enumerate(getattr(rule, section, None) or ()):
+            yield f"{path}.{section}[{n}]", section, word
+    for node in getattr(rule, "weights", ()):
+        yield f"{path}.weights.{node}", "nodes", node
+    if rule.when is not None:
+        for key, section in (("node", "nodes"), ("feed", "feeds"), ("battery", "batteries")):
+            if (word := getattr(rule.when, key)) is not None:
+                yield f"{path}.when.{key}", section, word
 
 
 CHECKS: tuple[Callable[[Draft], Iterator[Problem]], ...] = (check_ids, check_references)
