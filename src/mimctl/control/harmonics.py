@@ -20,7 +20,7 @@ from mimctl.control.filter_places import FilterPlaces
 from mimctl.control.narrow import Situation
 from mimctl.grid.harmonic_picture import HarmonicPicture, harmonic_picture
 from mimctl.grid.harmonics import rms_room_a
-from mimctl.model.bounds import Bounds, Restriction
+from mimctl.model.bounds import Bounds, HarmonicBounds, Restriction
 from mimctl.model.layout import BoolArray, FloatArray, SiteLayout, frozen
 from mimctl.model.plan import HarmonicShares, Plan, SolveStatus
 from mimctl.model.reason import Reason
@@ -30,6 +30,8 @@ from mimctl.model.sample import Quality
 _OF_LIMIT, _OF_RATING = 0.85, 0.95
 #: smaller changes of a share are not made
 _SHARE_STEP = 0.03
+#: less than this is nothing but a solver's accuracy
+_LEAST_SHARE = 1e-3
 #: a reserve ends when this part of what it was made for is needed
 _STILL_NEEDED = 0.5
 #: stands for a neutral without a limit [A]
@@ -57,6 +59,7 @@ class HarmonicControl:
     wanted: FloatArray = field(init=False)
     reserve_a: FloatArray = field(init=False)
     _next_s: float = -np.inf
+    _terms: HarmonicBounds | None = None
 
     def __post_init__(self) -> None:
         self.places = FilterPlaces(self.layout)
@@ -96,13 +99,31 @@ class HarmonicControl:
     def with_shares(self, plan: Plan, bounds: Bounds, situation: Situation, in_force: HarmonicShares | None) -> Plan:
         """The plan with the shares of its ports; those of MIMs that are not commanded now are zero."""
         now_s = situation.state.now_s
+        self._heed(bounds.harmonics)
         if now_s >= self._next_s:
             self._next_s = now_s + self.period_s
             self._look(plan, situation, in_force)
         ports = self.places.ports
         commanded = bounds.mim_enabled[self.layout.port_mim]
-        share = np.where(ports.able, np.where(commanded, self.wanted, 0.0), np.nan)
+        most = 1.0 if bounds.harmonics is None else bounds.harmonics.share_max
+        share = np.where(ports.able, np.where(commanded, np.minimum(self.wanted, most), 0.0), np.nan)
         return replace(plan, harmonics=HarmonicShares(frozen(share), ports.orders))
+
+    def _heed(self, terms: HarmonicBounds | None) -> None:
+        """Take the limits and reserves that hold now; with new ones the next look is due at once."""
+        if terms is self._terms:
+            return
+        was, self._terms = (self.limits.thd_v_pct, self.limits.tdd_pct, self._most_reserve_a), terms
+        own, reserve = node_limits(self.layout), self._reserve_share[self.layout.port_mim]
+        self.limits = own
+        if terms is not None:
+            tighter = np.fmin(own.thd_v_pct, terms.thd_v_pct), np.fmin(own.tdd_pct, terms.tdd_pct)
+            self.limits, reserve = replace(own, thd_v_pct=tighter[0], tdd_pct=tighter[1]), np.fmin(reserve, terms.reserve_max)
+        self._most_reserve_a = reserve * self.places.ports.rating_a
+        self.reserve_a = np.minimum(self.reserve_a, self._most_reserve_a)
+        now = (self.limits.thd_v_pct, self.limits.tdd_pct, self._most_reserve_a)
+        if not all(np.array_equal(a, b, equal_nan=True) for a, b in zip(was, now, strict=True)):
+            self._next_s = -np.inf
 
     def _look(self, plan: Plan, situation: Situation, in_force: HarmonicShares | None) -> None:
         """New shares and reserves, out of what is measured now."""
@@ -163,7 +184,7 @@ class HarmonicControl:
 
     def _settle(self, share: FloatArray) -> None:
         """Take new shares, where they differ by more than measurements do."""
-        share = np.clip(share, 0.0, 1.0)
+        share = np.where(share < _LEAST_SHARE, 0.0, np.minimum(share, 1.0))
         moved = (np.abs(share - self.wanted) > _SHARE_STEP) | (share == 0) | ((share == 1) & (self.wanted < 1))
         self.wanted = np.where(moved, share, self.wanted)
 

@@ -36,6 +36,22 @@ class UpstreamPrice:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class HarmonicBounds:
+    """What the harmonic filters may do now, and what they are asked for beyond the nodes' own limits.
+
+    Args:
+        share_max: (K,) greatest share of the harmonic current that a port compensates
+        reserve_max: (K,) greatest part of a port's rating that is kept from the fundamental while a limit is passed
+        thd_v_pct, tdd_pct: (N,) limits, NaN = as the node's own; the tighter of the two holds [%]
+    """
+
+    share_max: FloatArray
+    reserve_max: FloatArray
+    thd_v_pct: FloatArray
+    tdd_pct: FloatArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Bounds:
     """Limits and targets of one solve.
 
@@ -54,6 +70,7 @@ class Bounds:
         dwell_s: a setpoint stands at least so long, unless the move is large or a limit is near [s]
         restrictions: why anything is narrower than the ratings
         port_pinned_va: (K,) complex setpoint that somebody wants at a port for now, NaN = left to the solve; None = no port [VA]
+        harmonics: for the filters; None = as the site says
         upstream: price of the grid above each head, in the order of `layout.heads`; None where nothing stands above
     """
 
@@ -72,3 +89,4 @@ class Bounds:
     restrictions: tuple[Restriction, ...] = ()
     upstream: tuple[UpstreamPrice | None, ...] = ()
     port_pinned_va: ComplexArray | None = None
+    harmonics: HarmonicBounds | None = None

@@ -17,6 +17,7 @@ from mimctl.model.plan import HarmonicShares
 from mimctl.safety.case import Case
 from mimctl.safety.findings import Findings
 from mimctl.safety.interlocks import Leave
+from mimctl.safety.segment import narrower
 
 #: shares are whole hundredths: noise of a measurement is no reason to write
 _STEPS = 100
@@ -85,7 +86,10 @@ def _wanted(case: Case) -> tuple[FloatArray, IntArray]:
     if plan is None or plan.share.shape != (count,) or plan.orders.shape != (count,):
         return np.zeros(count), np.zeros(count, dtype=np.int64)
     orders = plan.orders & ports.orders
+    bound = case.bounds.harmonics
     share = np.clip(np.nan_to_num(plan.share, nan=0.0, posinf=0.0, neginf=0.0), 0.0, 1.0)
+    if bound is not None:
+        share = narrower(share, bound.share_max)
     return np.where(ports.able & (orders != 0), share, 0.0), orders
 
 

@@ -14,7 +14,7 @@ from mimctl.control.harmonics import HarmonicControl
 from mimctl.control.limits import BoundsMaker
 from mimctl.control.narrow import Situation
 from mimctl.grid.tree import TreeOperators
-from mimctl.model.bounds import Bounds
+from mimctl.model.bounds import Bounds, HarmonicBounds
 from mimctl.model.connection import Connection
 from mimctl.model.forecast import LoadForecast
 from mimctl.model.harmonics import HarmonicFilter, HarmonicLimits
@@ -140,4 +140,19 @@ def test_room_is_kept_while_a_limit_is_passed_unless_a_breaker_needs_it(loading_
 def test_a_mim_that_is_not_commanded_filters_nothing():
     scene = Scene(site_with(THREE), 30.0)
     scene.bounds = replace(scene.bounds, mim_enabled=np.zeros(1, dtype=bool))
+    np.testing.assert_allclose(scene.shares(), 0.0)
+
+
+def test_bounds_narrow_what_filters_may_do_and_tighten_what_they_are_asked_for():
+    """A limit of 10 % of 10 A leaves 0.85 of 3 A; a greatest share of a half holds above it."""
+    scene = Scene(site_with(THREE, limits=HarmonicLimits(tdd_pct=40.0, demand_a=10.0)), 30.0)
+    np.testing.assert_allclose(scene.shares(), 0.0)
+    tdd = np.array([np.nan, 10.0, np.nan])
+    terms = HarmonicBounds(np.ones(3), np.zeros(3), np.full(3, np.nan), tdd)
+    scene.bounds = replace(scene.bounds, harmonics=terms)
+    np.testing.assert_allclose(scene.shares(), (3.0 - 0.85) / 3.0)
+    assert not scene.control.reserve_a.any()  # a limit is passed, and nothing may be kept for it
+    scene.bounds = replace(scene.bounds, harmonics=replace(terms, share_max=np.full(3, 0.5)))
+    np.testing.assert_allclose(scene.shares(), 0.5)
+    scene.bounds = replace(scene.bounds, harmonics=None)
     np.testing.assert_allclose(scene.shares(), 0.0)

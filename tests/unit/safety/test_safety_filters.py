@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.safety.safety_cases import VOLTS, Scene, at, codes, rack_site
 
+from mimctl.model.bounds import HarmonicBounds
 from mimctl.model.harmonics import HarmonicFilter, order_bits
 from mimctl.model.plan import HarmonicShares, SafePlan
 from mimctl.model.sample import Quality
@@ -139,6 +140,14 @@ def test_a_plan_without_shares_ends_the_filters():
 @pytest.mark.parametrize("value", [np.nan, np.inf, -1.0])
 def test_what_is_no_share_is_none(value: float):
     np.testing.assert_allclose(found(scene(value).run())[:3], 0.0)
+
+
+@pytest.mark.parametrize(("most", "given"), [(0.4, 0.4), (np.nan, 0.0), (2.0, 1.0)])
+def test_a_bound_narrows_and_never_widens(most: float, given: float):
+    made = scene(1.0)
+    nothing = np.full(4, np.nan)
+    made.bound(harmonics=HarmonicBounds(np.full(6, most), np.ones(6), nothing, nothing))
+    np.testing.assert_allclose(found(made.run())[:3], given)
 
 
 def test_no_order_is_added_and_no_share_above_one():
