@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +10,7 @@ import structlog
 
 from mimctl.control.sum_watch import SumWatch
 from mimctl.forecast.outputs import OutputModel
-from mimctl.grid.estimate import Estimate, Known, estimate
+from mimctl.grid.estimate import Estimate, Group, Known, estimate, groups_of
 from mimctl.grid.observed import ObservedNetwork, Readings
 from mimctl.grid.sums import sums_of
 from mimctl.grid.tree import TreeOperators
@@ -24,6 +24,7 @@ USEFUL = 0.2
 _LAST_OF_READING, _WANDER = 0.01, 0.05
 #: standard deviation of an estimated voltage, as share of nominal
 _OF_VOLTAGE = 0.01
+_KEPT_GROUPS = 16
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,7 +38,7 @@ class Filling:
         phasor_v, voltage_v, sigma_v: phase to neutral [V]; the phasors are nominal where the power flow gave none.
         taken_at_s: the instant of the oldest reading that takes part; NaN where none does [s].
         estimate: what the sums say; margin_a: (N,) twice the deviation on the worst phase [A].
-        names: of the nodes; supply: (N,) what to name as the reason where a node is in no sum.
+        name: of a node; no_sum: why a node is in no sum.
     """
 
     filled: BoolArray
@@ -49,8 +50,8 @@ class Filling:
     taken_at_s: float
     estimate: Estimate
     margin_a: FloatArray
-    names: Sequence[str]
-    supply: Sequence[str]
+    name: Callable[[int], str]
+    no_sum: Callable[[int], str]
 
     def how(self, node: int) -> str:
         """In words: where the estimate comes from and how sure it is."""
@@ -65,7 +66,7 @@ class Filling:
     def why(self, node: int) -> str:
         """In words: why there is no estimate of use."""
         if self.estimate.group[node] < 0:
-            return self.supply[node]
+            return self.no_sum(node)
         others = self._others(node)
         if not np.isfinite(self.margin_a[node]):
             return (
@@ -77,8 +78,8 @@ class Filling:
 
     def _others(self, node: int) -> str:
         """The nodes that were estimated together with this one."""
-        group = self.estimate.group
-        return ", ".join(name for n, name in enumerate(self.names) if group[n] == group[node] and n != node)
+        group = np.flatnonzero(self.estimate.group == self.estimate.group[node])
+        return ", ".join(self.name(int(n)) for n in group if n != node)
 
 
 class Filler:
@@ -89,6 +90,7 @@ class Filler:
         nodes = len(layout.nodes)
         self._operators, self._layout, self._watch = operators, layout, watch
         self._sums = sums_of(operators, np.ones(nodes, dtype=np.bool_))
+        self._groups: dict[bytes, tuple[Group, ...]] = {}
         self._network: ObservedNetwork | None = None
         self._last_va: ComplexArray = np.full((nodes, 3), np.nan + 1j * np.nan)
         self._last_s: FloatArray = np.full(nodes, np.nan)
@@ -146,8 +148,8 @@ class Filler:
             taken_at_s=instant_s,
             estimate=found,
             margin_a=margin_a,
-            names=[node.id for node in self._layout.nodes],
-            supply=[self._no_sum(n) for n in range(len(filled))],
+            name=self._name,
+            no_sum=self._no_sum,
         )
 
     def _sigma_va(self, net_va: ComplexArray, apart_s: FloatArray) -> ComplexArray:
@@ -162,6 +164,7 @@ class Filler:
         variance = (_LAST_OF_READING * size_va) ** 2 + age_s * (self._watch.drift_va2_per_s + (_WANDER * size_va) ** 2 / 60.0)
         return estimate(
             self._sums,
+            self._groups_of(trusted),
             Known(
                 usable=trusted,
                 gross_va=gross_va,
@@ -173,6 +176,14 @@ class Filler:
                 present=self._layout.phase_present,
             ),
         )
+
+    def _groups_of(self, trusted: BoolArray) -> tuple[Group, ...]:
+        key = trusted.tobytes()
+        if key not in self._groups:
+            if len(self._groups) >= _KEPT_GROUPS:
+                self._groups.clear()
+            self._groups[key] = groups_of(self._sums, trusted)
+        return self._groups[key]
 
     def _observed(
         self,
@@ -212,6 +223,9 @@ class Filler:
 
     def _nominal_v(self) -> ComplexArray:
         return np.asarray(self._operators.unit_voltages * self._layout.voltage_ln_v[:, None])
+
+    def _name(self, node: int) -> str:
+        return self._layout.nodes[node].id
 
     def _no_sum(self, node: int) -> str:
         """Why a node is in no sum."""

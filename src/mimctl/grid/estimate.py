@@ -10,10 +10,11 @@ combination of observations" (1935).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import sparse
 
 from mimctl.grid.sums import Sums
 from mimctl.model.layout import BoolArray, ComplexArray, FloatArray, IntArray
@@ -24,6 +25,8 @@ _NOTHING_VA = 1e6
 _DETERMINED = 1e-2
 #: nothing is known better than this [VA]
 _FLOOR_VA = 1.0
+#: a matrix with more entries than these is worth a sparse one
+_LARGE = 20000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,30 +70,64 @@ class Estimate:
     group: IntArray
 
 
-def estimate(sums: Sums, known: Known) -> Estimate:
-    """Estimate every missing flow that some sum speaks of.
+@dataclass(frozen=True, slots=True, eq=False)
+class Group:
+    """Missing nodes that belong together, and the equations that speak of them, for one set of usable readings.
+
+    Args:
+        rows: (3E,) rows of the equations in the sums.
+        missing, measured: (U,), (K,) nodes.
+        of_missing: (6E, 6U) how the missing flows enter, in real numbers; of_measured: (6E, 6K) the measured ones, sparse where
+            that is quicker.
+    """
+
+    rows: IntArray
+    missing: IntArray
+    measured: IntArray
+    of_missing: FloatArray
+    of_measured: FloatArray | sparse.csr_array
+
+
+def groups_of(sums: Sums, usable: BoolArray) -> tuple[Group, ...]:
+    """The groups of the nodes without a usable reading (N,), worked out once for each set of readings.
 
     Args:
         sums: one equation for each node without a load of its own, as if every node were measured.
     """
+    found = []
+    for own, missing in _connected(sums, ~usable):
+        equations = _with_neighbours(sums, usable, own)
+        rows = np.asarray((3 * equations[:, None] + np.arange(3)).ravel())
+        measured = np.flatnonzero(sums.members[equations].any(axis=0) & usable)
+        block = sums.terms[rows]
+        of_missing, of_measured = (_real(block[:, _columns(nodes)].toarray()) for nodes in (missing, measured))
+        large = of_measured.size > _LARGE
+        found.append(Group(rows, missing, measured, of_missing, sparse.csr_array(of_measured) if large else of_measured))
+    return tuple(found)
+
+
+def estimate(sums: Sums, groups: Sequence[Group], known: Known) -> Estimate:
+    """Estimate every missing flow that some sum speaks of; sums and groups as in `groups_of`."""
     nodes = len(known.usable)
     gross, sigma = np.full((nodes, 3), np.nan + 1j * np.nan), np.full((nodes, 3), np.nan + 1j * np.nan)
-    by_sums, group = np.zeros(nodes, dtype=np.bool_), np.full(nodes, -1, dtype=np.int64)
-    for number, (equations, missing) in enumerate(_groups(sums, ~known.usable)):
-        problem = _problem(sums, known, _with_neighbours(sums, known.usable, equations), missing)
+    by_sums, number_of = np.zeros(nodes, dtype=np.bool_), np.full(nodes, -1, dtype=np.int64)
+    lost_va = np.asarray(sums.losses @ known.lost_va.reshape(-1))
+    lost_variance = np.asarray(sums.losses_spread @ known.lost_sigma_va.reshape(-1) ** 2)
+    for number, group in enumerate(groups):
+        problem = _problem(group, known, lost_va[group.rows], lost_variance[group.rows])
         mean, deviation, determined = problem.solve()
-        gross[missing], sigma[missing] = mean, deviation
-        by_sums[missing], group[missing] = determined, number
+        gross[group.missing], sigma[group.missing] = mean, deviation
+        by_sums[group.missing], number_of[group.missing] = determined, number
     # the past may divide a total, it cannot stand for one
     total = known.usable[sums.nodes] | (by_sums & np.isfinite(gross).all(axis=1))[sums.nodes]
     below = sums.members[total].copy()
     below[np.arange(len(below)), sums.nodes[total]] = False
     idle = ~known.usable & ~by_sums & ~below.any(axis=0)
     gross[idle] = sigma[idle] = np.nan
-    return Estimate(gross, sigma, by_sums, group)
+    return Estimate(gross, sigma, by_sums, number_of)
 
 
-def _groups(sums: Sums, missing: BoolArray) -> Iterator[tuple[IntArray, IntArray]]:
+def _connected(sums: Sums, missing: BoolArray) -> Iterator[tuple[IntArray, IntArray]]:
     """(equations, missing nodes) that belong together: they share an equation, or a chain of them."""
     touches = sums.members & missing[None, :]
     left: BoolArray = np.any(touches, axis=1)
@@ -158,18 +195,17 @@ class _Problem:
         return mean, np.sqrt(variance)
 
 
-def _problem(sums: Sums, known: Known, equations: IntArray, missing: IntArray) -> _Problem:
-    rows = (3 * equations[:, None] + np.arange(3)).ravel()
-    used = sums.members[equations].any(axis=0)
-    measured = np.flatnonzero(used & known.usable)
-    block = sums.terms[rows]
-    of_missing, of_measured = (_real(block[:, _columns(nodes)].toarray()) for nodes in (missing, measured))
-    lost = np.asarray(sums.losses[rows] @ known.lost_va.reshape(-1))
-    right = _reals(lost.reshape(-1, 3)) - of_measured @ _reals(known.gross_va[measured])
-    doubt = (sums.losses_spread[rows] @ known.lost_sigma_va.reshape(-1) ** 2).reshape(-1, 3) + _FLOOR_VA**2
-    covariance = (of_measured * _reals(known.sigma_va[measured]) ** 2) @ of_measured.T + np.diag(_reals(doubt * (1 + 1j)))
+def _problem(group: Group, known: Known, lost_va: ComplexArray, lost_variance: FloatArray) -> _Problem:
+    missing, measured = group.missing, group.measured
+    right = _reals(lost_va.reshape(-1, 3)) - group.of_measured @ _reals(known.gross_va[measured])
+    doubt = lost_variance.reshape(-1, 3) + _FLOOR_VA**2
+    weighted = group.of_measured * _reals(known.sigma_va[measured]) ** 2
+    covariance = weighted @ group.of_measured.T
+    if not isinstance(covariance, np.ndarray):
+        covariance = covariance.toarray()
+    covariance = covariance + np.diag(_reals(np.asarray(doubt * (1 + 1j), dtype=np.complex128)))
     return _Problem(
-        sums=of_missing,
+        sums=group.of_missing,
         right=right,
         covariance=covariance,
         last=_reals(known.last_va[missing]),

@@ -9,7 +9,7 @@ import pytest
 from tests.builders import node, rack_site
 
 from mimctl.grid.branches import BranchLosses
-from mimctl.grid.estimate import Estimate, Known, estimate
+from mimctl.grid.estimate import Estimate, Known, estimate, groups_of
 from mimctl.grid.network import PowerNetwork
 from mimctl.grid.sums import sums_of
 from mimctl.grid.tree import TreeOperators
@@ -42,7 +42,8 @@ def known(layout: SiteLayout, flow_va: np.ndarray, missing: tuple[str, ...], **m
 def solve(site: Site, flow_va: np.ndarray, missing: tuple[str, ...], **more: np.ndarray) -> tuple[SiteLayout, Estimate]:
     layout = SiteLayout(site)
     operators = TreeOperators(layout)
-    return layout, estimate(sums_of(operators, np.ones(len(layout.nodes), dtype=bool)), known(layout, flow_va, missing, **more))
+    sums, given = sums_of(operators, np.ones(len(layout.nodes), dtype=bool)), known(layout, flow_va, missing, **more)
+    return layout, estimate(sums, groups_of(sums, given.usable), given)
 
 
 def racks(**more: np.ndarray) -> np.ndarray:
