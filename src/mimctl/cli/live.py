@@ -69,9 +69,13 @@ def node_rows(status: Mapping[str, Any], only: frozenset[str]) -> list[list[str]
     return [_node_row(name, node) for name, node in nodes]
 
 
+#: what stands behind the name of a node whose figures are no plain readings
+_MARKS = {"estimated": " ~", "doubted": " ?"}
+
+
 def _node_row(name: str, node: Mapping[str, Any]) -> list[str]:
     return [
-        name,
+        name + _MARKS.get(node.get("source", ""), ""),
         *(number(a) for a in node["current_a"]),
         number(_percent(node["i2_i1"])),
         number(_percent(node["i0_i1"])),

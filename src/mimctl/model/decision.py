@@ -37,7 +37,7 @@ class DecisionRecord:
 
     Args:
         report: what decisions need; headroom, distortion and voltage unbalance are worked out when somebody looks.
-        durations_s: seconds spent by stage: collect, analysis, forecast, bounds, balance, judge, dispatch.
+        durations_s: seconds spent by stage: collect, estimate, analysis, forecast, bounds, balance, judge, dispatch.
     """
 
     number: int

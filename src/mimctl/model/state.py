@@ -42,6 +42,14 @@ class NodeState:
     sigma_var: FloatArray | None = None
     sigma_v: FloatArray | None = None
 
+    def source(self, node: int) -> str:
+        """Where the flow of one node comes from: `measured`, `estimated`, `doubted` or `unknown`."""
+        if self.quality[node] == Quality.BAD:
+            return "unknown"
+        if self.estimated is not None and self.estimated[node]:
+            return "estimated"
+        return "doubted" if self.doubted is not None and self.doubted[node] else "measured"
+
     def margin_va(self) -> FloatArray | None:
         """(N, 3) how far estimated and doubted flows may be from the truth: two standard deviations; 0 elsewhere [VA].
 

@@ -61,6 +61,16 @@ def node_status(report: SiteReport, i: int) -> dict[str, Any]:
     return figures
 
 
+def node_sources(state: SiteState, i: int) -> dict[str, Any]:
+    """Where one node's values come from, and their standard deviations; unknown is None."""
+    nodes = state.nodes
+    figures: dict[str, Any] = {"source": nodes.source(i)}
+    for name in ("sigma_w", "sigma_var", "sigma_v"):
+        sigma = getattr(nodes, name)
+        figures[name] = [None] * 3 if sigma is None else [_number(v, 1) for v in sigma[i]]
+    return figures
+
+
 def event_status(event: Event) -> dict[str, Any]:
     return {
         "code": event.code,
@@ -90,7 +100,7 @@ def zone_status(zone: ZoneController, *, dry_run: bool = False) -> dict[str, Any
         "plan": {"status": record.plan.status.value, "iterations": record.plan.iterations},
         "devices": _devices(zone, record.state),
         "bad_nodes": record.state.bad_nodes(),
-        "nodes": {node.id: node_status(report, i) for i, node in enumerate(zone.layout.nodes)},
+        "nodes": {n.id: node_status(report, i) | node_sources(record.state, i) for i, n in enumerate(zone.layout.nodes)},
         "mims": _mims(zone, record.state.mims.quality, record.state.ports.inject_w),
     }
 
@@ -120,7 +130,7 @@ def _devices(zone: ZoneController, state: SiteState | None) -> dict[str, int]:
     total = sum(metered) + len(zone.layout.mims)
     if state is None:
         return {"answering": 0, "total": total}
-    answering = (state.nodes.quality[metered] > Quality.BAD).sum() + (state.mims.quality > Quality.BAD).sum()
+    answering = sum(metered) - len(state.bad_nodes()) + (state.mims.quality > Quality.BAD).sum()
     return {"answering": int(answering), "total": total}
 
 
