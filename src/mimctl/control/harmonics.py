@@ -22,7 +22,7 @@ from mimctl.grid.harmonic_picture import HarmonicPicture, harmonic_picture
 from mimctl.grid.harmonics import rms_room_a
 from mimctl.model.bounds import Bounds, HarmonicBounds, Restriction
 from mimctl.model.layout import BoolArray, FloatArray, SiteLayout, frozen
-from mimctl.model.plan import HarmonicShares, Plan, SolveStatus
+from mimctl.model.plan import NO_FILTER, HarmonicShares, Plan, SolveStatus
 from mimctl.model.reason import Reason
 from mimctl.model.sample import Quality
 
@@ -130,10 +130,11 @@ class HarmonicControl:
         ports, state = self.places.ports, situation.state
         share = np.zeros(len(self.wanted)) if in_force is None else in_force.share
         picture = harmonic_picture(ports, state, state.nodes.quality > Quality.BAD, share)
-        local_a = np.where(ports.able, np.nan_to_num(picture.local_a), 0.0)
+        able = ports.able if in_force is None else ports.able & (in_force.orders != NO_FILTER)
+        local_a = np.where(able, np.nan_to_num(picture.local_a), 0.0)
         planned_va, standing_va = plan.inject_w + 1j * plan.inject_var, np.nan_to_num(situation.setpoint_va)
         largest_va = np.maximum(np.abs(planned_va), np.abs(standing_va))
-        left_a = rms_room_a(_OF_RATING * ports.rating_a, ports.fundamental_a(largest_va, state.ports.voltage_v))
+        left_a = able * rms_room_a(_OF_RATING * ports.rating_a, ports.fundamental_a(largest_va, state.ports.voltage_v))
         left_a = self.places.beside_neutral(np.minimum(left_a, local_a), (planned_va, standing_va), _OF_RATING)
         found_a = self._amounts(picture, local_a, left_a, situation)
         self._settle(np.where(local_a > 0, found_a / np.maximum(local_a, 1e-9), 0.0))

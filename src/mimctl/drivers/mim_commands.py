@@ -84,7 +84,7 @@ class CommandRegisters:
         Raises:
             Unencodable: something that the device's registers cannot hold or its map does not allow.
         """
-        self._check_capability(state, wanted)
+        self._check_capability(wanted)
         encoded = self._encoded(self.map.commands, state, wanted)
         block = self.map.command
         if block is None:
@@ -156,7 +156,7 @@ class CommandRegisters:
         count = command.point.scale * 10.0 ** (state.exponent(command.point) or 0)
         return max(count, policy.deadband_w if command.role is Role.ACTIVE else policy.deadband_var)
 
-    def _check_capability(self, state: CommandState, wanted: Wanted) -> None:
+    def _check_capability(self, wanted: Wanted) -> None:
         for what, points, values in (
             ("active power", self.map.setpoint_w, wanted.inject_w),
             ("reactive power", self.map.setpoint_var, wanted.inject_var),
@@ -164,10 +164,6 @@ class CommandRegisters:
             for port, (point, value) in enumerate(zip(points, values, strict=True), start=1):
                 if point is None and not abs(value) < _NOTHING:
                     raise Unencodable(self._device, f"port {port} takes no {what} setpoint; {value:g} cannot be written")
-        for port, part in enumerate(wanted.harmonics or ()):
-            if part.share != 0 and not state.can_filter(port):
-                text = f"port {port + 1} shows no harmonic share; {100 * part.share:g} % cannot be written"
-                raise Unencodable(self._device, text)
 
     def _value(self, command: CommandPoint, state: CommandState, wanted: Wanted) -> float | None:
         """What belongs in a register; None: it is left alone."""

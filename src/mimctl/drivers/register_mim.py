@@ -133,7 +133,7 @@ class RegisterMim(RegisterDevice):
             else:
                 await self._command(registers, state, frames)
                 self._wanted, self._foreign, self._lost = wanted, None, False
-            held = self.held() or HeldSetpoint(command.inject_w, command.inject_var)
+            held = self.held() or HeldSetpoint(command.inject_w, command.inject_var, harmonics=command.harmonics)
             return replace(held, kept=kept)
 
     async def _command(self, registers: CommandRegisters, state: CommandState, frames: Sequence[Frame]) -> None:

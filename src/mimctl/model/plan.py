@@ -8,6 +8,9 @@ from enum import StrEnum
 from mimctl.model.layout import BoolArray, FloatArray, IntArray
 from mimctl.model.reason import Reason
 
+#: in the place of orders: the device has no filter
+NO_FILTER = -1
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class HarmonicShares:
@@ -15,7 +18,8 @@ class HarmonicShares:
 
     Args:
         share: (K,) fraction, 0 to 1; NaN where the port cannot filter
-        orders: (K,) bits of the orders it applies to, as `model.harmonics.order_bits` has them
+        orders: (K,) bits of the orders it applies to, as `model.harmonics.order_bits` has them; of shares in force −1 where the
+            device was found to have no filter, whatever the site file says
     """
 
     share: FloatArray

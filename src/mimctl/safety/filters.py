@@ -13,7 +13,7 @@ import numpy as np
 from mimctl.grid.harmonic_picture import harmonic_picture
 from mimctl.grid.harmonics import rms_room_a
 from mimctl.model.layout import BoolArray, ComplexArray, FloatArray, IntArray, frozen
-from mimctl.model.plan import HarmonicShares
+from mimctl.model.plan import NO_FILTER, HarmonicShares
 from mimctl.safety.case import Case
 from mimctl.safety.findings import Findings
 from mimctl.safety.interlocks import Leave
@@ -56,18 +56,19 @@ def judge_shares(case: Case, leave: IntArray, power_va: ComplexArray, released: 
     if not ports.any:
         return JudgedShares(None, nobody)
     in_force, orders_in_force = _in_force(case)
-    known = ports.able & np.isfinite(in_force)
+    able = ports.able & (orders_in_force != NO_FILTER)
+    known = able & np.isfinite(in_force)
     most, cause = _most(case, power_va, np.where(ports.able, in_force, 0.0))
     wanted, orders = _wanted(case)
     free = (leave <= Leave.FREE)[layout.port_mim]
     wanted = np.where(free, wanted, np.minimum(wanted, np.nan_to_num(in_force)))
     share = _calm(_whole(np.minimum(wanted, most)), in_force)
-    share = np.where(ports.able, share, np.nan)
+    share = np.where(able, share, np.nan)
     share = np.where((leave == Leave.SILENT)[layout.port_mim], in_force, share)
-    share = np.where(ports.able & released[layout.port_mim], 0.0, share)
-    orders = np.where(free, orders, orders_in_force)
+    share = np.where(able & released[layout.port_mim], 0.0, share)
+    orders = np.where(free & able, orders, orders_in_force)
     _tell(case, findings, leave, wanted, share, cause)
-    differs = ports.able & (~known | ~(np.abs(share - in_force) <= _SAME) | ((share > 0) & (orders != orders_in_force)))
+    differs = able & (~known | ~(np.abs(share - in_force) <= _SAME) | ((share > 0) & (orders != orders_in_force)))
     return JudgedShares(HarmonicShares(frozen(share), frozen(orders)), ratings.any_of(differs))
 
 

@@ -12,7 +12,7 @@ from tests.unit.safety.safety_cases import VOLTS, Scene, at, codes, rack_site
 
 from mimctl.model.bounds import HarmonicBounds
 from mimctl.model.harmonics import HarmonicFilter, order_bits
-from mimctl.model.plan import HarmonicShares, SafePlan
+from mimctl.model.plan import NO_FILTER, HarmonicShares, SafePlan
 from mimctl.model.sample import Quality
 
 #: 1500 VA at 230 V
@@ -233,3 +233,11 @@ def test_little_more_is_not_worth_a_write_and_little_less_is(wanted: float, give
     plan = scene(wanted, accepted=shares([0.5] * 3 + [np.nan] * 3)).run()
     np.testing.assert_allclose(found(plan)[:3], given)
     assert plan.send[0] == (given != 0.5)
+
+
+def test_a_device_without_a_filter_is_told_nothing_about_one():
+    """Whatever the site file says: its share stays unknown, and is no reason to write."""
+    bare = HarmonicShares(np.full(6, np.nan), np.array([NO_FILTER] * 3 + [0] * 3, dtype=np.int64))
+    plan = scene(0.5, accepted=bare).run()
+    assert np.isnan(found(plan)).all()
+    assert plan.refresh.all()
