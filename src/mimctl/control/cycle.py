@@ -27,6 +27,7 @@ from mimctl.control.limits import BoundsMaker
 from mimctl.control.narrow import Narrower, Situation, narrowed
 from mimctl.control.record import Stopwatch, report_events
 from mimctl.control.response import ResponseWatch
+from mimctl.control.rules import RuleBook
 from mimctl.control.supervise import Supervisor
 from mimctl.forecast.tracker import LoadTracker
 from mimctl.model.bounds import Bounds
@@ -58,7 +59,8 @@ class Cycle:
         filters: the harmonic filters of the zone; None where no MIM has one.
         hold_cycles: how many failed solves in a row may stand on the last accepted plan; then the zone falls silent.
         leases: of the whole site; they take from the bounds last, and set the emergency stop.
-        narrowers: rules and grants, in the order in which they take from the bounds.
+        rules: of the zone; they take from the bounds first.
+        narrowers: grants, margins and room, in the order in which they take from the bounds.
     """
 
     zone: str
@@ -77,6 +79,7 @@ class Cycle:
     judge: Judge
     dispatcher: Dispatcher
     leases: LeaseBook
+    rules: RuleBook
     period_s: float
     hold_cycles: int
     paused: bool = False
@@ -121,10 +124,11 @@ class Cycle:
             yielded=contest.yielded,
             authority=self.authorities.shares(),
             paused=self.paused,
+            idle_rules=self.rules.look(state, report),
         )
         usable = obeying & reported & ~contest.yielded & (not self.paused)
         situation = Situation(state, report, forecast, setpoint_va, usable)
-        bounds = narrowed(bounds, (*self.narrowers, self.leases), situation)
+        bounds = narrowed(bounds, (self.rules, *self.narrowers, self.leases), situation)
         watch.lap("bounds")
 
         anchor_va = np.nan_to_num(setpoint_va) if self.anchor_va is None else self.anchor_va

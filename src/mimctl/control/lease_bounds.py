@@ -15,10 +15,12 @@ import numpy as np
 from mimctl.control.scopes import Scopes
 from mimctl.model.bounds import Bounds, Restriction
 from mimctl.model.layout import BoolArray, FloatArray, SiteLayout, frozen
-from mimctl.model.lease import Cap, Lease, LockOut, Pause, Setpoint, Stop
+from mimctl.model.lease import Cap, Lease, LeaseSource, LockOut, Pause, Setpoint, Stop
 from mimctl.model.reason import Reason
 
 _NOBODY = -1
+#: as whom a rule of the site file locks: an operator stands above it, nobody below does
+_RULES = int(LeaseSource.BMS)
 
 
 def lease_bounds(bounds: Bounds, leases: Iterable[Lease], scopes: Scopes, layout: SiteLayout, usable: BoolArray) -> Bounds:
@@ -57,6 +59,8 @@ class _Draft:
         self._node_limit_a, self._head_min_w = bounds.node_limit_a, bounds.head_min_import_w
         #: (M,) the greatest source that bars each MIM
         self._barred = np.full(mims, _NOBODY)
+        if bounds.mim_locked is not None:
+            self._barred[bounds.mim_locked] = _RULES
         #: (K,) by source
         self._caps_va: dict[int, FloatArray] = {}
         self._set_by = np.full(ports, _NOBODY)
@@ -97,7 +101,7 @@ class _Draft:
             self._node_limit_a = self._node_limit_a.copy()
             self._node_limit_a[node] = np.minimum(self._node_limit_a[node], cap.max_a)
         if cap.max_export_w is not None:
-            at_head = layout.heads == node
+            at_head = layout.guarded == node
             self._head_min_w = np.where(at_head, np.maximum(self._head_min_w, -cap.max_export_w), self._head_min_w)
 
     def _ports(self, scope: str) -> BoolArray:

@@ -15,9 +15,9 @@ from mimctl.model.reason import Reason
 from mimctl.model.site import BalanceRule
 
 
-def rule_in_force(layout: SiteLayout, zone: str, utc: datetime) -> BalanceRule | None:
-    """The first balance rule of the zone whose window is open."""
-    rules = (rule for rule in layout.site.rules if zone in rule.zones)
+def rule_in_force(layout: SiteLayout, zone: str, utc: datetime, idle: frozenset[str] = frozenset()) -> BalanceRule | None:
+    """The first balance rule of the zone whose window is open, without those whose condition does not hold (`idle`)."""
+    rules = (rule for rule in layout.site.rules if zone in rule.zones and rule.id not in idle)
     return next((rule for rule in rules if active_at(rule.window, utc, layout.site.timezone)), None)
 
 
@@ -45,6 +45,7 @@ class BoundsMaker:
         yielded: BoolArray | None = None,
         authority: FloatArray | None = None,
         paused: bool = False,
+        idle_rules: frozenset[str] = frozenset(),
     ) -> Bounds:
         """What may be done this cycle.
 
@@ -57,8 +58,9 @@ class BoundsMaker:
             setpoint_va: (K,) setpoints in force, for losses [VA].
             period_s: time until the next plan, for ramps [s].
             paused: somebody wants the zone to watch only.
+            idle_rules: ids of balance rules whose condition does not hold.
         """
-        rule = rule_in_force(self._layout, self._zone, utc)
+        rule = rule_in_force(self._layout, self._zone, utc, idle_rules)
         left = np.zeros_like(obeying) if yielded is None else yielded
         share = np.ones(len(obeying)) if authority is None else authority
         wanted = obeying & ~left if rule is not None and not paused else np.zeros_like(obeying)

@@ -28,6 +28,7 @@ from mimctl.control.orders import SiteOrders, Standing
 from mimctl.control.partition import sub_groups
 from mimctl.control.response import ResponseWatch
 from mimctl.control.room import UnmeteredRoom
+from mimctl.control.rules import RuleBook
 from mimctl.control.site_level import SiteLevel
 from mimctl.control.supervise import Supervisor
 from mimctl.forecast.outputs import OutputModel
@@ -164,6 +165,7 @@ def build_zone(
         judge=Judge(operators, SafetySettings(max_data_age_s=max_age_s)),
         dispatcher=Dispatcher(layout, own, clock, dry_run=dry_run, stopped=lambda: leases.stopped),
         leases=leases,
+        rules=RuleBook(operators, zone.id, period_s, max_age_s, events),
         period_s=period_s,
         hold_cycles=part.control.hold_cycles,
         filters=filters,

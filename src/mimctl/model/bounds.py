@@ -71,6 +71,7 @@ class Bounds:
         restrictions: why anything is narrower than the ratings
         port_pinned_va: (K,) complex setpoint that somebody wants at a port for now, NaN = left to the solve; None = no port [VA]
         harmonics: for the filters; None = as the site says
+        mim_locked: (M,) kept at the safe state by a rule of the site, whoever but an operator wants a setpoint; None = nobody
         upstream: price of the grid above each head, in the order of `layout.heads`; None where nothing stands above
     """
 
@@ -90,3 +91,4 @@ class Bounds:
     upstream: tuple[UpstreamPrice | None, ...] = ()
     port_pinned_va: ComplexArray | None = None
     harmonics: HarmonicBounds | None = None
+    mim_locked: BoolArray | None = None

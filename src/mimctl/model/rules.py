@@ -10,6 +10,9 @@ from datetime import date, time
 from enum import StrEnum
 from typing import ClassVar
 
+_DAY_S = 86_400.0
+_WHOLE_PCT = 100.0
+
 
 @dataclass(frozen=True, slots=True)
 class Window:
@@ -118,6 +121,15 @@ class LimitRule(Restraint):
     min_import_w: float | None = None
     max_import_w: float | None = None
 
+    def __str__(self) -> str:
+        return "at most " + _joined(
+            (self.max_a, "{:g} A a phase"),
+            (self.max_pct, "{:g} % of the rating a phase"),
+            (self.max_neutral_a, "{:g} A in the neutral"),
+            (self.max_import_w, "{:g} W into each phase"),
+            (None if self.min_import_w is None else -self.min_import_w, "{:g} W out of each phase"),
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReserveRule(Restraint):
@@ -134,6 +146,13 @@ class ReserveRule(Restraint):
     soc_pct: float | None = None
     spare_mims: int = 0
 
+    def __str__(self) -> str:
+        return "kept free: " + _joined(
+            (self.rating_pct or None, "{:g} % of the ratings"),
+            (self.soc_pct, "{:g} % of the charge"),
+            (self.spare_mims or None, "{} MIMs of each zone"),
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RampRule(Restraint):
@@ -148,12 +167,18 @@ class RampRule(Restraint):
     max_w_per_s: float | None = None
     max_a_per_s: float | None = None
 
+    def __str__(self) -> str:
+        return "setpoints move by at most " + _joined((self.max_w_per_s, "{:g} W/s"), (self.max_a_per_s, "{:g} A/s"))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LockRule(Restraint):
     """The MIMs reached are at their safe state."""
 
     kind: ClassVar[str] = "lock"
+
+    def __str__(self) -> str:
+        return "MIMs are at their safe state"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,10 +192,18 @@ class HarmonicRule(Restraint):
     """
 
     kind: ClassVar[str] = "harmonic"
-    max_share_pct: float = 100.0
+    max_share_pct: float = _WHOLE_PCT
     reserve_pct: float | None = None
     thd_v_pct: float | None = None
     tdd_pct: float | None = None
+
+    def __str__(self) -> str:
+        return "filters: " + _joined(
+            (None if self.max_share_pct == _WHOLE_PCT else self.max_share_pct, "at most {:g} % of the harmonics"),
+            (self.reserve_pct, "at most {:g} % of the ratings kept for them"),
+            (self.thd_v_pct, "THD-V up to {:g} %"),
+            (self.tdd_pct, "TDD up to {:g} %"),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,4 +217,12 @@ class RelianceRule(Restraint):
 
     kind: ClassVar[str] = "reliance"
     max_a: float = 0.0
-    max_s_per_day: float = 86_400.0
+    max_s_per_day: float = _DAY_S
+
+    def __str__(self) -> str:
+        long = "" if self.max_s_per_day == _DAY_S else f" for {self.max_s_per_day / 60:g} min a day"
+        return f"at most {self.max_a:g} A over the limit rest on MIMs{long}"
+
+
+def _joined(*parts: tuple[float | None, str]) -> str:
+    return ", ".join(form.format(value) for value, form in parts if value is not None)
