@@ -27,6 +27,8 @@ _PAST = 2
 _COUNT = 1 + 2 * _PAST
 #: the MIMs' reports and the reading must be of one instant, or a move would be seen in only one of them [s]
 _TOGETHER_S = 0.2
+#: moves smaller than this are lost in the rounding of the MIM's own figures, and would pass for a factor of 0 [VA]
+_LEAST_MOVE_VA = 10.0
 #: resolution of a register: what keeps an idle regressor from counting [W²]
 _GRAIN = 1.0
 
@@ -68,7 +70,7 @@ class MoveWatch:
         chained = known & np.isfinite(self._last_s)
         moved = np.where(chained[:, None], behind_va - self._behind, 0)
         seen = np.where(chained[:, None], net_va - self._net, 0)
-        ready = chained & (self._filled >= _PAST)
+        ready = chained & (self._filled >= _PAST) & ((np.abs(moved) ** 2).sum(axis=1) >= _LEAST_MOVE_VA**2)
         if ready.any():
             self._add(ready, taken_at_s - self._last_s, seen, moved)
         self._filled = np.where(chained, self._filled + 1, np.where(fresh, 0, self._filled))
