@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from tests.loop.level_loop import LevelLoop, zoned_hall
 
 from mimctl.model.site import ExpiryAction
+from mimctl.service.status import site_status
 
 #: J may rise by this share of what control removes: meters show whole watts
 _ROUNDING = 1e-5
@@ -128,3 +130,26 @@ async def test_pictures_are_of_one_instant_though_loads_move():
         picture = loop.controller.pictures.picture(loop.controller.upper_state, loop.clock.monotonic_s())
         beside.append(np.abs(picture.forecast.load_w[:2]).max())
     assert max(beside[3:]) < 100.0, "no load is seen at the feed and the PDU, where there is none"
+
+
+async def test_status_shows_what_stands_above_the_zones():
+    loop = LevelLoop(zoned_hall(2))
+    await loop.run(2)
+    assert site_status(loop.controller, loop.events, {})["above"] == {"devices": {"answering": 0, "total": 2}, "nodes": {}}
+    await loop.controller.read_above()
+    above = site_status(loop.controller, loop.events, {})["above"]
+    assert above["devices"] == {"answering": 2, "total": 2}
+    assert list(above["nodes"]) == ["feed", "pdu1"]
+    watts = loop.source.power_va.reshape(2, 3).sum(axis=0)
+    assert above["nodes"]["feed"]["current_a"] == pytest.approx(list(np.abs(watts) / 230), rel=0.05)
+    loop.group.silent = {"m-feed"}
+    loop.clock.advance_to(loop.clock.monotonic_s() + 60.0)
+    await loop.controller.read_above()
+    assert site_status(loop.controller, loop.events, {})["above"]["devices"]["answering"] < 2
+
+
+async def test_two_who_read_above_the_zones_at_once_do_not_trip_each_other():
+    loop = LevelLoop(zoned_hall(2))
+    await loop.run(1)
+    await asyncio.gather(loop.controller.read_above(), loop.controller.solve_site(), loop.controller.read_above())
+    assert all(zone.orders.told for zone in loop.controller.zones)

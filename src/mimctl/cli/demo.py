@@ -188,7 +188,7 @@ class _Watch:
         zones = self.service.controller.zones
         fresh = {zone.zone.id: zone.cycle.number for zone in zones}
         if fresh != self._seen:
-            score.add(zones, _LOOK_EVERY_S)
+            score.add(zones, _LOOK_EVERY_S, self.service.controller.upper_state)
         self._seen = fresh
 
     async def _stopped_within(self, seconds: float) -> bool:

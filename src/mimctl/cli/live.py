@@ -46,9 +46,15 @@ def headline(status: Mapping[str, Any]) -> str:
 
 def answering(status: Mapping[str, Any]) -> str:
     """How many of the site's meters and MIMs answer."""
-    found = [zone["devices"] for zone in status["zones"].values()]
+    found = [part["devices"] for part in _parts(status)]
     now, total = (sum(devices[key] for devices in found) for key in ("answering", "total"))
     return f"{now} of {total} devices answer"
+
+
+def _parts(status: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """What belongs to no zone, and the zones."""
+    above = status.get("above")
+    return [*([above] if above else []), *status["zones"].values()]
 
 
 def shown_nodes(site: Site) -> frozenset[str]:
@@ -64,8 +70,8 @@ def number(value: float | None, digits: int = 1) -> str:
 
 
 def node_rows(status: Mapping[str, Any], only: frozenset[str]) -> list[list[str]]:
-    """One row per node of `only`, in the order of the zones."""
-    nodes = [(name, node) for zone in status["zones"].values() for name, node in zone["nodes"].items() if name in only]
+    """One row per node of `only`: what stands above the zones, then zone by zone."""
+    nodes = [(name, node) for part in _parts(status) for name, node in part["nodes"].items() if name in only]
     return [_node_row(name, node) for name, node in nodes]
 
 

@@ -68,6 +68,11 @@ class SiteOrders:
         """
         self._orders = orders
 
+    @property
+    def told(self) -> bool:
+        """The site level has told something, which may have expired."""
+        return any(order.price is not None or order.limit is not None for order in self._orders)
+
     def narrow(self, bounds: Bounds, situation: Situation) -> Bounds:
         """The bounds with the limits of the heads, and the prices that are still good; the standing ones where none is."""
         if not self._below:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import structlog
 
+from mimctl.analysis.report import Analyst
 from mimctl.control.above import Above
 from mimctl.control.collect import Collector
 from mimctl.control.events import EventLog
 from mimctl.control.leases import LeaseBook
+from mimctl.control.loop import DeadlineLoop
 from mimctl.control.partition import sub_groups
 from mimctl.control.site_level import SiteLevel
 from mimctl.control.site_picture import PictureMaker
@@ -26,6 +29,8 @@ from mimctl.model.state import SiteState
 from mimctl.model.zoning import outside_zones
 
 _READ_WITHIN_S = 2.0
+#: between two site solves too: people look at what stands above the zones, and pictures are of one instant
+_READ_EVERY_S = 1.0
 #: orders outlive so many periods of the site level
 _LIFE_PERIODS = 6
 
@@ -47,17 +52,39 @@ class SiteController:
     leases: LeaseBook
     upper: Collector | None
     upper_state: SiteState | None = None
+    above_loop: DeadlineLoop = field(init=False)
+
+    @cached_property
+    def outside(self) -> frozenset[str]:
+        """Ids of the nodes that belong to no zone."""
+        return outside_zones(self.site)
+
+    @cached_property
+    def analyst(self) -> Analyst:
+        """Of the whole site, for whoever looks at what stands above the zones."""
+        return Analyst(self.level.above.operators)
 
     def __post_init__(self) -> None:
         self._log = structlog.get_logger("mimctl.site")
+        self._reading = asyncio.Lock()
+        self.above_loop = DeadlineLoop(self.clock, _READ_EVERY_S, self.read_above, self._reading_failed)
+
+    async def read_above(self) -> None:
+        """Read the meters that belong to no zone."""
+        if self.upper is None:
+            return
+        async with self._reading:
+            self.upper_state = await self.upper.collect(self.clock.monotonic_s() + _READ_WITHIN_S)
+
+    def _reading_failed(self, error: Exception) -> None:
+        self._log.error("reading the meters above the zones failed", error=repr(error), exc_info=error)
 
     async def solve_site(self) -> None:
         """Read what stands above the zones, solve the whole tree beside them, and tell every zone its share.
 
         The solve runs in a thread of its own, in code that lets Python's lock go: the zones tick on.
         """
-        if self.upper is not None:
-            self.upper_state = await self.upper.collect(self.clock.monotonic_s() + _READ_WITHIN_S)
+        await self.read_above()
         if not self.level.needed():
             return
         picture = self.pictures.picture(self.upper_state, self.clock.monotonic_s())

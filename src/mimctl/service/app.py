@@ -105,6 +105,8 @@ class Service:
         """A zone loop only ends by being cancelled; if one dies all the same, the service ends rather than half-live."""
         loops = [asyncio.create_task(z.loop.run(), name=f"zone {z.zone.id}") for z in self.controller.zones]
         loops.append(asyncio.create_task(self._watch_clock(), name="clock watch"))
+        if self.controller.upper is not None:
+            loops.append(asyncio.create_task(self.controller.above_loop.run(), name="meters above the zones"))
         stopped = asyncio.create_task(stop.wait(), name="stop")
         try:
             done, _ = await asyncio.wait([*loops, stopped], return_when=asyncio.FIRST_COMPLETED)

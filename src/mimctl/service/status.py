@@ -168,12 +168,26 @@ def _mims(zone: ZoneController, quality: Any, inject_w: FloatArray) -> dict[str,
     }
 
 
+def above_status(controller: SiteController) -> dict[str, Any]:
+    """What belongs to no zone: how much of it answers, and what its meters show."""
+    upper, state = controller.upper, controller.upper_state
+    rows = [i for i, node in enumerate(controller.layout.nodes) if node.id in controller.outside]
+    metered = [i for i in rows if controller.layout.meter_of_node[i] is not None]
+    devices = {"answering": 0, "total": len(metered)}
+    if upper is None or state is None:
+        return {"devices": devices, "nodes": {}}
+    report = controller.analyst.report(state)
+    devices["answering"] = int((state.nodes.quality[metered] > Quality.BAD).sum())
+    return {"devices": devices, "nodes": {controller.layout.nodes[i].id: node_status(report, i) for i in rows}}
+
+
 def site_status(controller: SiteController, events: EventLog, extra: Mapping[str, Any]) -> dict[str, Any]:
     """Everything; `extra` joins the top level."""
     return {
         "site": controller.site.id,
         "name": controller.site.name,
         **extra,
+        "above": above_status(controller),
         "zones": {zone.zone.id: zone_status(zone, dry_run=extra.get("dry_run") is True) for zone in controller.zones},
         "events": [event_status(event) for event in events.open()],
         "recent": [event_status(event) for event in events.recent()[-20:]],

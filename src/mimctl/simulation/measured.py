@@ -29,9 +29,11 @@ class MeasuredScore:
         self._metered = np.array([meter is not None for meter in layout.meter_of_node])
         self.cycles = 0
 
-    def add(self, zones: Sequence[ZoneController], dt_s: float) -> None:
-        """The last image of every zone, as one instant."""
-        states = [zone.cycle.last.state for zone in zones if zone.cycle.last is not None]
+    def add(self, zones: Sequence[ZoneController], dt_s: float, above: SiteState | None = None) -> None:
+        """The last image of every zone, and of what belongs to none, as one instant."""
+        # zones last: in an image of what stands above them they are unknown
+        states = [above] if above is not None else []
+        states += [zone.cycle.last.state for zone in zones if zone.cycle.last is not None]
         truth = self._truth(states)
         if truth is not None:
             self._score.add(truth, dt_s)

@@ -9,7 +9,8 @@ import pytest
 from tests.builders import rack_site, state_of
 
 from mimctl.model.layout import SiteLayout
-from mimctl.model.site import Site
+from mimctl.model.site import Site, Zone
+from mimctl.model.zoning import restrict
 from mimctl.simulation.measured import MeasuredScore
 
 #: feed, pdu, rack1, rack2: 10 A on L1, 20 A on L2 and L3 of rack 1, nothing in rack 2, 1 % lost on the way
@@ -58,3 +59,18 @@ def test_a_node_without_a_meter_is_unknown_and_the_others_are_scored():
     assert summary["site"]["objective"] is None
     assert summary["site"]["loss_kwh"] is None
     assert summary["site"]["i2_i1_mean"] == pytest.approx(0.2)
+
+
+def test_what_stands_above_the_zones_comes_from_its_own_meters():
+    """The zone sees the PDU and below, another reader the feed; nothing is scored before both have spoken."""
+    site = rack_site()
+    pdu_down = restrict(site, Zone("z", ("pdu",)))
+    score = MeasuredScore(SiteLayout(site))
+    below = zones(pdu_down, FLOW[1:])
+    score.add(below, 0.5)
+    assert score.cycles == 0
+    score.add(below, 0.5, state_of(site, FLOW, good_nodes=np.array([True, False, False, False])))
+    summary = score.summary()
+    assert summary is not None
+    assert summary["nodes"]["feed"]["i2_i1_mean"] == pytest.approx(0.2)
+    assert summary["nodes"]["rack1"]["neutral_a_mean"] == pytest.approx(10.0)
