@@ -49,10 +49,12 @@ class _Record:
 
     Args:
         delays_s: (D,) tried.
+        said_s: the one by the site file.
         rating_va: of its largest port.
     """
 
     delays_s: FloatArray
+    said_s: float
     rating_va: float
     told: deque[tuple[float, ComplexArray]] = field(default_factory=deque)
     errors: FloatArray = field(init=False)
@@ -86,11 +88,11 @@ class _Record:
         self.reports += 1
 
     def delay_s(self) -> float | None:
-        """The least delay that explains the reports about as well as any does [s]; None = not known yet."""
+        """Of the delays that explain the reports about equally well, the one nearest to what was said [s]; None = not known yet."""
         if self.reports < _REPORTS_BELIEVED:
             return None
         fits = self.errors <= 1.5 * self.errors.min() + _FLOOR
-        return float(self.delays_s[np.argmax(fits)])
+        return float(self.delays_s[fits][np.argmin(np.abs(self.delays_s[fits] - self.said_s))])
 
     def is_later_than(self, limit_s: float) -> bool:
         """Whether no delay up to the limit explains the reports, and a longer one does."""
@@ -114,7 +116,7 @@ class ResponseWatch:
             if mim.latency.kind is not LatencyClass.FAST:
                 furthest_s = _FURTHEST * max(declared_s(mim), self.period_s)
                 rating_va = max(port.rating_va for port in mim.ports)
-                self._records[m] = _Record(np.linspace(0.0, furthest_s, _TRIED), rating_va)
+                self._records[m] = _Record(np.linspace(0.0, furthest_s, _TRIED), declared_s(mim), rating_va)
 
     def gains(self, state: SiteState, setpoint_va: ComplexArray, changed_at_s: FloatArray) -> FloatArray | None:
         """(M,) share of each move to make at once; None = all of it everywhere.

@@ -40,10 +40,11 @@ class LoopMargin:
 
 def loop_margins(site: Site) -> tuple[LoopMargin, ...]:
     """Of every class of every zone, slowest last."""
-    return tuple(margin for zone in site.zones for margin in _of_zone(zone, restrict(site, zone).mims))
+    return tuple(margin for zone in site.zones for margin in zone_margins(zone, restrict(site, zone).mims))
 
 
-def _of_zone(zone: Zone, mims: tuple[Mim, ...]) -> Iterator[LoopMargin]:
+def zone_margins(zone: Zone, mims: tuple[Mim, ...]) -> Iterator[LoopMargin]:
+    """Of every class of one zone, whose MIMs are given."""
     for kind in LatencyClass:
         own = [mim.latency for mim in mims if mim.latency.kind is kind]
         if not own:

@@ -10,9 +10,11 @@ import numpy as np
 
 from mimctl.control.events import EventLog
 from mimctl.control.site_controller import SiteController
+from mimctl.control.stability import zone_margins
 from mimctl.control.zone import ZoneController
 from mimctl.model.decision import DecisionRecord
 from mimctl.model.event import Event
+from mimctl.model.latency import LatencyClass
 from mimctl.model.layout import FloatArray
 from mimctl.model.report import SiteReport
 from mimctl.model.sample import Quality
@@ -96,6 +98,7 @@ def zone_status(zone: ZoneController, *, dry_run: bool = False) -> dict[str, Any
         "cycle_ms": round(1000 * sum(durations.values()), 2),
         "stages_ms": {name: round(1000 * seconds, 3) for name, seconds in durations.items()},
         "latency_s": _latency(zone),
+        "loops": _loops(zone),
         "objective": _number(record.report.objective, 9),
         "plan": {"status": record.plan.status.value, "iterations": record.plan.iterations},
         "devices": _devices(zone, record.state),
@@ -141,6 +144,19 @@ def _latency(zone: ZoneController) -> dict[str, float | None]:
         return {"p50": None, "p99": None}
     p50, p99 = np.percentile(np.array(known), [50, 99])
     return {"p50": _number(float(p50)), "p99": _number(float(p99))}
+
+
+def _loops(zone: ZoneController) -> list[dict[str, Any]]:
+    """Each class of MIMs: how late the site file says that it acts after a measurement, and how late it was found to be [s]."""
+    loops = []
+    for margin in zone_margins(zone.zone, zone.layout.mims):
+        own = [m for m, mim in enumerate(zone.layout.mims) if mim.latency.kind is margin.kind]
+        found = [delay_s for m in own if (delay_s := zone.cycle.responses.measured_s(m)) is not None]
+        # wired MIMs act when they are told, so what was found of them is how long the telling takes
+        wired = margin.kind is LatencyClass.FAST
+        measured_s = _latency(zone)["p99"] if wired else max(found) + zone.loop.period_s if found else None
+        loops.append({"class": margin.kind.value, "mims": margin.mims, "declared_s": margin.dead_s, "measured_s": measured_s})
+    return loops
 
 
 def _filter_status(zone: ZoneController, m: int, ports: slice) -> dict[str, Any]:
