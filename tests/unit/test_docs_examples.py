@@ -1,12 +1,15 @@
-"""Every whole site file or device profile that a page shows is one that `mimctl check` finds nothing wrong with."""
+"""Every whole site file, device profile or file of faults that a page shows is one that nothing is wrong with."""
 
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from mimctl.config.faults import load_faults
 from mimctl.config.profile import check_profile, load_profile
-from mimctl.config.site import check_site
+from mimctl.config.site import check_site, load_site
+from mimctl.model.resources import site_config
 from mimctl.wire.golden import check_vectors
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -26,6 +29,9 @@ def test_the_example_is_right(text, tmp_path):
     file = tmp_path / (f"{profile[1]}.yaml" if profile else "site.yaml")
     file.parent.mkdir(exist_ok=True)
     file.write_text(text, encoding="utf-8")
+    if re.search(r"^faults:$", text, flags=re.MULTILINE):
+        assert load_faults(file, load_site(site_config("demo")), start=datetime(2026, 1, 5, tzinfo=UTC), seed=1)
+        return
     if profile:
         assert [str(p) for p in check_profile(file)] == []
         assert check_vectors(load_profile(file)) == []
