@@ -100,7 +100,7 @@ class Instruments:
         gain = self.gain[rows, 0] * (1 + self.noise[rows] * self._random.standard_normal(rows.shape))
         across = volts * (1 + self.noise[rows] * self._random.standard_normal(rows.shape))
         blank = np.where(self.blank[rows], np.nan, 0.0)
-        return power * gain + self.offset_w[rows, 0] + blank[:, 2], across + blank[:, 0]
+        return power * gain + self.offset_w[rows, 0] + blank[:, 2] * (1 + 1j), across + blank[:, 0]
 
     def falsify(self, rows: Rows, volts: FloatArray, amps: FloatArray, power: ComplexArray) -> ComplexArray:
         """Gain, offset, noise and missing values; `volts` and `amps` (…, 3) are changed in place, the power is given back."""
@@ -113,5 +113,5 @@ class Instruments:
         blank = np.where(self.blank[rows], np.nan, 0.0)
         volts += blank[..., 0:1]
         amps += blank[..., 1:2]
-        told: ComplexArray = power * gain + self.offset_w[rows] + blank[..., 2:3]
+        told: ComplexArray = power * gain + self.offset_w[rows] + blank[..., 2:3] * (1 + 1j)
         return told
