@@ -105,7 +105,7 @@ def _place(b: FloatArray, first: IntArray, radius: FloatArray, plane: ComplexArr
 
 def _limit_values(frame: Frame, structure: Structure, values: Values, b: FloatArray) -> None:
     at, layout = structure.at, frame.layout
-    heads = values.flow[layout.heads].real - values.head_min_w[:, None]
+    heads = values.flow[layout.guarded].real - values.head_min_w[:, None]
     b[at["head"]] = np.minimum(heads / frame.head_base_va[:, None], _FAR * 10).ravel()
     node, phase = structure.phase_rows.T
     base = frame.limit_va[node]

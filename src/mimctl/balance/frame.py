@@ -161,13 +161,13 @@ class Frame:
 
     @cached_property
     def head_base_va(self) -> FloatArray:
-        """(H,) the p.u. of missing import [VA]: the smallest breaker under the head, so that no breaker is worth backfeed."""
+        """(G,) the p.u. of missing import [VA]: the smallest breaker under it, so that no breaker is worth backfeed."""
         smallest = self.limit_va.copy()
         for n in range(len(smallest) - 1, -1, -1):
             parent = self.layout.parent[n]
             if parent >= 0:
                 smallest[parent] = min(smallest[parent], smallest[n])
-        return smallest[self.layout.heads]
+        return smallest[self.layout.guarded]
 
     @cached_property
     def neutral_turn(self) -> ComplexArray:

@@ -51,7 +51,7 @@ def reached(frame: Frame, values: Values, flow: ComplexArray, share: float) -> R
     else:
         neutrals = frame.no_node
     slip = (share - 1) * frame.head_base_va[:, None]
-    heads = bool((flow[frame.layout.heads].real < values.head_min_w[:, None] - slip).any())
+    heads = bool((flow[frame.layout.guarded].real < values.head_min_w[:, None] - slip).any())
     return Reached(phases, neutrals, heads)
 
 

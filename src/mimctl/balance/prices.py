@@ -49,7 +49,7 @@ def _name(frame: Frame, structure: Structure, family: str, index: int) -> str:
         return f"{layout.nodes[node].id}.L{phase + 1}"
     if family == "neutral":
         return f"{layout.nodes[structure.neutral_nodes[index]].id}.N"
-    return f"{layout.nodes[layout.heads[index // 3]].id}.L{index % 3 + 1}"
+    return f"{layout.nodes[layout.guarded[index // 3]].id}.L{index % 3 + 1}"
 
 
 class PriceList:

@@ -88,7 +88,7 @@ def _columns(frame: Frame, shape: Shape, phases: int, neutrals: int) -> tuple[di
     sizes = {
         "phase": phases,
         "neutral": neutrals,
-        "head": 3 * len(layout.heads) if shape.limits is not None else 0,
+        "head": 3 * len(layout.guarded) if shape.limits is not None else 0,
         "elastic": 2 * len(layout.mims) if shape.elastic else 0,
     }
     columns, at = {}, len(frame.scale_va)
@@ -138,7 +138,7 @@ def _equalities(rows: _Rows, frame: Frame, shape: Shape, columns: dict[str, IntA
 def _inequalities(rows: _Rows, frame: Frame, columns: dict[str, IntArray]) -> None:
     slacks = np.concatenate([columns[name] for name in ("phase", "neutral", "head", "elastic")])
     rows.add("slack", _selector(len(slacks), slacks, rows.columns, -1.0))
-    heads = frame.layout.heads
+    heads = frame.layout.guarded
     if not len(columns["head"]):
         return
     active = (6 * heads[:, None] + np.array([0, 2, 4])).ravel()

@@ -35,7 +35,7 @@ class Values:
         limit_va: (N, 3) phase limits at nominal voltage, margin taken off [VA].
         neutral_limit_va: (N,) likewise, inf = none [VA].
         neutrals_matter: whether any of them is finite.
-        head_min_w: (H,) least import per phase [W], −inf = free.
+        head_min_w: (G,) least import per phase of the guarded nodes [W], −inf = free.
         price_scale: factor on the overload prices: the sum of the weights where it exceeds one.
         upstream: price above each head.
     """

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,7 +21,7 @@ from mimctl.model.layout import FloatArray, IntArray, SiteLayout, frozen
 from mimctl.model.protocols import Driver, DriverGroup
 from mimctl.model.reason import Reason
 from mimctl.model.sample import Quality, Sample
-from mimctl.model.state import BatteryState, MimState, NodeState, PortState, SiteState
+from mimctl.model.state import BatteryState, MimState, NodeState, PortState, SiteState, TransferImage
 
 _BACKOFF_FIRST_S = 1.0
 _BACKOFF_MOST_S = 30.0
@@ -113,7 +113,8 @@ class Collector:
         self._seldom_s = {m.id: m.latency.stale_s for m in layout.mims if m.latency.stale_s > max_age_s}
         self._meters = [meter.id if meter is not None else None for meter in layout.meter_of_node]
         self._mims = [mim.id for mim in layout.mims]
-        wanted = {*self._meters, *self._mims}
+        self._transfers = [transfer.id for transfer in layout.site.transfers]
+        wanted = {*self._meters, *self._mims, *self._transfers}
         chosen = [(group, [d for name, d in group.drivers.items() if name in wanted]) for group in groups]
         self._sweeps = [LinkSweep(group, drivers, clock) for group, drivers in chosen if drivers]
         self._running: dict[LinkSweep, asyncio.Task[None]] = {}
@@ -185,6 +186,7 @@ class Collector:
             thd_i_pct=block("thd_i_pct"),
             quality=self._node_quality(block("import_w"), block("import_var")),
             taken_at_s=self._taken_at(self._meters),
+            frequency_hz=block("frequency_hz"),
         )
         ports = PortState(
             inject_w=block("inject_w"),
@@ -206,7 +208,21 @@ class Collector:
         )
         soc = block("soc_pct")
         batteries = BatteryState(soc, frozen(np.where(np.isnan(soc), int(Quality.BAD), int(Quality.GOOD))))
-        return SiteState(self._layout, now_s, self._clock.utc(), nodes, ports, mims, batteries)
+        transfers = self._transfer_image(block) if self._transfers else None
+        return SiteState(self._layout, now_s, self._clock.utc(), nodes, ports, mims, batteries, transfers)
+
+    def _transfer_image(self, block: Callable[[str], FloatArray]) -> TransferImage:
+        devices, codes = self._layout.site.transfers, block("transfer_code")
+        states = [int(d.state_of(None if np.isnan(code) else float(code))) for d, code in zip(devices, codes, strict=True)]
+        fixed = np.array([d.fixed is not None for d in devices])
+        quality = np.where(np.isnan(codes), int(Quality.BAD), self._qualities(self._transfers))
+        return TransferImage(
+            state=frozen(np.array(states, dtype=np.int64)),
+            quality=frozen(np.where(fixed, int(Quality.GOOD), quality)),
+            taken_at_s=self._taken_at(self._transfers),
+            available_va=block("transfer_available_va"),
+            frequency_hz=block("transfer_frequency_hz"),
+        )
 
     def _take(self, device: str, sample: Sample, now_s: float) -> None:
         self._seen_at_s[device] = sample.taken_at_s

@@ -61,6 +61,7 @@ class Cycle:
         leases: of the whole site; they take from the bounds last, and set the emergency stop.
         rules: of the zone; they take from the bounds first.
         narrowers: grants, margins and room, in the order in which they take from the bounds.
+        guards: what not even a lease may undo; after everybody else.
     """
 
     zone: str
@@ -84,6 +85,7 @@ class Cycle:
     hold_cycles: int
     paused: bool = False
     narrowers: tuple[Narrower, ...] = ()
+    guards: tuple[Narrower, ...] = ()
     filters: HarmonicControl | None = None
     number: int = 0
     failed_solves: int = 0
@@ -128,7 +130,7 @@ class Cycle:
         )
         usable = obeying & reported & ~contest.yielded & (not self.paused)
         situation = Situation(state, report, forecast, setpoint_va, usable)
-        bounds = narrowed(bounds, (self.rules, *self.narrowers, self.leases), situation)
+        bounds = narrowed(bounds, (self.rules, *self.narrowers, self.leases, *self.guards), situation)
         watch.lap("bounds")
 
         anchor_va = np.nan_to_num(setpoint_va) if self.anchor_va is None else self.anchor_va
@@ -186,7 +188,7 @@ class Cycle:
         setpoint_va = self.dispatcher.setpoint_va
         usable = last.state.mims.quality > Quality.BAD
         situation = Situation(last.state, last.report, last.forecast, setpoint_va, usable)
-        bounds = self.leases.narrow_with([lease], last.bounds, situation)
+        bounds = narrowed(self.leases.narrow_with([lease], last.bounds, situation), self.guards, situation)
         plan = self.cascade.balancer.solve(last.forecast, bounds, np.nan_to_num(setpoint_va), setpoint_va)
         accepted = Accepted(setpoint_va, self.dispatcher.written_at_s, self.dispatcher.changed_at_s)
         return plan, self._judged(situation, bounds, plan, accepted)

@@ -86,7 +86,7 @@ class Grants:
         self._neutral_va = layout.voltage_ln_v * layout.neutral_limit_a
         self._regions = Regions(self.above.operators)
         least = np.full(len(layout.nodes), -np.inf)
-        least[layout.heads] = layout.head_min_import_w
+        least[layout.guarded] = layout.head_min_import_w
         self._least_w = least
         self._heads: dict[int, _Heads] = {int(a): self._under(int(a)) for a in self.above.nodes}
 

@@ -10,6 +10,7 @@ import numpy as np
 from mimctl.model.layout import FloatArray, IntArray, SiteLayout
 from mimctl.model.sample import Sample
 from mimctl.model.site import Meter, Mim
+from mimctl.model.transfer import Transfer
 
 #: point quantity → image block, for meters; each block is (N, 3)
 _NODE_BLOCKS = {
@@ -42,6 +43,15 @@ _MIM_BLOCKS = {
 }
 
 
+#: the same for transfer devices; each block is (T,)
+_TRANSFER_BLOCKS = {
+    "status": "transfer_code",
+    "frequency": "transfer_frequency_hz",
+    "available_inject": "transfer_available_va",
+    "available_inject.total": "transfer_available_va",
+}
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Placement:
     """image[destination] = values[source] × sign, for one device and one tuple of keys."""
@@ -60,7 +70,8 @@ class ImageMap:
         nodes, ports, mims = len(layout.nodes), len(layout.ports), len(layout.mims)
         sizes = dict.fromkeys(_NODE_BLOCKS.values(), 3 * nodes) | {"neutral_a": nodes, "total_var": nodes}
         sizes |= dict.fromkeys(_PORT_BLOCKS.values(), ports) | dict.fromkeys(_MIM_BLOCKS.values(), mims)
-        sizes |= {"soc_pct": len(layout.batteries)}
+        sizes |= {"soc_pct": len(layout.batteries), "frequency_hz": nodes}
+        sizes |= dict.fromkeys(_TRANSFER_BLOCKS.values(), len(layout.site.transfers))
         starts = np.cumsum([0, *sizes.values()])
         self._slices = {name: slice(int(a), int(a) + n) for (name, n), a in zip(sizes.items(), starts[:-1], strict=True)}
         self.size = int(starts[-1])
@@ -71,6 +82,8 @@ class ImageMap:
                 self._finders[meter.id] = self._meter_finder(meter)
         for mim in layout.mims:
             self._finders[mim.id] = self._mim_finder(mim)
+        for t, transfer in enumerate(layout.site.transfers):
+            self._finders[transfer.id] = self._transfer_finder(transfer, t)
 
     def block(self, image: FloatArray, name: str) -> FloatArray:
         """A view of one block: (N, 3) for node quantities per phase, else flat."""
@@ -110,6 +123,8 @@ class ImageMap:
             quantity, _, place = key.partition(".")
             if key == "current.N":
                 return self._slices["neutral_a"].start + node, 1.0
+            if key == "frequency":
+                return self._slices["frequency_hz"].start + node, 1.0
             if key == "reactive_power.total":
                 return self._slices["total_var"].start + node, float(meter.sign)
             block = _NODE_BLOCKS.get(quantity)
@@ -133,6 +148,13 @@ class ImageMap:
                 return self._slices["soc_pct"].start + battery, 1.0
             block = _MIM_BLOCKS.get(key)
             return None if block is None else (self._slices[block].start + index, 1.0)
+
+        return find
+
+    def _transfer_finder(self, transfer: Transfer, t: int) -> Callable[[str], tuple[int, float] | None]:
+        def find(key: str) -> tuple[int, float] | None:
+            block = _TRANSFER_BLOCKS.get(key)
+            return None if block is None else (self._slices[block].start + t, 1.0)
 
         return find
 

@@ -42,7 +42,7 @@ class EstimateMargin:
         vague = nodes.doubted & ~(margin_a.max(axis=1) <= USEFUL * layout.limit_a)
         # there the judge lets nothing grow whatever the limits
         margin_a = np.where(vague[:, None], 0.0, np.nan_to_num(margin_a))
-        least_w = (margin_a * layout.voltage_ln_v[:, None])[layout.heads].max(axis=1)
+        least_w = (margin_a * layout.voltage_ln_v[:, None])[layout.guarded].max(axis=1)
         told = self._told(nodes, margin_a, vague)
         return replace(
             bounds,

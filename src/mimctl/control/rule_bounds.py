@@ -36,7 +36,7 @@ def limited(rule: LimitRule, where: Reach, bounds: Bounds, layout: SiteLayout) -
         neutral_a = neutral_a.copy()
         neutral_a[nodes] = np.minimum(neutral_a[nodes], rule.max_neutral_a)
     if rule.min_import_w is not None:
-        least_w = np.where(np.isin(layout.heads, nodes), np.maximum(least_w, rule.min_import_w), least_w)
+        least_w = np.where(np.isin(layout.guarded, nodes), np.maximum(least_w, rule.min_import_w), least_w)
     return replace(
         bounds,
         node_limit_a=frozen(phase_a),

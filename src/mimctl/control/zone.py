@@ -21,15 +21,18 @@ from mimctl.control.estimator import Estimator
 from mimctl.control.events import EventLog
 from mimctl.control.harmonics import HarmonicControl
 from mimctl.control.leases import LeaseBook
+from mimctl.control.light import LightRecord, light_record
 from mimctl.control.limits import BoundsMaker
 from mimctl.control.loop import DeadlineLoop
 from mimctl.control.margin import EstimateMargin
+from mimctl.control.memory import Memory, share_bytes
 from mimctl.control.orders import SiteOrders, Standing
 from mimctl.control.partition import sub_groups
 from mimctl.control.response import ResponseWatch
 from mimctl.control.room import UnmeteredRoom
 from mimctl.control.rules import RuleBook
 from mimctl.control.site_level import SiteLevel
+from mimctl.control.sources import GridWatch, TransferLimits
 from mimctl.control.supervise import Supervisor
 from mimctl.forecast.outputs import OutputModel
 from mimctl.forecast.tracker import LoadTracker
@@ -59,7 +62,7 @@ class ZoneController:
 
     Args:
         orders: what the site level told it.
-        recent: its last decisions, newest last.
+        recent: its last decisions, newest last; memory: many more of them, for whoever asks why.
         latencies_s: from the oldest measurement a plan rests on to the last setpoint written, of the last plans [s].
     """
 
@@ -71,6 +74,7 @@ class ZoneController:
     orders: SiteOrders
     recent: deque[DecisionRecord] = field(default_factory=lambda: deque(maxlen=_KEPT_RECORDS))
     latencies_s: deque[float] = field(default_factory=lambda: deque(maxlen=_KEPT_LATENCIES))
+    memory: Memory[LightRecord] = field(default_factory=Memory)
     loop: DeadlineLoop = field(init=False)
 
     def __post_init__(self) -> None:
@@ -98,6 +102,7 @@ class ZoneController:
         """One cycle, with what the site level told."""
         record = await self.cycle.step()
         self.recent.append(record)
+        self.memory.add(light_record(record, self.cycle.dispatcher.setpoint_va, self.memory.newest))
         if any(outcome.kind == "setpoint" and outcome.error is None for outcome in record.outcomes):
             written_s = float(self.cycle.dispatcher.written_at_s.max())
             self.latencies_s.append(written_s - float(np.nanmin(record.state.nodes.taken_at_s)))
@@ -139,7 +144,7 @@ def build_zone(
     leases = leases or LeaseBook(site, clock, events)
     part, events = restrict(site, zone), events.within(zone.id)
     layout, period_s = SiteLayout(part), cycle_s or zone.cycle_s
-    devices = frozenset(m.id for m in part.meters) | frozenset(m.id for m in part.mims)
+    devices = frozenset([*(m.id for m in part.meters), *(m.id for m in part.mims), *(t.id for t in part.transfers)])
     own = sub_groups(groups, devices)
     operators, outputs = TreeOperators(layout), OutputModel(layout)
     max_age_s = max(part.control.max_data_age_s, 3 * period_s)
@@ -169,6 +174,13 @@ def build_zone(
         period_s=period_s,
         hold_cycles=part.control.hold_cycles,
         filters=filters,
-        narrowers=(*([] if filters is None else [filters]), orders, EstimateMargin(operators), UnmeteredRoom(operators)),
+        narrowers=(
+            *([] if filters is None else [filters]),
+            orders,
+            TransferLimits(layout, events, max_age_s),
+            EstimateMargin(operators),
+            UnmeteredRoom(operators),
+        ),
+        guards=(GridWatch(layout, events, max_age_s),),
     )
-    return ZoneController(zone, layout, cycle, clock, operators, orders)
+    return ZoneController(zone, layout, cycle, clock, operators, orders, memory=Memory(share_bytes(site, part)))

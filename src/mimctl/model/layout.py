@@ -177,10 +177,17 @@ class SiteLayout:
         return frozen(np.where(np.isnan(self.neutral_rating_a), np.inf, self.neutral_rating_a))
 
     @cached_property
+    def guarded(self) -> IntArray:
+        """(G,) nodes whose net import has a least value: the heads, then the places of transfer devices below them."""
+        heads = [int(head) for head in self.heads]
+        places = {self.node_index[node] for device in self.site.transfers for node, _ in device.where}
+        return frozen(np.array([*heads, *sorted(places - set(heads))], dtype=np.int64))
+
+    @cached_property
     def head_min_import_w(self) -> FloatArray:
-        """(H,) least import per phase of each head by its feed's reverse power limit [W]; −inf at a head that is no feed."""
+        """(G,) least import per phase of each guarded node by its feed's reverse power limit [W]; −inf where it is no feed."""
         feeds = {feed.node: feed.reverse_power_limit_w for feed in self.site.feeds}
-        ids = [self.nodes[h].id for h in self.heads]
+        ids = [self.nodes[g].id for g in self.guarded]
         return frozen(np.array([-feeds[i] if i in feeds else -np.inf for i in ids], dtype=np.float64))
 
     @cached_property

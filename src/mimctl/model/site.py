@@ -16,6 +16,7 @@ from mimctl.model.link import Link
 from mimctl.model.node import Feed, Node
 from mimctl.model.phases import PHASES, Phase, Rotation
 from mimctl.model.rules import ALWAYS, Condition, Restraint, Window
+from mimctl.model.transfer import Transfer
 
 #: of a balance rule that names none [A]: measured, it saves 25 of 26 writes of a noisy hour for 0.2 % of the unbalance removed
 DEADBAND_A = 0.1
@@ -173,6 +174,25 @@ class BalanceRule:
 
 
 @dataclass(frozen=True, slots=True)
+class GridBand:
+    """What a healthy source looks like where it comes in: at the heads and at transfer devices.
+
+    Args:
+        min_voltage_pu, max_voltage_pu: of every phase.
+        min_frequency_pu, max_frequency_pu: of the site's frequency.
+        resync_s: a source that was lost is used again when it has been healthy for so long [s].
+
+    Reference: EN 50549-1:2019, 4.4 (47.5 to 51.5 Hz; undervoltage from 0.85, overvoltage to 1.1 to 1.2).
+    """
+
+    min_voltage_pu: float = 0.8
+    max_voltage_pu: float = 1.2
+    min_frequency_pu: float = 0.95
+    max_frequency_pu: float = 1.03
+    resync_s: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
 class ControlSettings:
     """How the levels run.
 
@@ -181,6 +201,7 @@ class ControlSettings:
         max_data_age_s: nothing is decided on older measurements [s].
         hold_cycles: how many cycles a failed solve may stand on the last accepted plan.
         min_voltage_pu / max_voltage_pu: band of every phase voltage.
+        grid: outside of it a source counts as lost.
         loads_feed_back: some loads give power back (photovoltaics, lifts): such a reading is then no sign of a wrong meter.
     """
 
@@ -190,6 +211,7 @@ class ControlSettings:
     min_voltage_pu: float = 0.9
     max_voltage_pu: float = 1.1
     loads_feed_back: bool = False
+    grid: GridBand = GridBand()
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,3 +279,4 @@ class Site:
     twin: TwinSpec = TwinSpec()
     file: Path | None = field(default=None, compare=False)
     restraints: tuple[Restraint, ...] = ()
+    transfers: tuple[Transfer, ...] = ()

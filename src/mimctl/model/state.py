@@ -22,6 +22,7 @@ class NodeState:
         voltage_ll_v: columns U12, U23, U31 [V]; None where no meter of the site gives line-to-line voltages.
         estimated: (N,) no reading of the node's own: the values follow from its neighbours. None = nothing was estimated.
         doubted: (N,) the reading contradicts others, and nobody can tell which is wrong.
+        frequency_hz: (N,) [Hz]; None = not collected.
         sigma_w, sigma_var, sigma_v: (N, 3) standard deviations of P, Q and V [W, var, V]; of a doubted node twice as much covers
             what it would draw if its meter were the wrong one. NaN where the value is unknown.
     """
@@ -41,6 +42,7 @@ class NodeState:
     sigma_w: FloatArray | None = None
     sigma_var: FloatArray | None = None
     sigma_v: FloatArray | None = None
+    frequency_hz: FloatArray | None = None
 
     def source(self, node: int) -> str:
         """Where the flow of one node comes from: `measured`, `estimated`, `doubted` or `unknown`."""
@@ -103,6 +105,22 @@ class BatteryState:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class TransferImage:
+    """What the transfer devices said, in the order of `site.transfers`. Shapes (T,). NaN = unknown.
+
+    Args:
+        state: `TransferState` values.
+        available_va: what the source that is on can give, as the device says [VA].
+    """
+
+    state: IntArray
+    quality: IntArray
+    taken_at_s: FloatArray
+    available_va: FloatArray
+    frequency_hz: FloatArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class SiteState:
     """One immutable image. Ages are `now_s − taken_at_s`."""
 
@@ -113,6 +131,7 @@ class SiteState:
     ports: PortState
     mims: MimState
     batteries: BatteryState
+    transfers: TransferImage | None = None
 
     def node_age_s(self) -> FloatArray:
         return self.now_s - self.nodes.taken_at_s

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from mimctl.model.site import Site, Zone
+from mimctl.model.transfer import Transfer
 
 
 def nodes_under(site: Site, heads: Iterable[str]) -> frozenset[str]:
@@ -32,12 +33,29 @@ def restrict(site: Site, zone: Zone) -> Site:
         site,
         feeds=tuple(f for f in site.feeds if f.node in inside),
         nodes=nodes,
+        transfers=tuple(part for t in site.transfers if (part := _placed(site, t, zone, inside)) is not None),
         meters=tuple(m for m in site.meters if m.node in inside),
         mims=mims,
         batteries=tuple(b for b in site.batteries if b.mim in names),
         zones=(zone,),
         rules=tuple(r for r in site.rules if zone.id in r.zones),
     )
+
+
+def _placed(site: Site, transfer: Transfer, zone: Zone, inside: frozenset[str]) -> Transfer | None:
+    """A transfer device as a zone sees it: at its own node, else at those of the zone's heads that it supplies, None if none.
+
+    Where it stands above, each head has its fair share of what is available: by the ratings of all heads that it supplies, or by
+    its own node's where those are less.
+    """
+    if transfer.node in inside:
+        return transfer
+    below = nodes_under(site, (transfer.node,))
+    limit_va = {node.id: node.limit_a * node.voltage_ln_v for node in site.nodes}
+    supplied = {head for each in site.zones for head in each.heads if head in below}
+    whole_va = max(sum(limit_va[head] for head in supplied), limit_va[transfer.node])
+    places = tuple((head, limit_va[head] / whole_va) for head in zone.heads if head in below)
+    return replace(transfer, places=places) if places else None
 
 
 def outside_zones(site: Site) -> frozenset[str]:

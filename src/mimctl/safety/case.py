@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mimctl.grid.sources import SourceLimits, source_limits
 from mimctl.model.bounds import Bounds
 from mimctl.model.forecast import LoadForecast
 from mimctl.model.layout import BoolArray, ComplexArray, FloatArray
@@ -26,6 +27,7 @@ class Case:
         known: (M,) what is in force is known
         wanted_va: (K,) the plan's setpoints, NaN where it has no believable figure [VA]
         now_s: monotonic instant of the decision [s]
+        sources: what the transfer devices permit; None where there are none
     """
 
     ratings: Ratings
@@ -41,6 +43,7 @@ class Case:
     now_s: float
     emergency_stop: bool
     locked: frozenset[str]
+    sources: SourceLimits | None = None
 
     @property
     def changed_at_s(self) -> FloatArray:
@@ -63,11 +66,12 @@ def make_case(
 ) -> Case:
     """Weigh the samples and put aside what cannot be a figure of a converter."""
     accepted_va, known = _in_force(ratings, accepted)
+    evidence = weigh(ratings, settings, state, forecast, now_s)
     return Case(
         ratings=ratings,
         settings=settings,
         state=state,
-        evidence=weigh(ratings, settings, state, forecast, now_s),
+        evidence=evidence,
         bounds=bounds,
         plan=plan,
         accepted=accepted,
@@ -77,6 +81,7 @@ def make_case(
         now_s=now_s,
         emergency_stop=emergency_stop,
         locked=locked,
+        sources=source_limits(ratings.layout, state, evidence.max_age_s, now_s),
     )
 
 

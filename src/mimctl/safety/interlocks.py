@@ -10,6 +10,7 @@ import numpy as np
 
 from mimctl.model.layout import BoolArray
 from mimctl.model.plan import SolveStatus
+from mimctl.model.transfer import TransferState
 from mimctl.safety.case import Case
 from mimctl.safety.ratings import Ratings
 
@@ -104,6 +105,54 @@ def _dead_bus(case: Case) -> Iterator[Interlock]:
         return f"dead bus: no voltage at {_nodes_over(case, m, np.logical_or.reduce(dead, axis=1))}"
 
     yield Interlock(ratings.any_of(at_port | unfed), Leave.RELEASE, "interlock.dead_bus", sentence)
+
+
+def _source_open(case: Case) -> Iterator[Interlock]:
+    """Never energise what a transfer device or a contactor has cut off, whatever voltage is measured there."""
+    if case.sources is None or not case.sources.cut_off.any():
+        return
+    cut_off = case.sources.cut_off
+    flagged = case.ratings.any_of(cut_off[case.ratings.layout.port_node])
+    yield Interlock(
+        flagged, Leave.RELEASE, "interlock.source_open", lambda m: f"{_switches_over(case, m)} is open: nothing feeds its bus"
+    )
+
+
+def _source_faulty(case: Case) -> Iterator[Interlock]:
+    if case.sources is None or not case.sources.faulty.any():
+        return
+    flagged = case.ratings.any_of(case.sources.faulty[case.ratings.layout.port_node])
+    yield Interlock(flagged, Leave.SHRINK, "interlock.source_faulty", lambda m: f"{_switches_over(case, m)} reports a fault")
+
+
+def _switches_over(case: Case, m: int) -> str:
+    """The transfer devices over the ports of one MIM that are open or faulty."""
+    layout, sources = case.ratings.layout, case.sources
+    over: BoolArray = np.asarray(layout.below[:, layout.port_node[layout.ports_of_mim[m]]].any(axis=1))
+    wrong = (TransferState.OPEN, TransferState.FAULT)
+    states = () if sources is None else sources.states
+    pairs = zip(layout.site.transfers, states, strict=True)
+    found = [d.id for d, now in pairs if now in wrong and any(over[layout.node_index[node]] for node, _ in d.where)]
+    return ", ".join(found)
+
+
+def _off_frequency(case: Case) -> Iterator[Interlock]:
+    """A source whose frequency has left its band is lost, or is about to be: nobody holds on to it."""
+    frequency_hz = case.state.nodes.frequency_hz
+    if frequency_hz is None:
+        return
+    ratings, site = case.ratings, case.ratings.layout.site
+    band, usable = site.control.grid, case.evidence.node_usable
+    share = np.where(usable, frequency_hz / site.frequency_hz, np.nan)
+    wrong: BoolArray = (share < band.min_frequency_pu) | (share > band.max_frequency_pu)
+    if not wrong.any():
+        return
+    flagged = ratings.touches.T @ wrong.astype(np.float64) > 0
+
+    def sentence(m: int) -> str:
+        return f"the frequency at {_nodes_over(case, m, wrong)} is out of band: the grid is lost"
+
+    yield Interlock(flagged, Leave.RELEASE, "interlock.frequency", sentence)
 
 
 def _voltage_unknown(case: Case) -> Iterator[Interlock]:
@@ -280,6 +329,8 @@ _RULES: tuple[Callable[[Case], Iterator[Interlock]], ...] = (
     _lock_out,
     _accepted_unknown,
     _dead_bus,
+    _source_open,
+    _off_frequency,
     _own_data,
     _cover_data,
     _not_obeyed,
@@ -290,4 +341,5 @@ _RULES: tuple[Callable[[Case], Iterator[Interlock]], ...] = (
     _unbalanced,
     _flow_unknown,
     _load_backwards,
+    _source_faulty,
 )

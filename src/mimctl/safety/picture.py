@@ -34,7 +34,7 @@ class Picture:
         base_va: (V, N, 3) net import with every MIM under command at zero [VA]
         current_a: (V, N, 3) greatest fundamental phase current at nominal voltage [A]
         neutral_a: (V, N) greatest fundamental neutral current [A]
-        import_w: (V, H, 3) least import of each head's phases [W]
+        import_w: (V, G, 3) least import of each guarded node's phases [W]
         voltage_pu: (N, 3) phase voltage with every MIM under command at zero; NaN where unknown
     """
 
@@ -70,11 +70,15 @@ def picture(case: Case, commanded: BoolArray) -> Picture:
     views = gross_va if all_ours else _views(ratings, gross_va, *(np.where(commanded, 0.0, va) for va in (output_va, accepted_va)))
 
     phase_a, neutral_a = _current_limits(ratings, state, evidence, bounds)
+    if case.sources is not None:
+        phase_a = np.minimum(phase_a, case.sources.phase_a)
     doubt_a = doubt_va / ratings.layout.voltage_ln_v[:, None]
     allowance_a = doubt_a + case.settings.meter_tolerance * ratings.layout.limit_a[:, None] * measurable
-    heads = ratings.layout.heads
+    heads = ratings.layout.guarded
     least = ratings.layout.head_min_import_w[:, None] + evidence.margin_va[heads]
     least = np.fmax(least, bounds.head_min_import_w[:, None])
+    if case.sources is not None:
+        least = np.fmax(least, case.sources.min_import_w[:, None] + evidence.margin_va[heads])
     allowance_w = allowance_a[heads] * ratings.layout.voltage_ln_v[heads, None]
     imports = np.array([np.broadcast_to(least, allowance_w.shape), least - allowance_w])
     now_va = behind_va if all_ours else (ratings.port_flow @ np.where(commanded, output_va, 0.0)).reshape(shape)

@@ -20,7 +20,7 @@ _PER_MILLE = 1000.0
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """Rows of one cycle: first the cones, V·N·4 (three phases and the neutral), then the bands: V·H·3 heads, N·3 voltages
+    """Rows of one cycle: first the cones, V·N·4 (three phases and the neutral), then the bands: V·G·3 guarded nodes, N·3 voltages
     above, N·3 voltages below. Currents in A, voltages in ‰ of nominal."""
 
     ratings: Ratings
@@ -41,7 +41,7 @@ class Rows:
         picture, layout = self.picture, self.ratings.layout
         control = layout.site.control
         cones = np.concatenate([picture.current_a, picture.neutral_a[:, :, None]], axis=2).reshape(-1)
-        heads = -(picture.import_w / layout.voltage_ln_v[layout.heads, None]).reshape(-1)
+        heads = -(picture.import_w / layout.voltage_ln_v[layout.guarded, None]).reshape(-1)
         known = np.isfinite(picture.voltage_pu).reshape(-1)
         above = np.where(known, _PER_MILLE * control.max_voltage_pu, BOUNDLESS)
         below = np.where(known, -_PER_MILLE * control.min_voltage_pu, BOUNDLESS)
@@ -58,7 +58,7 @@ class Rows:
         picture, layout = self.picture, self.ratings.layout
         currents = picture.base_va * self.ratings.per_volt
         cones = np.concatenate([currents, currents.sum(axis=2, keepdims=True)], axis=2).reshape(-1)
-        heads = -(picture.base_va[:, layout.heads].real / layout.voltage_ln_v[layout.heads, None]).reshape(-1)
+        heads = -(picture.base_va[:, layout.guarded].real / layout.voltage_ln_v[layout.guarded, None]).reshape(-1)
         voltages = _PER_MILLE * np.where(np.isnan(picture.voltage_pu), 0.0, picture.voltage_pu).reshape(-1)
         return np.concatenate([cones, heads, voltages, -voltages])
 
@@ -69,7 +69,7 @@ class Rows:
         cones = np.empty((shape[0], 4), dtype=np.complex128)
         np.multiply(flow_va, -self.ratings.per_volt, out=cones[:, :3])
         np.sum(cones[:, :3], axis=1, out=cones[:, 3])
-        heads = flow_va.real[layout.heads] / layout.voltage_ln_v[layout.heads, None]
+        heads = flow_va.real[layout.guarded] / layout.voltage_ln_v[layout.guarded, None]
         voltages = _PER_MILLE * voltage_rise_pu(self.ratings, flow_va).ravel()
         parts = [cones.ravel()] * self._views + [heads.ravel()] * self._views
         return np.concatenate([*parts, voltages, -voltages])
@@ -95,7 +95,7 @@ class Rows:
         currents = flow_va / layout.voltage_ln_v[:, None]
         cones = np.concatenate([currents, currents.sum(axis=1, keepdims=True)], axis=1).reshape(-1)
         voltages = self.ratings.ancestors @ (np.abs(self.ratings.voltage_per_va)[:, None] * flow_va) * _PER_MILLE
-        heads = currents[layout.heads].reshape(-1)
+        heads = currents[layout.guarded].reshape(-1)
         return np.concatenate(
             [np.tile(cones, self._views), np.tile(heads, self._views), voltages.reshape(-1), voltages.reshape(-1)]
         )
@@ -113,7 +113,7 @@ class Rows:
             node, column = divmod(row % (nodes * 4), 4)
             return ("neutral", node, 0) if column == 3 else ("current", node, column)
         row -= self.cones
-        heads = self.ratings.layout.heads
+        heads = self.ratings.layout.guarded
         if row < self._views * len(heads) * 3:
             head, column = divmod(row % (len(heads) * 3), 3)
             return "reverse", int(heads[head]), column
@@ -125,13 +125,13 @@ class Rows:
     def at(self, nodes: BoolArray) -> BoolArray:
         """(R,) the rows of currents and imports at these nodes (N,) themselves."""
         voltages = np.zeros(3 * len(nodes), dtype=np.bool_)
-        cones, heads = np.repeat(nodes, 4), np.repeat(nodes[self.ratings.layout.heads], 3)
+        cones, heads = np.repeat(nodes, 4), np.repeat(nodes[self.ratings.layout.guarded], 3)
         return np.concatenate([np.tile(cones, self._views), np.tile(heads, self._views), voltages, voltages])
 
     def spread(self, nodes: BoolArray) -> BoolArray:
         """(R,) rows that change when something moves below these nodes (N,), which include all that stand above it."""
         voltages = np.repeat(self.ratings.ancestors @ nodes.astype(np.float64) > 0, 3)
-        cones, heads = np.repeat(nodes, 4), np.repeat(nodes[self.ratings.layout.heads], 3)
+        cones, heads = np.repeat(nodes, 4), np.repeat(nodes[self.ratings.layout.guarded], 3)
         return np.concatenate([np.tile(cones, self._views), np.tile(heads, self._views), voltages, voltages])
 
     def movers(self, rows: BoolArray) -> BoolArray:

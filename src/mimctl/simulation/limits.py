@@ -59,7 +59,7 @@ class LimitWatch:
         self._layout = layout
         self._limit_a = layout.limit_a
         self._forgiven_s = FORGIVEN_CYCLES * cycle_s * (1 + 1e-9)
-        limits = 3 * len(layout.nodes) + len(layout.heads)
+        limits = 3 * len(layout.nodes) + len(layout.guarded)
         self._over_s = np.zeros(limits)
         self._worst = np.zeros(limits)
         self._any_over = False
@@ -87,7 +87,7 @@ class LimitWatch:
         beyond = np.maximum(volts - control.max_voltage_pu, control.min_voltage_pu - volts)
         # half a per cent of nominal voltage counts as much as 2 % of a current
         voltage = 1 + _VOLTAGE_SCALE * np.where(layout.phase_present, beyond, -1.0).max(axis=1)
-        heads = layout.heads
+        heads = layout.guarded
         missing_w = layout.head_min_import_w[:, None] - truth.flow_va.real[heads]
         imports = 1 + missing_w.max(axis=1) / (layout.rating_a[heads] * layout.voltage_ln_v[heads])
         neutral = truth.neutral_a / layout.neutral_rating_a

@@ -1,0 +1,163 @@
+"""What transfer devices permit, before the solve; and lost sources, used again when they have been healthy for a while."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from mimctl.control.events import EventLog
+from mimctl.control.narrow import Situation
+from mimctl.grid.sources import SourceLimits, described, source_limits
+from mimctl.model.bounds import Bounds, Restriction
+from mimctl.model.layout import BoolArray, FloatArray, SiteLayout, frozen
+from mimctl.model.phases import PHASES
+from mimctl.model.problem import Severity
+from mimctl.model.reason import Reason
+from mimctl.model.sample import Quality
+from mimctl.model.state import SiteState
+from mimctl.model.transfer import TransferState
+
+#: sources that are none of the usual; told as an event while they last
+_TOLD = {TransferState.UNKNOWN: Severity.WARNING, TransferState.FAULT: Severity.ERROR, TransferState.OPEN: Severity.ERROR}
+
+
+@dataclass(eq=False)
+class TransferLimits:
+    """Takes from the limits of the nodes behind transfer devices what their present source cannot give or take back.
+
+    Args:
+        max_age_s: what a device said longer ago counts as nothing [s].
+    """
+
+    layout: SiteLayout
+    events: EventLog
+    max_age_s: float
+
+    def narrow(self, bounds: Bounds, situation: Situation) -> Bounds:
+        """Less current, and less to flow back, at the places of the transfer devices."""
+        state = situation.state
+        limits = source_limits(self.layout, state, self.max_age_s, state.now_s)
+        if limits is None:
+            return bounds
+        told = tuple(described(limits, self.layout))
+        self._tell(limits)
+        return replace(
+            bounds,
+            node_limit_a=frozen(np.minimum(bounds.node_limit_a, limits.phase_a)),
+            head_min_import_w=frozen(np.maximum(bounds.head_min_import_w, limits.min_import_w)),
+            restrictions=(*bounds.restrictions, *(Restriction(where, Reason("transfer.source", text)) for where, text in told)),
+        )
+
+    def _tell(self, limits: SourceLimits) -> None:
+        """One event for each device that is not on its normal source."""
+        devices = list(zip(self.layout.site.transfers, limits.states, strict=True))
+        for state in TransferState:
+            if state is TransferState.NORMAL:
+                continue
+            severity = _TOLD.get(state, Severity.WARNING)
+            holding = [(d.id, f"{d.kind.value.upper()} {d.id} at {d.node}: {state.word}") for d, now in devices if now is state]
+            self.events.keep_only(f"transfer.{state.word}", holding, severity)
+
+
+@dataclass(eq=False)
+class GridWatch:
+    """Sees that a source is lost, by voltage, frequency or the state of a transfer device, and gives every MIM behind it back.
+
+    It comes after every other narrower, leases included: nobody asks for a setpoint on a grid that is lost, nor before it has been
+    healthy for a while again.
+    """
+
+    layout: SiteLayout
+    events: EventLog
+    max_age_s: float
+    _healthy_since_s: dict[int, float] = field(default_factory=dict)
+    _lost: dict[int, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        below = self.layout.below[self.layout.guarded][:, self.layout.port_node]
+        mims = len(self.layout.mims)
+        #: (G, M) MIMs with a port behind each guarded node
+        self._behind: BoolArray = np.zeros((len(below), mims), dtype=np.bool_)
+        for m, ports in enumerate(self.layout.ports_of_mim):
+            self._behind[:, m] = below[:, ports].any(axis=1)
+
+    def narrow(self, bounds: Bounds, situation: Situation) -> Bounds:
+        """Nobody behind a lost source is commanded; they are released in this very cycle."""
+        self._look(situation.state)
+        if not self._lost:
+            return bounds
+        gone = np.logical_or.reduce(self._behind[list(self._lost)])
+        release = np.zeros_like(gone) if bounds.mim_release is None else bounds.mim_release
+        pinned = bounds.port_pinned_va
+        names = [(self._name(g), why) for g, why in self._lost.items()]
+        return replace(
+            bounds,
+            mim_enabled=frozen(bounds.mim_enabled & ~gone),
+            mim_release=frozen(release | gone),
+            port_pinned_va=None if pinned is None else frozen(np.where(gone[self.layout.port_mim], np.nan, pinned)),
+            restrictions=(*bounds.restrictions, *(Restriction(where, Reason("grid.lost", why)) for where, why in names)),
+        )
+
+    def _look(self, state: SiteState) -> None:
+        """Who is lost now; whoever is healthy again waits for the end of its probation."""
+        signs = dict(self._signs(state))
+        resync_s = self.layout.site.control.grid.resync_s
+        for g, why in signs.items():
+            self._lost[g] = why
+            self._healthy_since_s.pop(g, None)
+        for g in [g for g in self._lost if g not in signs]:
+            if not self._proven(state, g):
+                self._healthy_since_s.pop(g, None)
+                continue
+            since_s = self._healthy_since_s.setdefault(g, state.now_s)
+            if state.now_s - since_s >= resync_s:
+                del self._lost[g], self._healthy_since_s[g]
+            else:
+                self._lost[g] = f"{self._name(g)} is back; it is used again when it has been healthy for {resync_s:g} s"
+        self.events.keep_only("grid.lost", [(self._name(g), why) for g, why in self._lost.items()], Severity.ERROR)
+
+    def _signs(self, state: SiteState) -> Iterator[tuple[int, str]]:
+        """(guarded node, why) wherever the source looks lost."""
+        limits = source_limits(self.layout, state, self.max_age_s, state.now_s)
+        band, nominal_hz = self.layout.site.control.grid, self.layout.site.frequency_hz
+        volts_pu, frequency_hz = self._measured(state)
+        for g, n in enumerate(self.layout.guarded):
+            low = (volts_pu[n] < band.min_voltage_pu) | (volts_pu[n] > band.max_voltage_pu)
+            hertz = frequency_hz[n]
+            if limits is not None and limits.cut_off[n]:
+                yield g, f"{self._name(g)} is cut off: its transfer device is open"
+            elif low.any():
+                phases = ", ".join(f"{p} {v:.0%}" for p, v, wrong in zip(PHASES, volts_pu[n], low, strict=True) if wrong)
+                yield g, f"the source of {self._name(g)} is lost: {phases} of nominal voltage"
+            elif hertz < band.min_frequency_pu * nominal_hz or hertz > band.max_frequency_pu * nominal_hz:
+                yield g, f"the source of {self._name(g)} is lost: {hertz:.2f} Hz"
+
+    def _measured(self, state: SiteState) -> tuple[FloatArray, FloatArray]:
+        """(N, 3) voltages [pu] and (N,) frequencies [Hz] of fresh readings, NaN elsewhere; a transfer device's own counts too."""
+        nodes, layout = state.nodes, self.layout
+        fresh = (state.now_s - nodes.taken_at_s <= self.max_age_s) & (nodes.quality > Quality.BAD)
+        if nodes.estimated is not None:
+            fresh &= ~nodes.estimated
+        present = layout.phase_present & fresh[:, None]
+        volts_pu = np.where(present, nodes.voltage_ln_v / layout.voltage_ln_v[:, None], np.nan)
+        hertz = np.full(len(fresh), np.nan) if nodes.frequency_hz is None else np.where(fresh, nodes.frequency_hz, np.nan)
+        image = state.transfers
+        if image is not None:
+            for t, device in enumerate(layout.site.transfers):
+                if image.quality[t] > Quality.BAD and state.now_s - image.taken_at_s[t] <= self.max_age_s:
+                    for node, _ in device.where:
+                        n = layout.node_index[node]
+                        hertz[n] = image.frequency_hz[t] if np.isnan(hertz[n]) else hertz[n]
+        return volts_pu, hertz
+
+    def _proven(self, state: SiteState, g: int) -> bool:
+        """Whether all that can be measured there is measured, and inside the band: silence proves nothing."""
+        n = int(self.layout.guarded[g])
+        volts_pu, _ = self._measured(state)
+        metered = self.layout.meter_of_node[n] is not None
+        return not metered or not np.isnan(volts_pu[n][self.layout.phase_present[n]]).any()
+
+    def _name(self, g: int) -> str:
+        return self.layout.nodes[int(self.layout.guarded[g])].id
