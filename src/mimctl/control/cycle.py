@@ -150,7 +150,10 @@ class Cycle:
         self.tracker.outputs.commanded(self.clock.monotonic_s(), np.nan_to_num(self.dispatcher.setpoint_va))
         watch.lap("dispatch")
 
-        record = DecisionRecord(self.number, self.zone, state, report, forecast, bounds, plan, safe_plan, outcomes, watch.laps())
+        laps = watch.laps()
+        record = DecisionRecord(
+            self.number, self.zone, state, report, forecast, bounds, plan, safe_plan, outcomes, laps, anchor_va, setpoint_va, gain
+        )
         report_events(self.events, record, self.collector, silent=self.silent)
         self.last = record
         return record

@@ -14,7 +14,9 @@ from mimctl.control.above import Above
 from mimctl.control.collect import Collector
 from mimctl.control.events import EventLog
 from mimctl.control.leases import LeaseBook
+from mimctl.control.light import SiteSolve, light_solve
 from mimctl.control.loop import DeadlineLoop
+from mimctl.control.memory import Memory, share_bytes
 from mimctl.control.partition import sub_groups
 from mimctl.control.site_level import SiteLevel
 from mimctl.control.site_picture import PictureMaker
@@ -41,6 +43,7 @@ class SiteController:
 
     Args:
         upper: reads the meters that belong to no zone; None when there are none.
+        memory: the last solves of the site level.
     """
 
     site: Site
@@ -52,6 +55,7 @@ class SiteController:
     leases: LeaseBook
     upper: Collector | None
     upper_state: SiteState | None = None
+    memory: Memory[SiteSolve] = field(default_factory=Memory)
     above_loop: DeadlineLoop = field(init=False)
 
     @cached_property
@@ -89,9 +93,25 @@ class SiteController:
             return
         picture = self.pictures.picture(self.upper_state, self.clock.monotonic_s())
         orders = await asyncio.to_thread(self.level.solve, picture)
+        self._remember(picture)
         for zone in self.zones:
             if zone.id in orders:
                 zone.orders.take(orders[zone.id])
+
+    def _remember(self, picture: SitePicture) -> None:
+        plan, anchor_va, before = self.level.last, self.level.moved_on_from_va, self.memory.newest
+        if plan is None or anchor_va is None:
+            return
+        solve = light_solve(
+            picture.forecast,
+            picture.bounds,
+            anchor_va=anchor_va,
+            setpoint_va=picture.accepted_va,
+            plan=plan,
+            before=None if before is None else before.solve,
+            ended_va=None if before is None else before.solve.before_va,
+        )
+        self.memory.add(SiteSolve(self.clock.utc(), picture.now_s, solve, picture.answering))
 
     async def stop(self) -> tuple[str, ...]:
         """Release all zones side by side, none held up by another; the MIMs that could not be told are returned."""
@@ -139,4 +159,6 @@ def build_site_controller(
     meters = frozenset(meter.id for meter in site.meters if meter.node in outside)
     own = sub_groups(groups, meters)
     upper = Collector(layout, own, clock, 3 * site.control.site_period_s) if own else None
-    return SiteController(site, layout, zones, level, PictureMaker(above, zones), clock, book, upper)
+    return SiteController(
+        site, layout, zones, level, PictureMaker(above, zones), clock, book, upper, memory=Memory(share_bytes(site))
+    )

@@ -31,11 +31,13 @@ class SiteLevel:
 
     Args:
         life_s: how long its orders stand [s], at most `LONGEST_LIFE_S`.
+        last: the plan of the last solve; moved_on_from_va: (K,) that of the one before [VA].
     """
 
     above: Above
     life_s: float = LONGEST_LIFE_S
     last: Plan | None = None
+    moved_on_from_va: ComplexArray | None = None
     _anchor_va: ComplexArray = field(init=False)
 
     def __post_init__(self) -> None:
@@ -64,7 +66,7 @@ class SiteLevel:
             Empty where the solve failed: what was told before expires by itself.
         """
         plan = self._balancer.solve(picture.forecast, picture.bounds, self._anchor_va, picture.accepted_va)
-        self.last = plan
+        self.last, self.moved_on_from_va = plan, self._anchor_va
         if plan.status is SolveStatus.FAILED:
             return {}
         self._anchor_va = plan.inject_w + 1j * plan.inject_var

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from mimctl.model.bounds import Bounds
 from mimctl.model.forecast import LoadForecast
+from mimctl.model.layout import ComplexArray, FloatArray
 from mimctl.model.plan import Plan, SafePlan
 from mimctl.model.reason import Reason
 from mimctl.model.report import SiteReport
@@ -38,6 +39,9 @@ class DecisionRecord:
     Args:
         report: what decisions need; headroom, distortion and voltage unbalance are worked out when somebody looks.
         durations_s: seconds spent by stage: collect, estimate, analysis, forecast, bounds, balance, judge, dispatch.
+        anchor_va: (K,) the plan that this one moved on from [VA]; None = not kept.
+        setpoint_va: (K,) setpoints in force before, NaN = not known [VA]; None = not kept.
+        gain: (M,) share of each move that was made at once; None = all of every move.
     """
 
     number: int
@@ -50,3 +54,6 @@ class DecisionRecord:
     safe_plan: SafePlan
     outcomes: tuple[WriteOutcome, ...]
     durations_s: tuple[tuple[str, float], ...]
+    anchor_va: ComplexArray | None = None
+    setpoint_va: ComplexArray | None = None
+    gain: FloatArray | None = None
