@@ -16,7 +16,7 @@ from balance_cases import (
     site,
 )
 
-from mimctl.balance.optimum import OptimumSolver
+from mimctl.balance.optimum import Given, OptimumSolver
 from mimctl.balance.settings import YARDSTICK
 from mimctl.grid.tree import TreeOperators
 from mimctl.model.node import Node, NodeKind
@@ -32,6 +32,27 @@ def test_losses_are_drawn_from_the_ports():
     assert power.real.sum() == pytest.approx(100 - (20 + 0.02 * size.sum() + 1e-6 * (size**2).sum()), abs=0.05)
     left = np.array([3000.0, 2000.0, 1000.0]) - power
     assert left == pytest.approx(np.full(3, left[0]), abs=0.5)
+
+
+def test_mims_that_cannot_be_commanded_are_part_of_the_load():
+    """Two like MIMs at one node, one of them stuck at (600, −600, 0) W: the other evens out what is left, 1400, 1600, 1000."""
+    head = Node("head", NodeKind.FEED, None, 32.0, 230.0)
+    layout = site((head,), [mim("m", "head", SINGLE, 5000.0), mim("n", "head", SINGLE, 5000.0)])
+    stuck = np.array([0, 0, 0, 600, -600, 0], complex)
+    solver = OptimumSolver(TreeOperators(layout))
+    load = np.array([[2000.0, 1000.0, 1000.0]], complex)
+    power = solver.solve(load, np.zeros(2), Given(np.array([1.0, 0.0]), stuck))
+    assert power[3:] == pytest.approx(stuck[3:])
+    assert power[:3] == pytest.approx(np.array([1400, 1600, 1000]) - 4000 / 3, abs=0.5)
+    assert solver.solve(load, np.zeros(2))[3:] != pytest.approx(stuck[3:]), "and all of them again afterwards"
+
+
+def test_a_derated_mim_has_the_rest_of_its_rating():
+    head = Node("head", NodeKind.FEED, None, 32.0, 230.0)
+    layout = site((head,), [mim("m", "head", SINGLE, 1000.0)])
+    load = np.array([[5000.0, 1000.0, 1000.0]], complex)
+    power = OptimumSolver(TreeOperators(layout)).solve(load, np.zeros(1), Given(np.array([0.3]), np.zeros(3, complex)))
+    assert np.abs(power).max() == pytest.approx(300.0, abs=0.5)
 
 
 @pytest.mark.filterwarnings("ignore:Solution may be inaccurate")

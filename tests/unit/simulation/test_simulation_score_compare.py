@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 from score_site import LAYOUT, truth
 
@@ -117,6 +120,28 @@ def test_an_excursion_that_still_lasts_counts_and_is_counted_once() -> None:
 def test_two_excursions_are_two() -> None:
     watch = watched(OVER, INSIDE, OVER, (10.0, 25.0), INSIDE)
     assert watch.transients == Overs(2, pytest.approx(1.25), pytest.approx(4.0))
+
+
+def limits_over(**changes: object) -> int:
+    """Violations where the controlled plant differs by this from a sound one, for eight cycles."""
+    sound, watch = truth(r=(10.0, 1, 1)), LimitWatch(LAYOUT, 1.0)
+    for _ in range(8):
+        watch.add(sound, replace(sound, **changes), 1.0)  # type: ignore[arg-type]
+    return watch.violations
+
+
+def test_voltages_and_heads_have_limits_too() -> None:
+    sound = truth(r=(10.0, 1, 1))
+    high = np.tile(1.11 * LAYOUT.voltage_ln_v[:, None], (1, 3)).astype(complex)
+    assert limits_over(voltage_v=high) == len(LAYOUT.nodes)
+    assert limits_over(voltage_v=high / 1.11 * 1.103) == 0
+    back, head = sound.flow_va.copy(), int(LAYOUT.heads[0])
+    reverse_w = LAYOUT.rating_a[head] * LAYOUT.voltage_ln_v[head]
+    assert LAYOUT.head_min_import_w[0] == 0
+    back[head, 1] = -0.03 * reverse_w
+    assert limits_over(flow_va=back) == 1
+    back[head, 1] = -0.01 * reverse_w
+    assert limits_over(flow_va=back) == 0
 
 
 def test_cycles_in_several_samples_are_still_cycles() -> None:
