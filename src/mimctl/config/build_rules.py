@@ -61,7 +61,7 @@ def _restraint(draft: Draft, item: RestraintItem) -> m.Restraint:
                 window=window,
                 when=when,
                 max_a=item.max_a,
-                max_pct=item.max_pct,
+                max_pct=item.max_load_pct,
                 max_neutral_a=item.max_neutral_a,
                 min_import_w=item.min_import_w,
                 max_import_w=item.max_import_w,
@@ -70,7 +70,7 @@ def _restraint(draft: Draft, item: RestraintItem) -> m.Restraint:
             own = {"rating_pct": item.rating_pct, "soc_pct": item.soc_pct, "spare_mims": item.spare_mims}
             return m.ReserveRule(id=name, place=place, window=window, when=when, **own)  # type: ignore[arg-type]
         case RampItem():
-            rates = {"max_w_per_s": item.max_w_per_s, "max_a_per_s": item.max_a_per_s}
+            rates = {"max_w_per_s": item.max_w_per_s, "max_a_per_s": item.max_current_a_per_s}
             return m.RampRule(id=name, place=place, window=window, when=when, **rates)
         case LockItem():
             return m.LockRule(id=name, place=place, window=window, when=when)

@@ -19,7 +19,7 @@ _STAND_INS: dict[str, dict[str, Any]] = {"nodes": {"rating_a": float("inf"), "ki
 _VITAL = {
     "nodes": {"parent", "phases", "neutral", "transformer"},
     "mims": {"node", "rating", "rating_va"},
-    "rules": {"zones"},
+    "rules": {"type", "zones", "nodes", "feeds", "mims", "window", "when"},
     "links": {"type", "host", "device"},
 }
 _NO_HEAD = {"id": "unknown", "voltage_ln_v": float("inf")}

@@ -97,7 +97,7 @@ class LimitItem(_AtNodes):
 
     type: Literal["limit"] = Field(description="What the rule does.")
     max_a: Annotated[float, NotNegative, CURRENT] | None = Field(None, description="Greatest current of each phase.")
-    max_pct: Annotated[float, Field(ge=0, le=100), PERCENT] | None = Field(
+    max_load_pct: Annotated[float, Field(ge=0, le=100), PERCENT] | None = Field(
         None, description="The same as a share of the breaker's rating."
     )
     max_neutral_a: Annotated[float, NotNegative, CURRENT] | None = Field(None, description="Greatest current of the neutral.")
@@ -132,7 +132,7 @@ class RampItem(_OnMims):
     max_w_per_s: Annotated[float, Positive, POWER_RATE] | None = Field(
         None, description="Greatest rate of each port; vars likewise."
     )
-    max_a_per_s: Annotated[float, Positive, CURRENT_RATE] | None = Field(None, description="The same as a current.")
+    max_current_a_per_s: Annotated[float, Positive, CURRENT_RATE] | None = Field(None, description="The same as a current.")
 
 
 class LockItem(_OnMims):

@@ -109,7 +109,10 @@ def _unknown_key(f: Finding) -> Problem:
     key = f.loc[-1]
     if f.value is None and (spaced := missing_space(str(key))) is not None:
         return error("key.unknown", f.path, f"{show(key)} is a key without a value: a space is missing; write {quoted(spaced)}")
-    return error("key.unknown", f.path, f"unknown key {quoted(str(key))}{did_you_mean(key, known_keys(f.model, f.loc[:-1]))}")
+    known = known_keys(f.model, f.loc[:-1])
+    if key in known:
+        return error("key.unknown", f.path, f"unknown key {quoted(str(key))} here: entries of another type have it")
+    return error("key.unknown", f.path, f"unknown key {quoted(str(key))}{did_you_mean(key, known)}")
 
 
 def _missing(f: Finding) -> Problem:

@@ -4,7 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from mimctl.config.checks import control, devices, harmonics, links, plausible, profiles, ratings, references, timing, tree, twin
+from mimctl.config.checks import (
+    conditions,
+    control,
+    devices,
+    harmonics,
+    links,
+    plausible,
+    profiles,
+    ratings,
+    references,
+    rules,
+    timing,
+    tree,
+    twin,
+)
 from mimctl.config.draft import Draft
 from mimctl.model.problem import Problem
 
@@ -15,6 +29,8 @@ CHECKS: tuple[Callable[[Draft], Iterator[Problem]], ...] = (
     *links.CHECKS,
     *devices.CHECKS,
     *control.CHECKS,
+    *rules.CHECKS,
+    *conditions.CHECKS,
     *timing.CHECKS,
     *harmonics.CHECKS,
     *twin.CHECKS,
