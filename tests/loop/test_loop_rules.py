@@ -7,7 +7,8 @@ from datetime import time
 
 from tests.loop.closed_loop import ClosedLoop, uneven_site
 
-from mimctl.model.site import BalanceRule, Window
+from mimctl.model.rules import Window
+from mimctl.model.site import BalanceRule
 
 
 def site_with(window: Window):

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, time, timedelta
 import pytest
 
 from mimctl.model.calendar import active_at
-from mimctl.model.site import Window
+from mimctl.model.rules import Window
 
 ZONE = "Europe/Zurich"  # UTC+1 in winter, UTC+2 in summer; 2026-03-29 02:00 → 03:00, 2026-10-25 03:00 → 02:00
 EVENING = Window(start=time(18), end=time(22))
