@@ -36,7 +36,7 @@ class ZoneItem(Record):
     """Subtrees that one zone controller balances."""
 
     id: Id = Field(description="Name of the zone.")
-    heads: list[Reference] = Field(min_length=1, description="Nodes whose subtrees belong to the zone.")
+    heads: list[Reference] = Field(min_length=1, description="Nodes whose subtrees belong to the zone; one below a feed needs a meter.")
     cycle_s: Annotated[float, Field(ge=0.05, le=600), DURATION] = Field(1.0, description="Time between two control cycles.")
 
 

@@ -158,7 +158,7 @@ def build_site_controller(
     outside = outside_zones(site)
     meters = frozenset(meter.id for meter in site.meters if meter.node in outside)
     own = sub_groups(groups, meters)
-    upper = Collector(layout, own, clock, 3 * site.control.site_period_s) if own else None
+    upper = Collector(layout, own, clock, max(site.control.max_data_age_s, 3 * _READ_EVERY_S)) if own else None
     return SiteController(
         site, layout, zones, level, PictureMaker(above, zones), clock, book, upper, memory=Memory(share_bytes(site))
     )
