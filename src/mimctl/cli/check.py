@@ -109,7 +109,8 @@ def _judge_site(document: Document) -> tuple[str | None, list[Problem], tuple[Lo
 
 def _profiles(site: Site, folder: Path) -> list[Path]:
     """The files of the profiles that a site names."""
-    addresses = (*(meter.address for meter in site.meters), *(mim.address for mim in site.mims))
+    addresses = [meter.address for meter in site.meters] + [mim.address for mim in site.mims]
+    addresses += [transfer.address for transfer in site.transfers if transfer.address is not None]
     named = dict.fromkeys(address.profile for address in addresses if address.profile != SUNSPEC)
     if not named:
         return []
@@ -184,6 +185,7 @@ def _contents(site: Site) -> str:
         (len(site.nodes), "node"),
         (len(site.meters), "meter"),
         (len(site.batteries), "battery"),
+        (len(site.transfers), "transfer device"),
         (len(site.zones), "zone"),
     ]
     return ", ".join(count(number, word) for number, word in parts if number)

@@ -6,8 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from mimctl.config.build_rules import balance_rules, restraints
+from mimctl.config.build_transfers import transfers
 from mimctl.config.draft import DEFAULT_ZONE, Draft, port_of
-from mimctl.config.schema import LoadItem, TwinItem
+from mimctl.config.schema import GridItem, LoadItem, TwinItem
 from mimctl.config.schema_devices import BatteryItem, DeviceItem, LatencyItem, LinkItem, MeterItem, MimItem
 from mimctl.config.schema_grid import CableItem, NodeItem, TransformerItem
 from mimctl.config.schema_harmonics import HarmonicFilterItem, HarmonicLimitsItem
@@ -43,6 +44,7 @@ def build_site(draft: Draft, file: Path) -> m.Site:
         twin=_twin(parts.twin),
         file=file,
         restraints=restraints(draft),
+        transfers=transfers(draft),
     )
 
 
@@ -211,6 +213,17 @@ def _control(draft: Draft) -> m.ControlSettings:
         min_voltage_pu=item.min_voltage_pct / 100,
         max_voltage_pu=item.max_voltage_pct / 100,
         loads_feed_back=item.loads_feed_back,
+        grid=_grid(item.grid),
+    )
+
+
+def _grid(item: GridItem) -> m.GridBand:
+    return m.GridBand(
+        min_voltage_pu=item.min_voltage_pct / 100,
+        max_voltage_pu=item.max_voltage_pct / 100,
+        min_frequency_pu=item.min_frequency_pct / 100,
+        max_frequency_pu=item.max_frequency_pct / 100,
+        resync_s=item.resync_s,
     )
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from mimctl.config.schema import LoadItem, SiteFile
 from mimctl.config.schema_devices import BatteryItem, LinkItem, MeterItem, MimItem, PortItem
 from mimctl.config.schema_grid import FeedItem, NodeItem
+from mimctl.config.schema_transfers import TransferItem
 from mimctl.config.tree_view import TreeView, view_tree
 from mimctl.model.connection import Connection
 from mimctl.model.errors import ConfigError
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 DEFAULT_ZONE = "site"
 DEFAULT_CYCLE_S = Zone(DEFAULT_ZONE, ()).cycle_s
 #: sections that are lists of entries with an id
-SECTIONS = ("links", "feeds", "nodes", "meters", "mims", "batteries", "zones", "rules")
+SECTIONS = ("links", "feeds", "nodes", "meters", "mims", "batteries", "zones", "rules", "transfers")
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,7 @@ class Draft:
     def profiles(self) -> Mapping[str, DeviceProfile]:
         """The device profiles that are named, those without an error."""
         named = {device.profile for device in (*self.file.meters, *self.file.mims)} - {SUNSPEC}
+        named |= {item.profile for item in self.file.transfers if item.profile is not None}
         if not named:
             return {}  # reading profiles takes imports that a site without them need not wait for
         from mimctl.config.profile import find_profile, load_profile
@@ -100,6 +102,9 @@ class Draft:
 
     def batteries(self) -> Iterator[tuple[str, BatteryItem]]:
         return ((self.path("batteries", i), item) for i, item in enumerate(self.file.batteries))
+
+    def transfers(self) -> Iterator[tuple[str, TransferItem]]:
+        return ((self.path("transfers", i), item) for i, item in enumerate(self.file.transfers))
 
     def loads(self) -> Iterator[tuple[str, LoadItem]]:
         return ((self.path("twin.loads", i), item) for i, item in enumerate(self.file.twin.loads))

@@ -13,6 +13,7 @@ from mimctl.config.patterns import ORDER
 from mimctl.config.schema_devices import BatteryItem, ConnectionWord, LinkItem, MeterItem, MimItem
 from mimctl.config.schema_grid import FeedItem, Id, Name, NodeItem, NotNegative, Positive, Reference, Share
 from mimctl.config.schema_rules import RuleItem
+from mimctl.config.schema_transfers import TransferItem
 from mimctl.config.units import DURATION, FREQUENCY, PERCENT, POWER, VOLTAGE, InText, Record
 from mimctl.model.phases import Rotation
 
@@ -40,6 +41,22 @@ class ZoneItem(Record):
     cycle_s: Annotated[float, Field(ge=0.05, le=600), DURATION] = Field(1.0, description="Time between two control cycles.")
 
 
+class GridItem(Record):
+    """What a healthy source looks like. Outside of it everything behind it is released, until it has been healthy for a while."""
+
+    min_voltage_pct: Annotated[float, Field(gt=0, lt=100), PERCENT] = Field(80.0, description="Lowest voltage of every phase.")
+    max_voltage_pct: Annotated[float, Field(gt=100, le=200), PERCENT] = Field(120.0, description="Highest voltage of every phase.")
+    min_frequency_pct: Annotated[float, Field(gt=50, lt=100), PERCENT] = Field(
+        95.0, description="Lowest frequency, share of the nominal one: 47.5 Hz of 50 Hz."
+    )
+    max_frequency_pct: Annotated[float, Field(gt=100, le=150), PERCENT] = Field(
+        103.0, description="Highest frequency, likewise: 51.5 Hz of 50 Hz."
+    )
+    resync_s: Annotated[float, Field(ge=0, le=3600), DURATION] = Field(
+        10.0, description="A source that was lost is used again when it has been healthy for so long."
+    )
+
+
 class ControlItem(Record):
     """How the levels of control run."""
 
@@ -59,6 +76,7 @@ class ControlItem(Record):
         description="Some loads give power back, as photovoltaics and lifts do. Otherwise a load that seems to is taken for a "
         "meter whose current transformers are the wrong way round, and the MIMs below it stay where they are.",
     )
+    grid: GridItem = Field(default_factory=GridItem, description="What a healthy source looks like.")
 
 
 class LoadItem(Record):
@@ -99,6 +117,7 @@ class SiteFile(Record):
     meters: list[MeterItem] = Field(default_factory=list, description="Meters.")
     mims: list[MimItem] = Field(default_factory=list, description="Micro-inverter modules.")
     batteries: list[BatteryItem] = Field(default_factory=list, description="Storage behind MIMs.")
+    transfers: list[TransferItem] = Field(default_factory=list, description="Transfer switches, UPS, generators, contactors.")
     zones: list[ZoneItem] = Field(default_factory=list, description="Zones. Default: one with every head.")
     rules: list[RuleItem] = Field(
         default_factory=list, description="Rules. Where none of them balances: balance all zones, always, beside the others."

@@ -18,6 +18,7 @@ from mimctl.control.light import SiteSolve, light_solve
 from mimctl.control.loop import DeadlineLoop
 from mimctl.control.memory import Memory, share_bytes
 from mimctl.control.partition import sub_groups
+from mimctl.control.shared import with_shared
 from mimctl.control.site_level import SiteLevel
 from mimctl.control.site_picture import PictureMaker
 from mimctl.control.zone import ZoneController, build_zone
@@ -146,6 +147,7 @@ def build_site_controller(
     cycle_s: float | None = None,
 ) -> SiteController:
     """Wire a whole site; the arguments are those of `build_zone`."""
+    groups = with_shared(site, groups, clock, cycle_s)
     layout, book = SiteLayout(site), leases or LeaseBook(site, clock, events)
     above = Above(TreeOperators(layout))
     level = SiteLevel(above, life_s=_LIFE_PERIODS * site.control.site_period_s)

@@ -16,6 +16,7 @@ from mimctl.model.profile import DeviceClass, DeviceProfile
 from mimctl.model.protocols import Driver, DriverGroup
 from mimctl.model.reads import SLOW_PERIOD_S
 from mimctl.model.site import SUNSPEC, DeviceAddress, Meter, Mim, Site
+from mimctl.model.transfer import Transfer
 from mimctl.wire.sunspec_device import wanted_class
 from mimctl.wire.transport import Transport
 
@@ -27,6 +28,7 @@ class LinkDevices:
     link: Link
     meters: tuple[Meter, ...]
     mims: tuple[Mim, ...]
+    transfers: tuple[Transfer, ...] = ()
 
 
 #: makes the drivers of one link
@@ -66,10 +68,11 @@ def devices_by_link(site: Site) -> list[LinkDevices]:
             link,
             tuple(m for m in site.meters if m.address.link == link.id),
             tuple(m for m in site.mims if m.address.link == link.id),
+            tuple(t for t in site.transfers if t.address is not None and t.address.link == link.id),
         )
         for link in site.links
     ]
-    return [d for d in found if d.meters or d.mims]
+    return [d for d in found if d.meters or d.mims or d.transfers]
 
 
 def register_map_registry(
@@ -130,7 +133,7 @@ def register_group(
     """The drivers behind one link, in the order in which they are read."""
     most = devices.link.max_registers
     shared = MemoryBudget() if budget is None else budget
-    drivers: list[Driver] = []
+    drivers: list[Driver] = [_transfer_driver(t, transport, profiles, clock, most) for t in devices.transfers]
     for device in reading_order(devices):
         wanted = DeviceClass.MIM if isinstance(device, Mim) else DeviceClass.METER
         how = Reading(transport, source_of(device.address, wanted, profiles, most), clock, most)
@@ -167,6 +170,23 @@ def _meter_driver(meter: Meter, how: Reading) -> Driver:
         source=how.source,
         clock=how.clock,
         max_registers=how.max_registers,
+        slow_period_s=SLOW_PERIOD_S,
+    )
+
+
+def _transfer_driver(
+    transfer: Transfer, transport: Transport, profiles: Mapping[str, DeviceProfile], clock: Clock, max_registers: int
+) -> Driver:
+    if transfer.address is None:
+        raise ValueError(f"{transfer.id} is no device that can be asked")
+    source = source_of(transfer.address, DeviceClass.METER, profiles, max_registers)
+    return RegisterDevice(
+        transfer.id,
+        transport,
+        transfer.address.unit,
+        source=source,
+        clock=clock,
+        max_registers=max_registers,
         slow_period_s=SLOW_PERIOD_S,
     )
 

@@ -110,11 +110,14 @@ def device_site(site: Site, device: str) -> Site:
     """
     meters = tuple(meter for meter in site.meters if meter.id == device)
     mims = tuple(mim for mim in site.mims if mim.id == device)
-    used = {meter.address.link for meter in meters} | {mim.address.link for mim in mims}
+    transfers = tuple(t for t in site.transfers if t.id == device and t.address is not None)
+    addresses = [*(m.address for m in meters), *(m.address for m in mims), *(t.address for t in transfers)]
+    used = {address.link for address in addresses if address is not None}
     if not used:
-        raise no_such_device(device, [*(meter.id for meter in site.meters), *(mim.id for mim in site.mims)])
+        asked = (t.id for t in site.transfers if t.address is not None)
+        raise no_such_device(device, [*(meter.id for meter in site.meters), *(mim.id for mim in site.mims), *asked])
     links = tuple(link for link in site.links if link.id in used)
-    return dataclasses.replace(site, links=links, meters=meters, mims=mims, batteries=())
+    return dataclasses.replace(site, links=links, meters=meters, mims=mims, batteries=(), transfers=transfers)
 
 
 def no_such_device(device: str, names: Iterable[str]) -> UserError:

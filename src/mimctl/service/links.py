@@ -26,6 +26,7 @@ def site_profiles(site: Site) -> dict[str, DeviceProfile]:
         ConfigError: one is wrong.
     """
     addresses = [meter.address for meter in site.meters] + [mim.address for mim in site.mims]
+    addresses += [transfer.address for transfer in site.transfers if transfer.address is not None]
     named = {address.profile for address in addresses} - {SUNSPEC}
     beside = site.file.parent if site.file is not None else None
     profiles = {}

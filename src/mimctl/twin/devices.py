@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,7 @@ from mimctl.model.site import SUNSPEC, DeviceAddress, Meter
 from mimctl.twin.meters import MeterBank, meter_kind
 from mimctl.twin.mims import MimBank
 from mimctl.twin.picture import World
+from mimctl.twin.transfer_bank import TransferBank
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +27,12 @@ class VirtualDevice:
 
     id: str
     address: DeviceAddress
-    bank: MeterBank | MimBank
+    bank: MeterBank | MimBank | TransferBank
     kind: str
 
 
 def virtual_devices(layout: SiteLayout, world: World, profiles: Mapping[str, DeviceProfile], seed: int) -> list[VirtualDevice]:
-    """Meters, then MIMs, in the order of the site file.
+    """Meters, then MIMs, then transfer devices, in the order of the site file.
 
     Args:
         profiles: every profile that the site names, by id.
@@ -51,7 +52,24 @@ def virtual_devices(layout: SiteLayout, world: World, profiles: Mapping[str, Dev
         rng = np.random.default_rng([seed, 1, m])
         bank = MimBank(m, layout, world, rng)
         devices.append(VirtualDevice(mim.id, mim.address, bank, bank.kind))
+    devices += transfer_devices(world, profiles)
     return devices
+
+
+def transfer_devices(world: World, profiles: Mapping[str, DeviceProfile]) -> Iterator[VirtualDevice]:
+    """The transfer devices that can be asked.
+
+    Raises:
+        UserError: a profile is missing.
+    """
+    for switch in world.plant.switches.devices:
+        device = switch.device
+        if device.address is None:
+            continue
+        profile = profiles.get(device.address.profile)
+        if profile is None:
+            raise UserError(f"{device.id} needs the profile '{device.address.profile}', which was not loaded")
+        yield VirtualDevice(device.id, device.address, TransferBank(switch, world, profile), f"{device.kind.value} {profile.id}")
 
 
 def _meter_banks(layout: SiteLayout, world: World, profiles: Mapping[str, DeviceProfile], seed: int) -> dict[str, MeterBank]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
+
+import numpy as np
 
 from mimctl.model.errors import LinkDown, LinkTimeout
 from mimctl.model.harmonics import HarmonicShare
@@ -17,6 +19,7 @@ from mimctl.model.setpoints import MimMap
 from mimctl.twin.firmware import SEQUENCE_MODULO, MimFleet
 from mimctl.twin.metering import METER_KEYS, MeterBank, MimBank
 from mimctl.twin.plant import Plant
+from mimctl.twin.transfers import TRANSFER_KEYS, Switch
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -26,6 +29,7 @@ class Capture:
     taken_at_s: float
     meters: FloatArray
     mims: FloatArray
+    transfers: Mapping[str, FloatArray] = field(default_factory=dict)
 
 
 class PlantDriverGroup:
@@ -48,6 +52,9 @@ class PlantDriverGroup:
         found: dict[str, Driver] = {m.id: PlantMeter(self, row, m.id) for row, m in enumerate(self.meters.meters)}
         if plant.fleet is not None:
             found.update((mim.id, PlantMim(self, plant.fleet, m, mim.id)) for m, mim in enumerate(plant.layout.mims))
+        for switch in plant.switches.devices:
+            if switch.device.address is not None:
+                found[switch.device.id] = PlantTransfer(self, switch)
         self._drivers = found
 
     @property
@@ -76,8 +83,12 @@ class PlantDriverGroup:
         """
         state = self._plant.solve()
         at_s = self._plant.t_s if taken_at_s is None else taken_at_s
-        self._captures.append(Capture(at_s, self.meters.read(state), self._mims.read(state)))
+        self._captures.append(Capture(at_s, self.meters.read(state), self._mims.read(state), self._transfers()))
         self._forget()
+
+    def _transfers(self) -> dict[str, FloatArray]:
+        switches = self._plant.switches
+        return {switch.device.id: np.array(switches.values(switch)) for switch in switches.devices}
 
     def _forget(self) -> None:
         """Let go of captures that no device shows any more."""
@@ -125,6 +136,23 @@ class PlantMeter:
         at_s, capture = self._group.shown(self._device)
         self._group.instruments.answer(self._device)
         return Sample(self._device, at_s, METER_KEYS, capture.meters[self._row])
+
+
+class PlantTransfer:
+    """One transfer device on the plant. Implements `model.protocols.Driver`."""
+
+    def __init__(self, group: PlantDriverGroup, switch: Switch) -> None:
+        self._group, self._device = group, switch.device.id
+
+    @property
+    def device(self) -> str:
+        return self._device
+
+    async def read(self) -> Sample:
+        self._group.instruments.ask(self._device)
+        at_s, capture = self._group.shown(self._device)
+        self._group.instruments.answer(self._device)
+        return Sample(self._device, at_s, TRANSFER_KEYS, capture.transfers[self._device])
 
 
 class PlantMim:

@@ -316,16 +316,31 @@ class DeadBus:
 
 @dataclass(frozen=True, slots=True)
 class FeedLost:
-    """The source of a feed fails: the same, from its head down."""
+    """The source of a feed fails: the same, from its head down, unless a transfer device there has something to go to."""
 
     def apply(self, plant: Plant, target: str) -> None:
-        DeadBus().apply(plant, self._head(plant, target))
+        head = self._head(plant, target)
+        switch = plant.switches.at(plant.layout.node_index[head])
+        if switch is None:
+            DeadBus().apply(plant, head)
+        else:
+            plant.switches.lose(switch, partial(_later, plant))
 
     def undo(self, plant: Plant, target: str) -> None:
-        DeadBus().undo(plant, self._head(plant, target))
+        head = self._head(plant, target)
+        switch = plant.switches.at(plant.layout.node_index[head])
+        if switch is None:
+            DeadBus().undo(plant, head)
+        else:
+            plant.switches.regain(switch, partial(_later, plant))
 
     def _head(self, plant: Plant, target: str) -> str:
         return next(feed.node for feed in plant.layout.site.feeds if feed.id == target)
+
+
+def _later(plant: Plant, seconds: float, action: Callable[[], None]) -> None:
+    fleet = _fleet(plant)
+    fleet.at(fleet.now_s + seconds, action)
 
 
 #: what each kind does; kinds that befall the controller are not among them

@@ -1,4 +1,4 @@
-"""What is wrong with the instruments of a site and the ways to them: one row per meter, then one per MIM.
+"""What is wrong with the instruments of a site and the ways to them: one row per meter, per MIM, per transfer device.
 
 Without a fault nothing here costs more than a look at a flag.
 """
@@ -9,7 +9,6 @@ import numpy as np
 
 from mimctl.model.errors import LinkDown, LinkTimeout
 from mimctl.model.layout import BoolArray, ComplexArray, FloatArray, IntArray, SiteLayout
-from mimctl.model.site import Meter, Mim
 
 #: what may have no value
 QUANTITIES = ("voltage", "current", "power")
@@ -17,18 +16,22 @@ Rows = int | slice
 
 
 class Instruments:
-    """D devices: meters in the order of the site file, then MIMs. Arrays (D, 3) are by the device's own inputs L1, L2, L3.
+    """D devices: meters in the order of the site file, then MIMs, then transfer devices.
+
+    Arrays (D, 3) are by the device's own inputs L1, L2, L3.
 
     Args:
         seed: of lost frames and of added noise.
     """
 
     def __init__(self, layout: SiteLayout, seed: int) -> None:
-        devices: list[Meter | Mim] = [*layout.site.meters, *layout.site.mims]
-        self.row = {device.id: i for i, device in enumerate(devices)}
-        self.links = {link.id: [d.id for d in devices if d.address.link == link.id] for link in layout.site.links}
-        count = len(devices)
-        self.meters, self.mims = slice(0, len(layout.site.meters)), slice(len(layout.site.meters), count)
+        site = layout.site
+        devices = [(meter.id, meter.address) for meter in site.meters] + [(mim.id, mim.address) for mim in site.mims]
+        devices += [(transfer.id, transfer.address) for transfer in site.transfers if transfer.address is not None]
+        self.row = {device: i for i, (device, _) in enumerate(devices)}
+        self.links = {link.id: [device for device, address in devices if address.link == link.id] for link in layout.site.links}
+        count, meters = len(devices), len(layout.site.meters)
+        self.meters, self.mims = slice(0, meters), slice(meters, meters + len(layout.site.mims))
         #: how many faults keep the device from answering
         self.mute: IntArray = np.zeros(count, dtype=np.int64)
         #: shares of the frames that the ways to the device lose

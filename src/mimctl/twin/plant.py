@@ -13,6 +13,7 @@ from mimctl.twin.harmonics import HarmonicFlow, Harmonics
 from mimctl.twin.instruments import Instruments
 from mimctl.twin.loads import LoadSet
 from mimctl.twin.terminals import port_terminals
+from mimctl.twin.transfers import Switches
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,6 +76,7 @@ class Plant:
         self._cuts = np.zeros(len(layout.nodes), dtype=np.int64)
         #: (N,) nodes without voltage
         self.dead: BoolArray = np.zeros(len(layout.nodes), dtype=np.bool_)
+        self.switches = Switches(layout, self.cut, self.restore)
         self.instruments = Instruments(layout, layout.site.twin.seed)
         self._t_s = 0.0
         self._state: PlantState | None = None

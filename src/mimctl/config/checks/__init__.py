@@ -16,6 +16,7 @@ from mimctl.config.checks import (
     references,
     rules,
     timing,
+    transfers,
     tree,
     twin,
 )
@@ -36,6 +37,7 @@ CHECKS: tuple[Callable[[Draft], Iterator[Problem]], ...] = (
     *twin.CHECKS,
     *plausible.CHECKS,
     *profiles.CHECKS,
+    *transfers.CHECKS,
 )
 
 

@@ -11,7 +11,7 @@ from mimctl.config.wording import did_you_mean
 from mimctl.model.problem import Problem, error
 
 #: what a person calls an entry of a section
-_NAMES = {"batteries": "battery", "mims": "MIM"}
+_NAMES = {"batteries": "battery", "mims": "MIM", "transfers": "transfer device"}
 
 #: to find the nearest of thousands of ids takes milliseconds; who has more unknown ids than this sees the pattern
 _MOST_HINTS = 50
@@ -25,7 +25,7 @@ def check_ids(draft: Draft) -> Iterator[Problem]:
     """`id.duplicate`: two entries of a section with one id, or ids that differ by case alone."""
     for section in SECTIONS:
         yield from _twice(draft, [section])
-    yield from _twice(draft, ["meters", "mims", "batteries"], across=True)
+    yield from _twice(draft, ["meters", "mims", "batteries", "transfers"], across=True)
 
 
 def _twice(draft: Draft, sections: list[str], across: bool = False) -> Iterator[Problem]:
@@ -67,6 +67,10 @@ def _in_grid(draft: Draft) -> Iterator[tuple[str, str, str]]:
     for path, node in draft.nodes():
         if node.parent is not None:
             yield f"{path}.parent", "nodes", node.parent
+    for path, transfer in draft.transfers():
+        for key, section in (("feed", "feeds"), ("node", "nodes"), ("link", "links")):
+            if (word := getattr(transfer, key)) is not None:
+                yield f"{path}.{key}", section, word
     for path, load in draft.loads():
         yield f"{path}.node", "nodes", load.node
 
