@@ -65,11 +65,13 @@ class ClosedLoop:
 
     Args:
         delay_cycles: how many cycles old measurements are.
+        reality: what really stands there, where the site file is wrong about it.
     """
 
     site: Site
     step_s: float = 1.0
     delay_cycles: int = 1
+    reality: Site | None = None
     clock: VirtualClock = field(init=False)
     controller: SiteController = field(init=False)
     objectives: list[float] = field(default_factory=list)
@@ -82,8 +84,9 @@ class ClosedLoop:
         watts = np.array([load.typical_w for load in self.site.twin.loads])
         self.source = SteppedLoads(self.site.twin.loads, watts * (1 + 0.25j))
         self.loads = LoadSet(self.layout, self.source, step_s=self.step_s)
-        self.fleet = MimFleet(self.layout)
-        self.plant = Plant(self.layout, self.loads, fleet=self.fleet)
+        real = self.layout if self.reality is None else SiteLayout(self.reality)
+        self.fleet = MimFleet(real)
+        self.plant = Plant(real, self.loads, fleet=self.fleet)
         self.group = PlantDriverGroup(self.plant, delay_cycles=self.delay_cycles)
         self.events = EventLog(self.clock)
         self.controller = build_site_controller(self.site, [self.group], self.clock, self.events, cycle_s=self.step_s)

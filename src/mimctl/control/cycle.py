@@ -30,6 +30,7 @@ from mimctl.control.response import ResponseWatch
 from mimctl.control.rules import RuleBook
 from mimctl.control.supervise import Supervisor
 from mimctl.forecast.tracker import LoadTracker
+from mimctl.grid.sensitivity import ImpedanceWatch
 from mimctl.model.bounds import Bounds
 from mimctl.model.clock import Clock
 from mimctl.model.decision import DecisionRecord
@@ -76,6 +77,7 @@ class Cycle:
     rivals: Rivals
     authorities: Authorities
     responses: ResponseWatch
+    impedances: ImpedanceWatch
     cascade: Cascade
     judge: Judge
     dispatcher: Dispatcher
@@ -105,6 +107,7 @@ class Cycle:
         watch.lap("estimate")
         report = self.analyst.report(state, detail=False)
         watch.lap("analysis")
+        self.impedances.learn(state)
         forecast = self.tracker.forecast(state)
         watch.lap("forecast")
 
@@ -177,6 +180,7 @@ class Cycle:
             now_s=self.clock.monotonic_s(),
             emergency_stop=self.leases.stopped,
             locked=self.leases.locked(situation.state.layout),
+            impedance_scale=self.impedances.scale,
         )
 
     def preview(self, lease: Lease) -> tuple[Plan, SafePlan]:

@@ -37,6 +37,7 @@ from mimctl.control.supervise import Supervisor
 from mimctl.forecast.outputs import OutputModel
 from mimctl.forecast.tracker import LoadTracker
 from mimctl.grid.harmonics import FilterPorts
+from mimctl.grid.sensitivity import ImpedanceWatch, VoltageSensitivity
 from mimctl.grid.tree import TreeOperators
 from mimctl.model.clock import Clock
 from mimctl.model.decision import DecisionRecord
@@ -166,6 +167,7 @@ def build_zone(
         rivals=Rivals(layout, own, events),
         authorities=Authorities(layout, own, events),
         responses=ResponseWatch(layout, events, period_s),
+        impedances=ImpedanceWatch(VoltageSensitivity(operators)),
         cascade=Cascade(operators, Balancer(operators), outputs),
         judge=Judge(operators, SafetySettings(max_data_age_s=max_age_s)),
         dispatcher=Dispatcher(layout, own, clock, dry_run=dry_run, stopped=lambda: leases.stopped),

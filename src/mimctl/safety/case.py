@@ -27,6 +27,7 @@ class Case:
         known: (M,) what is in force is known
         wanted_va: (K,) the plan's setpoints, NaN where it has no believable figure [VA]
         now_s: monotonic instant of the decision [s]
+        impedance_scale: (N,) factor on the impedance of each branch, as measured; None = as the site file has it
         sources: what the transfer devices permit; None where there are none
     """
 
@@ -44,6 +45,7 @@ class Case:
     emergency_stop: bool
     locked: frozenset[str]
     sources: SourceLimits | None = None
+    impedance_scale: FloatArray | None = None
 
     @property
     def changed_at_s(self) -> FloatArray:
@@ -63,6 +65,7 @@ def make_case(
     now_s: float,
     emergency_stop: bool,
     locked: frozenset[str],
+    impedance_scale: FloatArray | None = None,
 ) -> Case:
     """Weigh the samples and put aside what cannot be a figure of a converter."""
     accepted_va, known = _in_force(ratings, accepted)
@@ -82,6 +85,7 @@ def make_case(
         emergency_stop=emergency_stop,
         locked=locked,
         sources=source_limits(ratings.layout, state, evidence.max_age_s, now_s),
+        impedance_scale=impedance_scale,
     )
 
 

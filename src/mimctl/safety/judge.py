@@ -13,7 +13,7 @@ import numpy as np
 from mimctl.grid.tree import TreeOperators
 from mimctl.model.bounds import Bounds
 from mimctl.model.forecast import LoadForecast
-from mimctl.model.layout import BoolArray, ComplexArray, IntArray, frozen
+from mimctl.model.layout import BoolArray, ComplexArray, FloatArray, IntArray, frozen
 from mimctl.model.plan import Plan, SafePlan
 from mimctl.model.state import SiteState
 from mimctl.safety.case import Case, make_case
@@ -78,6 +78,7 @@ class Judge:
         now_s: float,
         emergency_stop: bool = False,
         locked: frozenset[str] = frozenset(),
+        impedance_scale: FloatArray | None = None,
     ) -> SafePlan:
         """What of the plan may be written.
 
@@ -90,6 +91,7 @@ class Judge:
             now_s: monotonic instant of the decision [s].
             emergency_stop: release everything.
             locked: ids of MIMs, links, or nodes (with all below them) that must be left at their safe state.
+            impedance_scale: (N,) what measurements say about the impedance of each branch, as a factor; None = nothing.
 
         Returns:
             Setpoints inside every limit that these inputs can tell, and a judgement for every clamp and refusal.
@@ -109,6 +111,7 @@ class Judge:
                 now_s=now_s,
                 emergency_stop=emergency_stop,
                 locked=locked,
+                impedance_scale=impedance_scale,
             )
             findings = Findings(self._ratings, locked)
             wish = _wish(case, findings)

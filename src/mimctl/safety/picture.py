@@ -36,6 +36,7 @@ class Picture:
         neutral_a: (V, N) greatest fundamental neutral current [A]
         import_w: (V, G, 3) least import of each guarded node's phases [W]
         voltage_pu: (N, 3) phase voltage with every MIM under command at zero; NaN where unknown
+        impedance_scale: (N,) factor on the impedance of each branch, as measured; None = as the site file has it
     """
 
     base_va: ComplexArray
@@ -43,6 +44,7 @@ class Picture:
     neutral_a: FloatArray
     import_w: FloatArray
     voltage_pu: FloatArray
+    impedance_scale: FloatArray | None = None
 
 
 def picture(case: Case, commanded: BoolArray) -> Picture:
@@ -87,7 +89,8 @@ def picture(case: Case, commanded: BoolArray) -> Picture:
         currents, neutrals = _less_room(ratings, currents, neutrals, room_va)
     if len(views) > 2:
         currents, neutrals, imports = (np.concatenate([both] * (len(views) // 2)) for both in (currents, neutrals, imports))
-    return Picture(views, currents, neutrals, imports, evidence.voltage_pu - voltage_rise_pu(ratings, now_va))
+    risen_pu = ratings.sensitivity.rise_pu(now_va, case.impedance_scale)
+    return Picture(views, currents, neutrals, imports, evidence.voltage_pu - risen_pu, case.impedance_scale)
 
 
 def _room(ratings: Ratings, gross_va: ComplexArray) -> FloatArray | None:
@@ -121,18 +124,6 @@ def _views(ratings: Ratings, gross_va: ComplexArray, output_va: ComplexArray, to
         if va.any():
             found.insert(0, gross_va - (ratings.port_flow @ va).reshape(gross_va.shape[1:]))
     return np.concatenate(found) if len(found) > 1 else gross_va
-
-
-def voltage_rise_pu(ratings: Ratings, flow_va: ComplexArray) -> FloatArray:
-    """(N, 3) rise of every phase voltage by an injection that lowers the flows by `flow_va` (N, 3) [pu].
-
-    ΔV/V ≈ (R·P + X·Q)/V², summed over the cables, transformers and the source on the way. Phases are taken for uncoupled.
-
-    Reference: the usual linear voltage drop of radial feeders, e.g. Baran and Wu, IEEE Trans. Power Delivery 4(1), 1989.
-    """
-    along = (ratings.voltage_per_va[:, None] * flow_va).real
-    rise: FloatArray = ratings.ancestors @ along
-    return rise
 
 
 def _current_limits(ratings: Ratings, state: SiteState, evidence: Evidence, bounds: Bounds) -> tuple[FloatArray, FloatArray]:

@@ -12,9 +12,10 @@ from scipy import sparse
 from mimctl.grid.harmonics import FilterPorts
 from mimctl.grid.losses import ConversionLosses
 from mimctl.grid.regions import Regions
+from mimctl.grid.sensitivity import VoltageSensitivity
 from mimctl.grid.tree import TreeOperators
 from mimctl.model.layout import BoolArray, ComplexArray, FloatArray, IntArray, SiteLayout, frozen
-from mimctl.model.node import Node, Winding
+from mimctl.model.node import Winding
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,34 +180,11 @@ class Ratings:
         return sparse.csr_array((np.ones(len(r)), (r, c)), shape=size)
 
     @cached_property
-    def voltage_per_va(self) -> ComplexArray:
-        """(N,) conj(Z)/V² of what lies between each node and its parent [pu/VA]; of the source at a feed head."""
-        feeds = {feed.node: feed for feed in self.layout.site.feeds}
-        rows = []
-        for node in self.layout.nodes:
-            z = _series_ohm(node)
-            if node.id in feeds:
-                feed = feeds[node.id]
-                x = 3 * node.voltage_ln_v**2 / feed.short_circuit_va / np.hypot(1.0, feed.rx_ratio)
-                z += complex(feed.rx_ratio * x, x)
-            rows.append(z.conjugate() / node.voltage_ln_v**2)
-        return frozen(np.array(rows, dtype=np.complex128))
+    def sensitivity(self) -> VoltageSensitivity:
+        """How node voltages answer to node flows."""
+        return VoltageSensitivity(self.operators)
 
     @cached_property
     def ancestors(self) -> sparse.csr_array:
         """(N, N) 1.0 where the column is the row's node itself or stands above it."""
         return sparse.csr_array(self.layout.below.T.astype(np.float64))
-
-
-def _series_ohm(node: Node) -> complex:
-    """Impedance between a node and its parent, at the node's own voltage, with the return through the neutral [Ω]."""
-    z = 0j
-    if node.cable is not None:
-        cable = node.cable
-        z += complex(cable.r_ohm + (cable.r_neutral_ohm or 0.0), cable.x_ohm + (cable.x_neutral_ohm or 0.0))
-    if node.transformer is not None:
-        t = node.transformer
-        base = 3 * node.voltage_ln_v**2 / t.rated_va
-        size, r = t.short_circuit_voltage_pct / 100 * base, t.copper_loss_w / t.rated_va * base
-        z += complex(r, np.sqrt(max(size**2 - r**2, 0.0)))
-    return z

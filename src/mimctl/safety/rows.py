@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from mimctl.model.layout import BoolArray, ComplexArray, FloatArray
-from mimctl.safety.picture import Picture, voltage_rise_pu
+from mimctl.safety.picture import Picture
 from mimctl.safety.ratings import Ratings
 from mimctl.safety.segment import BOUNDLESS, band_interval, disc_interval
 
@@ -34,6 +34,12 @@ class Rows:
     @cached_property
     def cones(self) -> int:
         return int(self._views * len(self.ratings.layout.nodes) * 4)
+
+    @cached_property
+    def _scale(self) -> FloatArray:
+        """(N,) factor on the impedance of each branch."""
+        scale = self.picture.impedance_scale
+        return np.ones(len(self.ratings.layout.nodes)) if scale is None else scale
 
     @cached_property
     def limit(self) -> FloatArray:
@@ -70,7 +76,7 @@ class Rows:
         np.multiply(flow_va, -self.ratings.per_volt, out=cones[:, :3])
         np.sum(cones[:, :3], axis=1, out=cones[:, 3])
         heads = flow_va.real[layout.guarded] / layout.voltage_ln_v[layout.guarded, None]
-        voltages = _PER_MILLE * voltage_rise_pu(self.ratings, flow_va).ravel()
+        voltages = _PER_MILLE * self.ratings.sensitivity.rise_pu(flow_va, self.picture.impedance_scale).ravel()
         parts = [cones.ravel()] * self._views + [heads.ravel()] * self._views
         return np.concatenate([*parts, voltages, -voltages])
 
@@ -94,7 +100,7 @@ class Rows:
         flow_va = self.unit * self.ratings.rounding_va
         currents = flow_va / layout.voltage_ln_v[:, None]
         cones = np.concatenate([currents, currents.sum(axis=1, keepdims=True)], axis=1).reshape(-1)
-        voltages = self.ratings.ancestors @ (np.abs(self.ratings.voltage_per_va)[:, None] * flow_va) * _PER_MILLE
+        voltages = _PER_MILLE * (self.ratings.sensitivity.size @ (flow_va * self._scale[:, None]).reshape(-1))
         heads = currents[layout.guarded].reshape(-1)
         return np.concatenate(
             [np.tile(cones, self._views), np.tile(heads, self._views), voltages.reshape(-1), voltages.reshape(-1)]
@@ -155,9 +161,7 @@ class Rows:
             weights = ratings.flow_row(3 * node + column) / ratings.layout.voltage_ln_v[node]
         else:
             sign = _PER_MILLE if kind == "voltage_high" else -_PER_MILLE
-            above = np.flatnonzero(ratings.layout.below[:, node])
-            weights = sign * sum(
-                (ratings.flow_row(3 * a + column) * ratings.voltage_per_va[a] for a in map(int, above)), np.zeros(1, complex)
-            )
+            along = ratings.sensitivity.row(node, column) * np.repeat(self._scale, 3)
+            weights = sign * (along @ ratings.port_flow)
         added = ratings.sums(weights * power_va)
         return added if row < self.cones else added.real + 0j

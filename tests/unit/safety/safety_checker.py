@@ -344,16 +344,34 @@ class Checker:
                 pu = self.scene.state.nodes.voltage_ln_v[i][c] / n.voltage_ln_v
                 if not (self.node_usable(i) and math.isfinite(pu)):
                     continue
-                seen = []
-                for move in moves:
-                    rise = 0.0
-                    for a in self.path(n.id):
-                        z, s = self.impedance(a), -move[a][c]
-                        rise += (z.real * s.real + z.imag * s.imag) / self.site.nodes[a].voltage_ln_v ** 2
-                    seen.append(1000 * (pu + rise))
+                nominal = self.volts(n)[c]
+                rises = [(self.voltage_change(i, move)[c] / nominal).real for move in moves]
+                seen = [1000 * (pu + rise) for rise in rises]
                 rows.append(Row(f"{n.id} high L{c + 1}", 1000 * control.max_voltage_pu, *seen))
                 rows.append(Row(f"{n.id} low L{c + 1}", -1000 * control.min_voltage_pu, *(-s for s in seen)))
         return rows
+
+    def voltage_change(self, i: int, move: list[list[complex]]) -> list[complex]:
+        """(3,) by which the phase voltage phasors of a node change when the flows change by `move` [V]: drop by drop."""
+        n = self.site.nodes[i]
+        v = self.volts(n)
+        change = [0j, 0j, 0j]
+        if n.parent is not None:
+            above = self.voltage_change(self.index[n.parent], move)
+            change = above
+            if n.transformer is not None:
+                w = self.volts(self.site.nodes[self.index[n.parent]])
+                change = [a * b / c for a, b, c in zip(above, v, w, strict=True)]
+                if n.transformer.winding is Winding.DYN:
+                    pairs = {11: [(0, 1), (1, 2), (2, 0)], 1: [(2, 0), (0, 1), (1, 2)]}[n.transformer.clock]
+                    change = [(above[x] - above[y]) * v[k] / (w[x] - w[y]) for k, (x, y) in enumerate(pairs)]
+        current = [(s / u).conjugate() for s, u in zip(move[i], v, strict=True)]
+        common = self.neutral_impedance(i) * sum(current)
+        return [e - self.impedance(i) * c - common for e, c in zip(change, current, strict=True)]
+
+    def neutral_impedance(self, i: int) -> complex:
+        cable = self.site.nodes[i].cable
+        return 0j if cable is None else complex(cable.r_neutral_ohm or 0.0, cable.x_neutral_ohm or 0.0)
 
     def impedance(self, i: int) -> complex:
         n = self.site.nodes[i]
