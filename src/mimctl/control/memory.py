@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Generic, Protocol, TypeVar
 
+import numpy as np
+
 from mimctl.control.light import AnyArray
 from mimctl.model.site import Site
 
@@ -13,8 +15,8 @@ from mimctl.model.site import Site
 MOST_RECORDS = 3600
 #: what the memory of a whole site may take, its zones and its site level together [bytes]
 MOST_BYTES = 128 * 2**20
-#: of the records the newest part is kept whole; of the rest every second goes when room is needed
-_DENSE = 0.25
+#: of the records the newest part is kept whole; so large a part of all is forgotten at once
+_DENSE, _AT_ONCE = 0.25, 8
 _OLDEST = timedelta(days=1)
 #: of the bytes of a site this share is for the solves of the site level
 _SITE_LEVEL = 1 / 8
@@ -52,8 +54,8 @@ Record = TypeVar("Record", bound=Kept)
 class Memory(Generic[Record]):
     """A ring of records in the order of time.
 
-    When it is full, every second of the older three quarters is forgotten: so the latest minutes are there cycle by cycle, and
-    hours back the steps grow. Nothing is older than a day.
+    When it is full, those of the older three quarters go whose neighbours are nearest for their age: so the latest minutes are
+    there cycle by cycle, and the steps grow with the time since. Nothing is older than a day.
 
     Args:
         most_bytes: of all arrays (one that several records share counts once) and sentences.
@@ -107,13 +109,25 @@ class Memory(Generic[Record]):
 
     def _thin(self, now: datetime) -> None:
         while len(self._records) > self._most_records or self._bytes > self._most_bytes:
-            count = len(self._records)
-            if count <= 2:
+            if len(self._records) <= 2:
                 # two records of whatever size: what just happened can always be asked for
                 return
-            dense = max(2, int(_DENSE * count))
-            kept = [i for i in range(count) if i >= count - dense or (i % 2 and now - self._records[i].utc <= _OLDEST)]
-            self._records = [self._records[i] for i in kept]
-            self._texts = [self._texts[i] for i in kept]
+            gone = self._dispensable(now)
+            self._records = [record for i, record in enumerate(self._records) if i not in gone]
+            self._texts = [text for i, text in enumerate(self._texts) if i not in gone]
             unique = {id(array): array.nbytes for record in self._records for array in record.arrays()}
             self._bytes = sum(unique.values()) + sum(self._texts)
+
+    def _dispensable(self, now: datetime) -> set[int]:
+        """Older records whose neighbours are near for their age, no two beside each other; and whatever is older than a day."""
+        count = len(self._records)
+        age_s = np.array([(now - record.utc).total_seconds() for record in self._records])
+        gone = {int(i) for i in np.flatnonzero(age_s > _OLDEST.total_seconds())} - {count - 2, count - 1}
+        gap = (age_s[:-2] - age_s[2:]) / (age_s[1:-1] + 1.0)
+        older = gap[: max(0, count - 1 - max(2, int(_DENSE * count)))]
+        for i in map(int, np.argsort(older, kind="stable") + 1):
+            if len(gone) >= max(1, count // _AT_ONCE):
+                break
+            if gone.isdisjoint((i - 1, i + 1)):
+                gone.add(i)
+        return gone or {0}

@@ -20,7 +20,7 @@ from mimctl.control.memory import Memory, share_bytes
 from mimctl.control.partition import sub_groups
 from mimctl.control.shared import with_shared
 from mimctl.control.site_level import SiteLevel
-from mimctl.control.site_picture import PictureMaker
+from mimctl.control.site_picture import PictureMaker, SitePicture
 from mimctl.control.zone import ZoneController, build_zone
 from mimctl.grid.tree import TreeOperators
 from mimctl.model.clock import Clock
