@@ -181,6 +181,7 @@ def _nearest(recent: Sequence[DecisionRecord], at_s: float | None) -> DecisionRe
 
     def away_s(record: DecisionRecord) -> float:
         taken_s = record.state.nodes.taken_at_s[record.forecast.known]
+        taken_s = taken_s[np.isfinite(taken_s)]  # what is estimated was taken at no instant
         return abs(float(np.median(taken_s)) - at_s) if len(taken_s) else np.inf
 
     return min(reversed(recent), key=away_s)
