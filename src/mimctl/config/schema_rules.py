@@ -154,10 +154,10 @@ class HarmonicItem(_OnMims):
         "comes first. Default: as each MIM's `harmonic_filter` says.",
     )
     thd_v_pct: Annotated[float, Field(gt=0, le=100), PERCENT] | None = Field(
-        None, description="Limit of voltage distortion at the nodes named, where it is tighter than their own."
+        None, description="Limit of voltage distortion at the nodes or heads of zones named, where it is tighter than their own."
     )
     tdd_pct: Annotated[float, Field(gt=0, le=100), PERCENT] | None = Field(
-        None, description="Limit of current distortion at the nodes named, where it is tighter than their own."
+        None, description="Limit of current distortion at the same places, where it is tighter than their own."
     )
 
 

@@ -59,7 +59,7 @@ class Reliance:
         self._limit_a = np.repeat(layout.limit_a[self.where.nodes][:, None], 3, axis=1)
         self._rating_a = layout.rating_a[self.where.nodes][:, None]
         rows = (3 * self.where.nodes[:, None] + np.arange(3)).reshape(-1)
-        self._reached: FloatArray = np.abs(self.operators.port_flow[rows].toarray()).reshape(count, 3, -1)
+        self._reached: FloatArray = np.abs(self.operators.port_flow[rows].toarray()).reshape(count, 3, len(layout.ports))
 
     def forget(self) -> None:
         """The rule is not in force: time does not count, nothing is capped."""
@@ -105,7 +105,7 @@ class Reliance:
         state = situation.state
         today = local_day(state.utc, state.layout.site.timezone)
         if today != self._day:
-            self.used_s, self._day = np.zeros_like(self.used_s), today
+            self.used_s, self._day, self._looked_at_s = np.zeros_like(self.used_s), today, None
         if self._looked_at_s is not None:
             over = (excess_a > 0).any(axis=1)
             self.used_s = self.used_s + np.where(over, state.now_s - self._looked_at_s, 0.0)
