@@ -23,10 +23,11 @@ from pymodbus.framer import FramerBase, FramerSocket
 from pymodbus.pdu import DecodePDU, ModbusPDU
 from pymodbus.transaction import TransactionManager
 
-from mimctl.model.link import Link
+from mimctl.model.link import Link, TlsFiles
 from mimctl.wire.modbus_frames import Frame, LostFraming, WrongAnswer, decode_answer, is_settled, next_frame
 from mimctl.wire.modbus_policy import LinkCounts
 from mimctl.wire.rtu_frames import Expected
+from mimctl.wire.tls import why_refused
 
 #: seconds of silence before the kernel probes, between probes, and how many may stay unanswered
 _KEEPALIVE_S = (10, 5, 3)
@@ -123,9 +124,12 @@ class Connection(TransactionManager):
 
     def connection_lost(self, exc: Exception | None) -> None:
         # not handed on: the stock method only starts the stock reconnection, and leaves the request in flight waiting
-        self._lose(reason_of(exc) if exc else "closed by the device")
+        self._lose(self._why_lost(exc))
         self.transport = None  # type: ignore[assignment]
         self._gone.set()
+
+    def _why_lost(self, exc: Exception | None) -> str:
+        return reason_of(exc) if exc else "closed by the device"
 
     async def hang_up(self) -> None:
         """Close in good order within a bounded time, then by force."""
@@ -157,12 +161,22 @@ class MbapConnection(Connection):
         super().__init__(client, FramerSocket(DecodePDU(False)), counts)
         self._link = link
         self._tls = tls
+        self._heard = False
         #: where answers carry no transaction id: what the one to the request in flight looks like, and whether it was that
         self._wanted: Expected | None = None
         self._settled = False
 
     async def dial(self, timeout_s: float) -> None:
         await self._dial_tcp(timeout_s, self._tls, self._link.tls.server_name if self._link.tls else None)
+
+    def _why_lost(self, exc: Exception | None) -> str:
+        if isinstance(exc, ssl.SSLError) and self._link.tls is not None:
+            return reason_of(exc, self._link.tls)
+        why = super()._why_lost(exc)
+        if self._link.tls is None or self._tls is None or self._heard:
+            return why
+        # TLS 1.3 shows the client's certificate last: a server that refuses it may just close, or its alert be lost with a reset
+        return f"{why} before it answered anything: it may not accept {self._link.tls.certificate}"
 
     async def execute(self, no_response_expected: bool, request: ModbusPDU) -> ModbusPDU:
         """As the stock method, without its lock (the link asks one thing at a time on a connection) and with a bare timer.
@@ -196,6 +210,7 @@ class MbapConnection(Connection):
     def data_received(self, data: bytes) -> None:
         # not handed on: the stock method empties its buffer with every request, and with it the half of a late answer
         self._received += data
+        self._heard = True
         used = 0
         try:
             while not self.lost.done() and (frame := next_frame(self._received, used)) is not None:
@@ -217,16 +232,22 @@ class MbapConnection(Connection):
             self.drop("an answer that nobody waits for, without a transaction id")
 
 
-def reason_of(error: BaseException) -> str:
-    """One line of why a connection failed."""
+def reason_of(error: BaseException, files: TlsFiles | None = None) -> str:
+    """One line of why a connection failed.
+
+    Args:
+        files: of a TLS link.
+    """
     if isinstance(error, ssl.SSLError):
-        return f"TLS: {getattr(error, 'verify_message', '') or error.reason or error}"
+        return f"TLS: {why_refused(error, files) if files is not None else error.reason or error}"
     if isinstance(error, TimeoutError):
         return "no answer to the connection request"
     if isinstance(error, OSError) and error.errno and error.errno > 0:
         return os.strerror(error.errno).lower()
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
+    if isinstance(error, ConnectionError) and not str(error):
+        return "closed by the device while connecting" + ("; does it speak TLS?" if files is not None else "")
     return str(error) or type(error).__name__
 
 

@@ -87,7 +87,7 @@ class Keeper:
             try:
                 await self._live_once()
             except (OSError, TimeoutError, UserError, ValueError) as error:  # ValueError: a host that is no name at all
-                self._down = reason_of(error)
+                self._down = reason_of(error, self._link.tls)
             if self._answered:
                 attempt = 0
             self._tried.set()

@@ -66,6 +66,26 @@ def _load(context: ssl.SSLContext, files: TlsFiles) -> ssl.SSLContext:
     return context
 
 
+#: verification results of OpenSSL that mean "signed by nobody we trust": 7 bad signature, 18, 19 self-signed, 20, 21 no issuer
+_OTHER_AUTHORITY = (7, 18, 19, 20, 21)
+_HOSTNAME_MISMATCH = 62
+
+
+def why_refused(error: ssl.SSLError, files: TlsFiles) -> str:
+    """Whose certificate was refused by whom, and which file to look at."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        message = error.verify_message.rstrip(".")
+        if error.verify_code in _OTHER_AUTHORITY:
+            return f"the certificate of the device is not of the authority in {files.ca} ({message})"
+        hint = "; set 'server_name' to a name that is in it" if error.verify_code == _HOSTNAME_MISMATCH else ""
+        return f"the certificate of the device is not accepted: {message}{hint}"
+    told = (error.reason or str(error)).lower()
+    if "alert" in told and ("certificate" in told or "unknown_ca" in told):
+        return f"the device does not accept {files.certificate} ({told.rpartition('alert_')[2].replace('_', ' ')})"
+    hint = "; it does not seem to speak TLS" if told == "wrong_version_number" else ""
+    return told.replace("_", " ") + hint
+
+
 def role_of(certificate: bytes) -> str | None:
     """The role in a client certificate (DER); None if it carries none."""
     try:
