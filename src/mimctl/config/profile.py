@@ -6,7 +6,7 @@ Golden vectors are only read here. Running them takes the codec, which stands a 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from mimctl.config.profile_checks import file_problems
@@ -20,7 +20,7 @@ from mimctl.config.source import read_document
 from mimctl.config.validate import place, validate
 from mimctl.model.command_vectors import CommandStep, CommandVector, ExpectedWrite
 from mimctl.model.errors import ConfigError
-from mimctl.model.problem import Problem, Severity, error
+from mimctl.model.problem import Problem, Severity, error, warning
 from mimctl.model.profile import DeviceProfile, GoldenVector, IdentityRule, InstanceCount, LinkHints, Provenance, Variant
 from mimctl.model.resources import data_root
 
@@ -103,10 +103,19 @@ def _read(path: Path) -> tuple[ProfileFile | None, list[Problem]]:
     found = [*document.problems, *problems]
     if file is not None and not found:
         found = place(document, file_problems(file))
-        if file.id != "/".join(path.with_suffix("").resolve().parts[-2:]):
-            text = f"the id must be the file's path below device_profiles; this file is {'/'.join(path.parts[-2:])}"
-            found += place(document, [error("profile.id", "id", text)])
+        found += place(document, _place_problems(file, path.resolve()))
     return file, found
+
+
+def _place_problems(file: ProfileFile, path: Path) -> Iterator[Problem]:
+    """A profile is found by its id: by the path of its file. A draft may lie anywhere."""
+    if file.id == "/".join(path.with_suffix("").parts[-2:]):
+        return
+    if path.parent.parent.name == "device_profiles":
+        text = f"the id must be the file's path below device_profiles; this file is {'/'.join(path.parts[-2:])}"
+        yield error("profile.id", "id", text)
+    else:
+        yield warning("profile.id", "id", f"a site finds this profile only as device_profiles/{file.id}.yaml")
 
 
 def build_profile(file: ProfileFile) -> DeviceProfile:

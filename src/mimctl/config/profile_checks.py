@@ -12,6 +12,7 @@ from mimctl.config.profile_checks_sunspec import sunspec_problems
 from mimctl.config.profile_layout import Named, address_problems, all_points, complete, registers_of, wire_address, wire_function
 from mimctl.config.profile_schema import PointItem, ProfileFile
 from mimctl.config.validate import did_you_mean
+from mimctl.model.points import PointType
 from mimctl.model.problem import Problem, error
 from mimctl.model.quantity import QUANTITIES, quantity_of
 
@@ -20,7 +21,7 @@ _PLACES = re.compile(r"(L[123]|L1L2|L2L3|L3L1|N|total|port[1-9][0-9]*)\Z")
 
 def file_problems(file: ProfileFile) -> list[Problem]:
     """Every problem of a file whose form is right; paths without file and line, each path at most once per code."""
-    checks = (_points, _names, _units, _references, _instances, _ranges, _overlaps, _blocks, _vectors)
+    checks = (_points, _defaults, _names, _units, _references, _instances, _ranges, _overlaps, _blocks, _vectors)
     found: dict[tuple[str, str], Problem] = {}
     for check in (*checks, condition_problems, _variants, *SETPOINT_CHECKS, sunspec_problems, command_vector_problems):
         for problem in check(file):
@@ -49,6 +50,7 @@ def _points(file: ProfileFile) -> Iterator[Problem]:
             yield error("profile.point", path, f"the key '{missing}' is missing: a point needs address and type, or a difference")
             continue
         yield from _type_problems(path, item)
+        yield from _sentinel_problems(f"{path}.nan", item.type, item.nan or ())
         if item.scale == 0:
             yield error("profile.point", f"{path}.scale", "a scale of 0 makes every value 0")
         if item.signed_by is not None and item.sign_bit is not None:
@@ -69,6 +71,22 @@ def _type_problems(path: str, item: PointItem) -> Iterator[Problem]:
         yield error("profile.point", f"{path}.type", "a text is no measurement: move the point to 'identity'")
     if not item.type.is_text and item.count is not None:
         yield error("profile.point", f"{path}.count", f"{item.type} has {item.type.registers} registers; drop the count")
+
+
+def _sentinel_problems(path: str, kind: PointType, values: Iterable[float]) -> Iterator[Problem]:
+    """A pattern that the type cannot hold would never be seen."""
+    if kind.is_text or kind.is_float:
+        return
+    most = (1 << 16 * kind.registers) - 1
+    for index, value in enumerate(values):
+        if not (float(value).is_integer() and kind.bounds[0] <= value <= most):
+            text = f"{value} is no raw value of {kind}: {kind.bounds[0]} to {most}"
+            yield error("profile.point", f"{path}[{index}]", text)
+
+
+def _defaults(file: ProfileFile) -> Iterator[Problem]:
+    for name, values in file.defaults.nan.items():
+        yield from _sentinel_problems(f"defaults.nan.{name}", PointType(name), values)
 
 
 def _names(file: ProfileFile) -> Iterator[Problem]:

@@ -13,6 +13,7 @@ IdentityName = Literal["manufacturer", "model", "version", "serial", "options"]
 #: models that measure power; the ones of one kind never stand for the other
 MeterModel = Literal[201, 202, 203, 204, 211, 212, 213, 214]
 InverterModel = Literal[101, 102, 103, 111, 112, 113, 701]
+MeasuringModel = Literal[InverterModel, MeterModel]
 ControlModelId = Literal[123, 124, 704, 715, 802]
 ModelId = Annotated[int, Field(ge=2, le=65534)]
 
@@ -50,7 +51,7 @@ class SunSpecItem(Record):
     bases: list[Annotated[int, Field(ge=0, le=65535)]] = Field(
         default_factory=list, description="First registers of the chain, in the order of trying. Default: 40000, 0, 50000."
     )
-    models: list[MeterModel | InverterModel] = Field(
+    models: list[MeasuringModel] = Field(
         min_length=1,
         description="Measuring models that are read, the best first: where two tell the same, the better one is taken. "
         "A device without any of them is refused, and those not named are left alone.",

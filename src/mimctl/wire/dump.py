@@ -147,7 +147,9 @@ def _block(data: Any, head: Mapping[str, Any], path: str) -> DumpBlock:
         raise UserError(f"{path}: an object with 'start' and a list 'words' is needed")
     unit = _whole(data.get("unit", head.get("unit", 1)), 0, 255, f"{path}.unit")
     function = _whole(data.get("function", head.get("function", READ_HOLDING)), READ_HOLDING, READ_INPUT, f"{path}.function")
-    start = _whole(data.get("start"), 0, 0xFFFF, f"{path}.start")
+    if "start" not in data:
+        raise UserError(f"{path}: the key 'start' is missing: the first register, as it is on the wire (from 0)")
+    start = _whole(data["start"], 0, 0xFFFF, f"{path}.start")
     words = [_word(word, f"{path}.words[{n}]") for n, word in enumerate(data["words"])]
     count = _whole(data.get("count", len(words)), 1, 0x10000, f"{path}.count")
     if len(words) > count:

@@ -111,6 +111,10 @@ def test_golden_vectors_are_bytes_at_wire_addresses(write):
         ("type: uint16", "type: string, count: 2", {("profile.point", "points.voltage.L1.type", 9)}),
         ("type: uint16", "type: uint16, count: 2", {("profile.point", "points.voltage.L1.count", 9)}),
         ("scale: 0.1", "scale: 0", {("profile.point", "points.voltage.L1.scale", 9)}),
+        ("nan: [0xFFFF]", "nan: [0x1FFFF]", {("profile.point", "points.voltage.L1.nan[0]", 9)}),
+        ("nan: [0xFFFF]", "nan: [-1]", {("profile.point", "points.voltage.L1.nan[0]", 9)}),
+        ("nan: [0x8000]", "nan: [0x10000]", {("profile.point", "points.active_power.L1.nan[0]", 10)}),
+        ("points:", "defaults: {nan: {int16: [1, 70000]}}\npoints:", {("profile.point", "defaults.nan.int16[1]", 8)}),
         ("class: meter", "class: meter\nzigbee: {}", {("key.unknown", "zigbee", 6)}),
         ("schema: 1", "schema: 2", {("value.choice", "schema", 1)}),
         ("id: acme/m1", "id: acme/m2", {("profile.id", "id", 2)}),
@@ -139,6 +143,15 @@ def test_each_mistake_is_found_where_it_stands(write, old, new, expected):
     assert found == expected
     with pytest.raises(ConfigError):
         load_profile(path)
+
+
+def test_a_draft_outside_device_profiles_is_judged_whole_and_told_where_it_belongs(tmp_path):
+    draft = tmp_path / "draft.yaml"
+    draft.write_text(GOOD)
+    [problem] = check_profile(draft)
+    assert (problem.code, problem.severity, problem.line) == ("profile.id", "warning", 2)
+    assert "device_profiles/acme/m1.yaml" in problem.message
+    assert load_profile(draft).id == "acme/m1"
 
 
 @pytest.mark.parametrize("text", ["", "[1, 2]", "id: [", "\0\1\2"])

@@ -126,3 +126,8 @@ def test_the_sign_of_vars_is_never_taken_for_granted(write):
 def test_values_of_a_vector_are_quantities(write):
     text = METER + 'tests: [{name: one, image: [{address: 0, hex: "0000"}], expect: {volts.L1: 1, voltage.L1: 2}}]\n'
     assert [path for _, path, _ in found(write(text))] == ["tests[0].expect.volts.L1"]
+
+
+def test_a_model_that_measures_nothing_is_told_which_ones_do(write):
+    [problem] = check_profile(write(INVERTER.replace("113", "104")))
+    assert "104 is not one of 101, 102, 103, 111," in problem.message

@@ -54,7 +54,7 @@ def test_unit_and_function_may_stand_once_for_all_blocks():
         ({"blocks": [block(0, [1, 2], count=1)]}, "2 words, though count is 1"),
         ({"blocks": [block(0, [1], function=6)]}, "function: 6"),
         ({"blocks": [block(0, [1], unit=256)]}, "unit: 256"),
-        ({"blocks": [{"words": [1]}]}, "start: None"),
+        ({"blocks": [{"words": [1]}]}, r"blocks\[0\]: the key 'start' is missing"),
         ({"blocks": [block(0, [1])], "redacted": 3}, "redacted"),
         ({"blocks": [block(0, [1])], "note": 3}, "note"),
     ],
