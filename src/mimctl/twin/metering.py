@@ -78,7 +78,7 @@ class MeterBank:
         if instruments.tampered:
             told = instruments.falsify(instruments.meters, values[:, 0:3], values[:, 3:6], values[:, 6:9] + 1j * values[:, 9:12])
             values[:, 6:9], values[:, 9:12] = told.real, told.imag
-        values[:, 19] = self._plant.layout.site.frequency_hz
+        values[:, 19] = self._plant.frequency_hz
         values[:, :18][self._absent] = np.nan
         rounded: FloatArray = np.rint(values / self._step) * self._step
         return rounded

@@ -74,9 +74,11 @@ class Plant:
         self._nothing = np.zeros(len(layout.ports), dtype=np.complex128)
         #: (N,) how many faults keep each node, and with it everything below, without voltage
         self._cuts = np.zeros(len(layout.nodes), dtype=np.int64)
+        #: of the grid now [Hz]
+        self.frequency_hz = layout.site.frequency_hz
         #: (N,) nodes without voltage
         self.dead: BoolArray = np.zeros(len(layout.nodes), dtype=np.bool_)
-        self.switches = Switches(layout, self.cut, self.restore)
+        self.switches = Switches(layout, self.cut, self.restore, lambda: self.frequency_hz)
         self.instruments = Instruments(layout, layout.site.twin.seed)
         self._t_s = 0.0
         self._state: PlantState | None = None

@@ -44,11 +44,14 @@ class Switches:
 
     Args:
         cut: opens the supply of a node; `restore` closes it again.
+        frequency_hz: of the grid now.
     """
 
-    def __init__(self, layout: SiteLayout, cut: Callable[[int], None], restore: Callable[[int], None]) -> None:
+    def __init__(
+        self, layout: SiteLayout, cut: Callable[[int], None], restore: Callable[[int], None], frequency_hz: Callable[[], float]
+    ) -> None:
         self._cut, self._restore = cut, restore
-        self._frequency_hz = layout.site.frequency_hz
+        self._frequency_hz = frequency_hz
         self.devices = [
             Switch(device, layout.node_index[device.node], device.fixed or TransferState.NORMAL) for device in layout.site.transfers
         ]
@@ -98,4 +101,4 @@ class Switches:
         dead = switch.state is TransferState.OPEN
         source = next((s for s in switch.device.sources if s.state is switch.state), None)
         available = math.nan if source is None or source.available_va is None else source.available_va
-        return float(codes.get(switch.state, math.nan)), math.nan if dead else self._frequency_hz, available
+        return float(codes.get(switch.state, math.nan)), math.nan if dead else self._frequency_hz(), available

@@ -1,0 +1,87 @@
+"""A grid that is lost: everything behind it is given back in the cycle that sees it, and used again when it has proven healthy."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from tests.loop.closed_loop import ClosedLoop, uneven_site
+from tests.loop.two_feeds import two_feed_site
+
+from mimctl.model.fault import Fault, FaultKind
+from mimctl.model.lease import LeaseSource, Setpoint
+from mimctl.twin.faults import schedule
+
+
+def in_force(loop: ClosedLoop) -> list[bool]:
+    return loop.controller.zones[0].cycle.dispatcher.in_force.tolist()
+
+
+def lost(loop: ClosedLoop) -> dict[str, str]:
+    return {event.where: event.text for event in loop.events.open() if event.code == "grid.lost"}
+
+
+@pytest.mark.parametrize("hertz", [47.2, 52.0])
+async def test_a_frequency_out_of_band_gives_everything_back_in_the_cycle_that_sees_it(hertz):
+    """Measurements are a cycle old: the one after the first wrong sample is the first that can know."""
+    loop = ClosedLoop(uneven_site(), delay_cycles=0)
+    await loop.run(10)
+    assert all(in_force(loop))
+    loop.plant.frequency_hz = hertz
+    await loop.run(1)
+    assert not any(in_force(loop))
+    assert not loop.fleet.enabled.any()
+    assert f"{hertz:.2f} Hz" in lost(loop)["feed"]
+
+
+async def test_a_source_is_used_again_only_after_a_while_of_health_without_a_break():
+    loop = ClosedLoop(uneven_site(), delay_cycles=0)
+    await loop.run(5)
+    loop.plant.frequency_hz = 47.2
+    await loop.run(3)
+    loop.plant.frequency_hz = 50.0
+    await loop.run(7)
+    loop.plant.frequency_hz = 47.2
+    await loop.run(1)
+    loop.plant.frequency_hz = 50.0
+    await loop.run(10)  # the first healthy sample and nine seconds
+    assert not any(in_force(loop))
+    assert "is back" in lost(loop)["feed"]
+    await loop.run(3)
+    assert all(in_force(loop))
+    assert not lost(loop)
+
+
+async def test_no_lease_holds_on_to_a_grid_that_is_lost():
+    loop = ClosedLoop(uneven_site(), delay_cycles=0)
+    book = loop.controller.leases
+    book.put(book.draft(LeaseSource.OPERATOR, "test", "mim-rack1", Setpoint((200, None, None)), seconds=600.0, reason="test"))
+    await loop.run(5)
+    assert loop.fleet.setpoint_va[0] == 200
+    loop.plant.frequency_hz = 47.2
+    await loop.run(1)
+    loop.plant.frequency_hz = 50.0
+    await loop.run(5)
+    assert not loop.fleet.enabled.any()
+
+
+async def test_losing_one_feed_gives_back_what_stands_on_it_and_leaves_the_other_alone():
+    loop = ClosedLoop(two_feed_site(bridges=False))
+    await loop.run(10)
+    assert all(in_force(loop))
+    schedule(loop.plant, [Fault(FaultKind.FEED_LOST, ("A",), at_s=loop.plant.t_s)])
+    await loop.run(2)
+    assert in_force(loop) == [False, False, True, True]
+    assert set(lost(loop)) == {"feed-a"}
+    await loop.run(10)
+    assert in_force(loop) == [False, False, True, True]
+    assert np.abs(loop.setpoint_va()[6:]).max() > 50, "B is still balanced"
+
+
+async def test_a_rack_of_one_feed_that_trips_while_mims_inject_pushes_nothing_back_into_either_head():
+    loop = ClosedLoop(two_feed_site(bridges=True))
+    await loop.run(15)
+    assert np.abs(loop.setpoint_va()).max() > 300, "they help"
+    loop.source.power_va = np.where([load.node == "rack1-a" for load in loop.site.twin.loads], 0, loop.source.power_va)
+    await loop.run(4)
+    heads = loop.plant.solve().flow_va[loop.layout.heads].real
+    assert heads.min() >= -5, f"net import per phase {heads}"
