@@ -11,27 +11,52 @@ from mimctl.control.rule_places import Reach
 from mimctl.grid.losses import ConversionLosses
 from mimctl.grid.tree import TreeOperators
 from mimctl.model.bounds import Bounds, HarmonicBounds
-from mimctl.model.layout import BoolArray, FloatArray, SiteLayout, frozen
+from mimctl.model.forecast import LoadForecast
+from mimctl.model.layout import BoolArray, FloatArray, IntArray, SiteLayout, frozen
 from mimctl.model.rules import HarmonicRule, LimitRule, LockRule, RampRule, ReserveRule
 from mimctl.model.sample import Quality
 
+#: room over the mean of the phases for losses, and for the margin that plans keep from limits
+ABOVE_MEAN = 1.06
 #: an influence below this is rounding of a zero
 _NEGLIGIBLE = 1e-9
 
 
-def limited(rule: LimitRule, where: Reach, bounds: Bounds, layout: SiteLayout) -> Bounds:
-    """Less at the nodes of the place; a least import where they are heads of the zone."""
-    nodes = where.nodes
-    phase_a, neutral_a, least_w = bounds.node_limit_a, bounds.node_neutral_limit_a, bounds.head_min_import_w
-    most_a = np.full(len(nodes), np.inf)
+def attainable_a(operators: TreeOperators, forecast: LoadForecast) -> FloatArray:
+    """(N,) a limit for the phases of each node that balanced load and the MIMs' losses fit into; NaN = not known [A].
+
+    Whoever moves power from phase to phase can bring no node below the mean of its phases. A limit below that would keep every
+    phase from taking anything over from another: nothing would be balanced at all.
+    """
+    layout = operators.layout
+    flow_va = operators.flow(np.nan_to_num(forecast.load_w) + 1j * np.nan_to_num(forecast.load_var))
+    phases = np.maximum(layout.phase_present.sum(axis=1), 1)
+    mean_a = np.abs(flow_va.sum(axis=1)) / phases / layout.voltage_ln_v
+    return np.where(forecast.covered, ABOVE_MEAN * mean_a, np.nan)
+
+
+def most_a(rule: LimitRule, nodes: IntArray, layout: SiteLayout) -> FloatArray:
+    """What a rule leaves to each phase of these nodes [A]; inf = it says nothing of that."""
+    found = np.full(len(nodes), np.inf)
     if rule.max_a is not None:
-        most_a = np.minimum(most_a, rule.max_a)
+        found = np.minimum(found, rule.max_a)
     if rule.max_pct is not None:
-        most_a = np.minimum(most_a, rule.max_pct / 100 * layout.rating_a[nodes])
+        found = np.minimum(found, rule.max_pct / 100 * layout.rating_a[nodes])
     if rule.max_import_w is not None:
-        most_a = np.minimum(most_a, rule.max_import_w / layout.voltage_ln_v[nodes])
-    phase_a = phase_a.copy()
-    phase_a[nodes] = np.minimum(phase_a[nodes], most_a[:, None])
+        found = np.minimum(found, rule.max_import_w / layout.voltage_ln_v[nodes])
+    return found
+
+
+def limited(rule: LimitRule, where: Reach, bounds: Bounds, layout: SiteLayout, least_a: FloatArray) -> Bounds:
+    """Less at the nodes of the place; a least import where they are heads of the zone.
+
+    Args:
+        least_a: (N,) of `attainable_a`: the phases are not held below it.
+    """
+    nodes = where.nodes
+    phase_a, neutral_a, least_w = bounds.node_limit_a.copy(), bounds.node_neutral_limit_a, bounds.head_min_import_w
+    held_a = np.fmax(most_a(rule, nodes, layout), least_a[nodes])
+    phase_a[nodes] = np.minimum(phase_a[nodes], held_a[:, None])
     if rule.max_neutral_a is not None:
         neutral_a = neutral_a.copy()
         neutral_a[nodes] = np.minimum(neutral_a[nodes], rule.max_neutral_a)

@@ -16,7 +16,17 @@ import numpy as np
 from mimctl.control.events import EventLog
 from mimctl.control.limits import rule_in_force
 from mimctl.control.narrow import Situation
-from mimctl.control.rule_bounds import harmonics_free, harmonics_less, limited, locked, ramped, reserved, resting
+from mimctl.control.rule_bounds import (
+    attainable_a,
+    harmonics_free,
+    harmonics_less,
+    limited,
+    locked,
+    most_a,
+    ramped,
+    reserved,
+    resting,
+)
 from mimctl.control.rule_conditions import Answer, Latch, measured
 from mimctl.control.rule_places import Reach, reach
 from mimctl.control.rule_reliance import Reliance
@@ -94,6 +104,10 @@ class RuleBook:
         return tuple(rule for rule in self.operators.layout.site.restraints if rule.id in self._reach)
 
     @cached_property
+    def _limits(self) -> bool:
+        return any(isinstance(rule, LimitRule) for rule in self._restraints)
+
+    @cached_property
     def _reliances(self) -> dict[str, Reliance]:
         rules = [rule for rule in self._restraints if isinstance(rule, RelianceRule)]
         return {rule.id: Reliance(rule, self._reach[rule.id], self.operators) for rule in rules}
@@ -131,11 +145,12 @@ class RuleBook:
         self._in_force = frozenset(rule.id for rule in rules)
         for name in {*self._reliances, *self._spares} - self._in_force:
             (self._reliances.get(name) or self._spares[name]).forget()
+        least_a = attainable_a(self.operators, situation.forecast) if self._limits else np.zeros(0)
         for rule in rules:
-            bounds = self._taken(rule, bounds, situation)
+            bounds = self._taken(rule, bounds, situation, least_a)
         told = tuple(Restriction(name, _reason(rule)) for rule in rules for name in self._reach[rule.id].where)
         bounds = replace(bounds, harmonics=self._filters(rules), restrictions=(*bounds.restrictions, *told))
-        self._tell(rules)
+        self._tell(rules, least_a)
         return bounds
 
     def _holds(self, rule: Restraint, state: SiteState) -> bool:
@@ -143,11 +158,11 @@ class RuleBook:
             return False
         return rule.when is None or self._answers.get(rule.id) is not Answer.NOT
 
-    def _taken(self, rule: Restraint, bounds: Bounds, situation: Situation) -> Bounds:
+    def _taken(self, rule: Restraint, bounds: Bounds, situation: Situation, least_a: FloatArray) -> Bounds:
         where = self._reach[rule.id]
         match rule:
             case LimitRule():
-                return limited(rule, where, bounds, self.operators.layout)
+                return limited(rule, where, bounds, self.operators.layout, least_a)
             case RampRule():
                 return ramped(rule, where, bounds, self.operators, self._every_s)
             case LockRule():
@@ -174,15 +189,32 @@ class RuleBook:
             self._harmonics = key, terms
         return self._harmonics[1]
 
-    def _tell(self, rules: Iterable[Restraint]) -> None:
+    def _tell(self, rules: Iterable[Restraint], least_a: FloatArray) -> None:
         """What a person must know stays open while it holds."""
         if self.events is None:
             return
         blind = [r for r in rules if self._answers.get(r.id) is Answer.UNKNOWN]
         texts = [(r.id, f"rule {r.id} is in force because what its condition looks at is not measured") for r in blind]
         self.events.keep_only("rule.condition_unknown", texts, Severity.WARNING)
+        self.events.keep_only("rule.limit_unattainable", self._unattainable(rules, least_a), Severity.WARNING)
         over = [pair for reliance in self._reliances.values() for pair in reliance.over]
         self.events.keep_only("rule.reliance", over, Severity.WARNING)
+
+    def _unattainable(self, rules: Iterable[Restraint], least_a: FloatArray) -> list[tuple[str, str]]:
+        """Limits below what the load is even when it is spread over the phases: no MIM can keep them."""
+        layout, found = self.operators.layout, []
+        for rule in rules:
+            if not isinstance(rule, LimitRule):
+                continue
+            nodes = self._reach[rule.id].nodes
+            for node, asked_a in zip(nodes, most_a(rule, nodes, layout), strict=True):
+                if least_a[node] > asked_a:
+                    name = layout.nodes[node].id
+                    text = (
+                        f"{name} has more load than {asked_a:.1f} A on each phase (rule {rule.id}), however it is spread: move load"
+                    )
+                    found.append((name, text))
+        return found
 
     def states(self) -> tuple[RuleState, ...]:
         """Every rule of the zone, in the order of the file within its kind; as of the last cycle."""

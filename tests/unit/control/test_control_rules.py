@@ -149,9 +149,22 @@ def test_a_limit_at_a_node_and_its_kinds():
     assert after.node_limit_a[1].tolist() == [40, 40, 40]
     assert after.node_limit_a[0].tolist() == [320, 320, 320]
     assert after.node_neutral_limit_a.tolist() == [400, 12, 63, 63, 63]
-    # a share of the breaker's rating (200 A), and 2 300 W at 230 V
+    # a share of the breaker's rating (200 A), and 9 200 W at 230 V
     assert Bench(LimitRule(id="l", place=PDU, max_pct=30.0)).left().node_limit_a[1].tolist() == [60, 60, 60]
-    assert Bench(LimitRule(id="l", place=PDU, max_import_w=2300.0)).left().node_limit_a[1] == pytest.approx([10, 10, 10])
+    assert Bench(LimitRule(id="l", place=PDU, max_import_w=9200.0)).left().node_limit_a[1] == pytest.approx([40, 40, 40])
+
+
+def test_no_phase_is_held_below_the_mean_of_all_three():
+    """20.7 kW on three phases are 30 A each, however they are spread: a limit below that would freeze everything."""
+    bench = Bench(LimitRule(id="l", place=PDU, max_a=20.0))
+    assert 30.0 < bench.left().node_limit_a[1, 0] < 32.0
+    (event,) = bench.events.open()
+    assert (event.code, event.where) == ("rule.limit_unattainable", "pdu")
+    assert event.text == (
+        "pdu cannot be kept at 20.0 A a phase (rule l): its load takes 30.0 A however it is spread over the phases; move load"
+    )
+    assert bench.left(known=False).node_limit_a[1, 0] == 20.0, "what is not known moves no limit"
+    assert Bench(LimitRule(id="l", place=PDU, max_a=20.0), load_w=20 * LOAD_W).left().node_limit_a[1, 0] == 160, "the breaker's"
 
 
 @pytest.mark.parametrize("place", [Place(), Place(zones=("z",)), Place(nodes=("feed",))])
