@@ -210,9 +210,8 @@ class RuleBook:
             for node, asked_a in zip(nodes, most_a(rule, nodes, layout), strict=True):
                 if least_a[node] > asked_a:
                     name = layout.nodes[node].id
-                    text = (
-                        f"{name} has more load than {asked_a:.1f} A on each phase (rule {rule.id}), however it is spread: move load"
-                    )
+                    spread = f"its load takes {least_a[node] / ABOVE_MEAN:.1f} A however it is spread over the phases"
+                    text = f"{name} cannot be kept at {asked_a:.1f} A a phase (rule {rule.id}): {spread}; move load"
                     found.append((name, text))
         return found
 
