@@ -17,6 +17,7 @@ from mimctl.control.events import EventLog
 from mimctl.control.limits import rule_in_force
 from mimctl.control.narrow import Situation
 from mimctl.control.rule_bounds import (
+    ABOVE_MEAN,
     attainable_a,
     harmonics_free,
     harmonics_less,
