@@ -14,7 +14,7 @@ from mimctl.model.errors import BadReply, DeviceRefusal
 from mimctl.model.sample import Sample
 from mimctl.wire.dump import RegisterDump, blocks_of
 from mimctl.wire.recorder import Recorder
-from mimctl.wire.redact import redacted, sensitive_identity, sensitive_points
+from mimctl.wire.redact import redacted, sensitive_identity, sensitive_points, version_points
 from mimctl.wire.sunspec import ModelBlock
 from mimctl.wire.transport import Transport
 
@@ -80,15 +80,16 @@ async def take_dump(
     found = reader.discovered
     if found is None:
         raise BadReply(reader.device, "its register map changed while it was read")
-    secret = sensitive_identity(found.compiled.register_map.identity)
+    identity = found.compiled.register_map.identity
+    secret, versions = sensitive_identity(identity), [point for name, point in identity if name == "version"]
     if isinstance(source, SunSpecSource):
         chain = await source.walk(recorder, unit)
         end = chain.models[-1].end + 2
         await _fetch_all(recorder, unit, chain.base, min(end, 0x10000), source.max_registers)
-        secret = [*secret, *sensitive_points(chain.models)]
+        secret, versions = [*secret, *sensitive_points(chain.models)], [*versions, *version_points(chain.models)]
     words = {place: space for place, space in recorder.words.items() if place[0] == unit}
     dump = RegisterDump(blocks_of(words), source.name, utc.isoformat(timespec="seconds"), note)
-    return redacted(dump, unit, secret) if redact else dump
+    return redacted(dump, unit, secret, versions) if redact else dump
 
 
 async def _fetch_all(transport: Transport, unit: int, start: int, end: int, most: int) -> None:

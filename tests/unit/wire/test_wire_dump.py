@@ -11,7 +11,7 @@ from mimctl.model.errors import DeviceRefusal, LinkTimeout, UserError
 from mimctl.wire.dump import DumpBank, DumpBlock, DumpTransport, RegisterDump, as_json, blocks_of, dump_of, load_dump
 from mimctl.wire.memory import MemoryBank, MemoryTransport
 from mimctl.wire.recorder import Recorder
-from mimctl.wire.redact import redacted, sensitive_points
+from mimctl.wire.redact import redacted, sensitive_points, version_points
 from mimctl.wire.registers import CompiledMap
 from mimctl.wire.sunspec import ModelBlock, walk
 from mimctl.wire.sunspec_image import ModelContent, build_chain
@@ -163,6 +163,21 @@ def test_a_serial_number_that_stands_elsewhere_too_goes_as_well():
     left = bytes_of(redacted(dump, 1, sensitive_points(models)))
     assert b"SER-123456" not in left
     assert b"xXXXXXXXXXXy" in left
+
+
+def test_addresses_in_any_text_go_and_a_version_that_looks_like_one_stays():
+    common = {"Mn": "ACME", "Md": "gw 192.0.2.77 00:1B:44:11:3a:b7", "Opt": "x", "Vr": "4.18.3.2"}
+    dump, models = chain_dump(ModelContent(1, common))
+    vendor = struct.unpack(">10H", b"at 203.0.113.254;999")
+    dump = RegisterDump((*dump.blocks, DumpBlock(1, 4, 7, vendor)))
+    clean = redacted(dump, 1, sensitive_points(models), version_points(models))
+    left = bytes_of(clean)
+    assert b"gw XXXXXXXXXX XXXXXXXXXXXXXXXXX\0" in left
+    assert b"4.18.3.2" in left
+    for secret in (b"192.0.2", b"1B:44", b"203.0.113"):
+        assert secret not in left
+    assert "unit 1: an address as text in the registers from 8" in clean.redacted
+    assert len(left) == len(bytes_of(dump))
 
 
 def test_a_text_known_in_part_is_forgotten_altogether():
