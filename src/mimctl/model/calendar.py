@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from mimctl.model.rules import Window
@@ -42,6 +42,35 @@ def day_begins(day: date, timezone: str) -> datetime:
     return midnight.astimezone(UTC)
 
 
+def changes(window: Window, after: datetime, until: datetime, timezone: str) -> list[datetime]:
+    """The instants in (after, until], in UTC, at which a window opens or closes."""
+    zone = ZoneInfo(timezone)
+    found: set[datetime] = set()
+    day, last = local_day(after, timezone), local_day(until, timezone)
+    while day <= last:
+        for clock in (window.start, window.end, time(0)):
+            for fold in (0, 1):  # an hour that repeats has each edge twice
+                found.add(datetime.combine(day, clock, zone).replace(fold=fold).astimezone(UTC))
+        found.update(_jump(day, zone))
+        day += timedelta(days=1)
+    within = sorted(edge for edge in found if after < edge <= until)
+    second = timedelta(seconds=1)
+    return [edge for edge in within if active_at(window, edge, timezone) != active_at(window, edge - second, timezone)]
+
+
+def _jump(day: date, zone: ZoneInfo) -> list[datetime]:
+    """The change of the local clock on a day, to the minute; mostly none."""
+    low = datetime.combine(day, time(0), zone).astimezone(UTC) - timedelta(minutes=1)
+    high = low + timedelta(hours=27)
+    before = low.astimezone(zone).utcoffset()
+    if high.astimezone(zone).utcoffset() == before:
+        return []
+    while high - low > timedelta(minutes=1):
+        middle = low + timedelta(minutes=(high - low) // timedelta(minutes=2))
+        low, high = (middle, high) if middle.astimezone(zone).utcoffset() == before else (low, middle)
+    return [high]
+
+
 def timezone_exists(name: str) -> bool:
     """Whether `name` is in the time zone database of this machine."""
     try:
@@ -49,3 +78,10 @@ def timezone_exists(name: str) -> bool:
     except (ZoneInfoNotFoundError, ValueError, OSError):
         return False
     return True
+
+
+def instants_of(local: datetime, timezone: str) -> tuple[datetime, ...]:
+    """Every instant (UTC) at which the clock shows `local` (naive): two in an hour that repeats, none in one that is skipped."""
+    zone = ZoneInfo(timezone)
+    both = {local.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1)}
+    return tuple(sorted(instant for instant in both if instant.astimezone(zone).replace(tzinfo=None) == local))

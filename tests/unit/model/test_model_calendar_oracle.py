@@ -19,6 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mimctl.model.calendar import active_at, day_begins, local_day
+from mimctl.model.calendar import changes as edges
 from mimctl.model.rules import Window
 
 ZONES = (
@@ -150,3 +151,15 @@ def test_a_day_begins_where_its_date_begins(zone):
                 before, after = (clock.localtime(begins.timestamp() + s) for s in (-1, 0))
                 assert date(after.tm_year, after.tm_mon, after.tm_mday) == day
                 assert date(before.tm_year, before.tm_mon, before.tm_mday) < day
+
+
+@pytest.mark.parametrize("zone", ZONES)
+def test_openings_and_closings_are_where_a_second_makes_the_difference(zone):
+    """Around the last changes of the clock, against counting every minute."""
+    with c_library(zone):
+        for change in [*changes()[-3:], LAST - timedelta(days=40)]:
+            first, minutes = change - timedelta(hours=14), 26 * 60
+            for window in AROUND:
+                now = [by_counting(window, first + timedelta(minutes=m)) for m in range(minutes + 1)]
+                counted = [first + timedelta(minutes=m) for m in range(1, minutes + 1) if now[m] != now[m - 1]]
+                assert edges(window, first, first + timedelta(minutes=minutes), zone) == counted, window
