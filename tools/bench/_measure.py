@@ -67,14 +67,21 @@ def cell(value: object) -> str:
     return "-" if value is None else str(value)
 
 
+def save(title: str, rows: Sequence[Mapping[str, object]], to: str) -> None:
+    """The rows as JSON; `-` is standard output."""
+    text = json.dumps({"title": title, "rows": [dict(row) for row in rows]}, indent=1) + "\n"
+    if to == "-":
+        sys.stdout.write(text)
+    else:
+        Path(to).write_text(text, encoding="utf-8")
+
+
 def show(title: str, rows: Sequence[Mapping[str, object]], json_to: str | None = None) -> None:
     """A table on the terminal; with `json_to` the same rows as JSON (`-` is standard output)."""
     if json_to:
-        text = json.dumps({"title": title, "rows": [dict(row) for row in rows]}, indent=1) + "\n"
-        if json_to == "-":
-            sys.stdout.write(text)
-            return
-        Path(json_to).write_text(text, encoding="utf-8")
+        save(title, rows, json_to)
+    if json_to == "-":
+        return
     table = Table(title=title)
     for name in rows[0] if rows else ():
         table.add_column(name, justify="right")

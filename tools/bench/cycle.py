@@ -4,6 +4,11 @@ The samples of every cycle are new (loads drift by 1 %); the drivers hand them o
 `solve` is the balancing call, `rest` everything else up to the SafePlan (collect, analysis, forecast, bounds, judge), each as
 the median over the cycles; dispatch stands beside them; `rest/solve` is the median of the ratios cycle by cycle. `RSS` is the
 peak of a process of its own.
+
+The second table is the whole site in zones of twenty MIMs (`_zones.py`), on one core. `cycle` is samples → SafePlan of one zone,
+`site` one picture, solve and orders of the site level; `bare` sets Clarabel up with the matrices that the call before it had and
+solves, `re-solve` only exchanges values and solves. `all cycles` are those of every zone one after another, dispatch and memory
+included; `beside the solve` the same while the site level solves in its thread.
 """
 
 from __future__ import annotations
@@ -11,36 +16,28 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import resource
 import subprocess
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from statistics import median
 
 import numpy as np
-from _measure import show
+from _measure import save, show
+from _memory import MemoryDevices
+from _zones import growth_exponent
+from _zones import one_size as one_zoned_size
 from balance import build_layout
 
 from mimctl.control.events import EventLog
 from mimctl.control.zone import build_zone
 from mimctl.grid.tree import TreeOperators
 from mimctl.model.clock import VirtualClock
-from mimctl.model.layout import FloatArray
 from mimctl.model.link import Link, LinkType
-from mimctl.model.protocols import Driver, HeldSetpoint, MimCommand
-from mimctl.model.reason import Reason
-from mimctl.model.sample import Sample
 from mimctl.model.site import BalanceRule, DeviceAddress, Meter, Site, Zone
 from mimctl.service.logs import set_up
 from mimctl.simulation.loads import DEFAULT_START
-
-_METER_KEYS = tuple(f"{q}.{p}" for q in ("active_power", "reactive_power", "voltage", "current") for p in ("L1", "L2", "L3"))
-_MIM_KEYS = (
-    *(f"{q}.port{p}" for q in ("active_power", "reactive_power", "voltage") for p in (1, 2, 3)),
-    "sequence_ack",
-    "command_status",
-)
 
 
 def complete_site(mims: int, rng: np.random.Generator) -> Site:
@@ -57,56 +54,13 @@ def complete_site(mims: int, rng: np.random.Generator) -> Site:
     )
 
 
-@dataclass(eq=False)
-class MemoryDriver:
-    """Answers from memory; as a MIM it obeys at once."""
-
-    device: str
-    clock: VirtualClock
-    keys: tuple[str, ...]
-    values: FloatArray
-
-    def held(self) -> None: ...
-
-    async def read(self) -> Sample:
-        return Sample(self.device, self.clock.monotonic_s(), self.keys, self.values)
-
-    async def apply(self, command: MimCommand) -> HeldSetpoint:
-        ports = len(command.inject_w)
-        self.values = self.values.copy()
-        self.values[:ports], self.values[ports : 2 * ports] = command.inject_w, command.inject_var
-        return HeldSetpoint(command.inject_w, command.inject_var)
-
-    async def refresh(self) -> None: ...
-
-    async def release(self, reason: Reason) -> None: ...
-
-
-@dataclass(eq=False)
-class MemoryGroup:
-    link: str
-    drivers: Mapping[str, Driver] = field(default_factory=dict)
-
-    async def open(self) -> None: ...
-
-    async def close(self) -> None: ...
-
-
 class Bench:
     def __init__(self, mims: int) -> None:
         rng = np.random.default_rng(mims)
         self.site = complete_site(mims, rng)
         self.clock = VirtualClock(DEFAULT_START)
-        drivers = {
-            m.id: MemoryDriver(m.id, self.clock, _METER_KEYS, np.concatenate([np.zeros(6), np.full(3, 230.0), np.zeros(3)]))
-            for m in self.site.meters
-        }
-        mim_values = np.concatenate([np.zeros(6), np.full(3, 230.0), np.zeros(2)])
-        drivers |= {m.id: MemoryDriver(m.id, self.clock, _MIM_KEYS, mim_values) for m in self.site.mims}
-        self.drivers = drivers
-        self.zone = build_zone(
-            self.site, self.site.zones[0], [MemoryGroup("bench", drivers)], self.clock, EventLog(self.clock), cycle_s=1.0
-        )
+        self.devices = MemoryDevices(self.site, self.clock)
+        self.zone = build_zone(self.site, self.site.zones[0], [self.devices.group], self.clock, EventLog(self.clock), cycle_s=1.0)
         self.operators = TreeOperators(self.zone.layout)
         racks = np.array([n.id.startswith("rack") for n in self.zone.layout.nodes])
         self.load = rng.uniform(1.0, 9.0, (len(racks), 3)) * 230.0 * racks[:, None] * (1 + 0.2j)
@@ -114,13 +68,10 @@ class Bench:
 
     def measure_now(self) -> None:
         """What the meters see of the drifting loads and of what the MIMs put out."""
-        layout = self.zone.layout
         output = self.zone.cycle.dispatcher.setpoint_va
         drift = 1 + 0.01 * self.rng.standard_normal(self.load.shape)
-        flow = self.operators.flow(self.load * drift, output)
-        for i, node in enumerate(layout.nodes):
-            values = np.concatenate([flow[i].real, flow[i].imag, np.full(3, 230.0), np.abs(flow[i]) / 230.0])
-            self.drivers[f"meter-{node.id}"].values = values
+        nodes = tuple(node.id for node in self.zone.layout.nodes)
+        self.devices.measure(nodes, self.operators.flow(self.load * drift, output))
 
     async def run(self, cycles: int) -> list[dict[str, float]]:
         rounds = []
@@ -148,22 +99,44 @@ def one_size(mims: int, cycles: int) -> dict[str, object]:
     }
 
 
-def main() -> None:
+def in_own_process(kind: str, size: str, cycles: int) -> dict[str, float]:
+    """One row; the peak of one size is not that of the one before, and no thread of a BLAS waits for another."""
+    command = [sys.executable, __file__, f"--{kind}", size, "--cycles", str(cycles)]
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
+    row: dict[str, float] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout)
+    return row
+
+
+def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--sizes", default="24,300,1000", help="MIMs, comma separated")
+    parser.add_argument("--sizes", default="24,300,1000", help="MIMs in one zone, comma separated; empty leaves them out")
+    parser.add_argument("--zoned", default="100,1000", help="the same in zones of twenty; 10000 takes some minutes")
     parser.add_argument("--cycles", type=int, default=30)
     parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--one-zoned", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--json", metavar="FILE", help="also as JSON; - is standard output")
-    options = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    options = parsed()
     set_up("error")
     if options.one:
         sys.stdout.write(json.dumps(one_size(options.one, options.cycles)))
         return
-    rows = []
-    for size in options.sizes.split(","):  # a process each: the peak of one size is not that of the one before
-        command = [sys.executable, __file__, "--one", size, "--cycles", str(options.cycles)]
-        rows.append(json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
-    show("cycle: samples → SafePlan, without I/O", rows, options.json)
+    if options.one_zoned:
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+        sys.stdout.write(json.dumps(one_zoned_size(options.one_zoned, options.cycles)))
+        return
+    rows = [in_own_process("one", size, options.cycles) for size in options.sizes.split(",") if size]
+    zoned = [in_own_process("one-zoned", size, options.cycles) for size in options.zoned.split(",") if size]
+    if len(zoned) > 1:
+        zoned = [{**row, "growth": growth_exponent(zoned)} for row in zoned]
+    if options.json:
+        save("cycle", [*rows, *zoned], options.json)
+    if options.json != "-":
+        show("cycle: samples → SafePlan, without I/O", rows)
+        show("zones of 20 MIMs and the site level, on one core", zoned)
 
 
 if __name__ == "__main__":
