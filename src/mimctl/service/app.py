@@ -20,6 +20,7 @@ from mimctl.model.protocols import DriverGroup
 from mimctl.model.site import Site
 from mimctl.service.devices import DeviceDesk
 from mimctl.service.door import Door, Handler
+from mimctl.service.explain_desk import ExplainDesk
 from mimctl.service.lease_desk import LeaseDesk
 from mimctl.service.lease_store import LeaseStore, stored_book
 from mimctl.service.link_status import links_status
@@ -94,6 +95,7 @@ class Service:
             "device": desk.answer,
             "lease": self.leases.answer,
             "stop": self.leases.answer_stop,
+            "explain": ExplainDesk(self.controller, self.clock, dry_run=self.dry_run).answer,
         }
 
     async def _release(self, left: list[str]) -> None:

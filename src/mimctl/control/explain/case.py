@@ -1,0 +1,52 @@
+"""What one explanation starts from. It can be pickled: explaining is done beside the service."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from mimctl.control.light import LightRecord, SiteSolve
+from mimctl.model.site import Site
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Question:
+    """What somebody asks.
+
+    Args:
+        mim, node: by id; neither = a summary.
+        asked: instant that was asked for; None = now.
+    """
+
+    mim: str | None = None
+    node: str | None = None
+    asked: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Case:
+    """One decision of one zone.
+
+    Args:
+        site: as the zone sees it.
+        following: the decision after it, where that is remembered: what the devices answered stands there.
+        above: the solve of the site level that was the last at that time; None where there was none.
+        dry_run: nothing is written.
+        remembered: instants of the oldest and the newest decision that are kept, and how many there are.
+    """
+
+    site: Site
+    record: LightRecord
+    following: LightRecord | None
+    above: SiteSolve | None
+    dry_run: bool
+    remembered: tuple[datetime, datetime, int]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AboveCase:
+    """One solve of the site level, for what stands above the zones; `remembered` as in `Case`."""
+
+    site: Site
+    solve: SiteSolve
+    remembered: tuple[datetime, datetime, int]
