@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from mimctl.config.profile_layout import address_problems
 from mimctl.config.profile_schema import ProfileFile, SetpointItem
 from mimctl.config.profile_schema_setpoints import CommandItem, FailsafeItem
+from mimctl.config.profile_signs import convention_sign
 from mimctl.config.validate import did_you_mean
 from mimctl.model.problem import Problem, error
 from mimctl.model.setpoints import Failsafe
@@ -52,7 +53,7 @@ def _keys(file: ProfileFile) -> Iterator[Problem]:
         if item.unit is not None and item.unit != _UNITS[match[1]]:
             yield error("profile.unit", f"{path}.unit", f"a setpoint of {match[1]} is in {_UNITS[match[1]]}: scale it to that")
         yield from _limits(item, path)
-        yield from _room(item, path)
+        yield from _room(item, path, item.sign * convention_sign(file.conventions, key, file.device_class))
     if ports and ports != set(range(1, len(ports) + 1)):
         yield error("profile.setpoint", "setpoints", f"the ports are {sorted(ports)}: count them from 1 without a gap")
 
@@ -71,19 +72,16 @@ def _limits(item: SetpointItem, path: str) -> Iterator[Problem]:
         yield error("profile.setpoint", f"{path}.sign", "a size has no sign; turn the words of 'direction' instead")
 
 
-def _room(item: SetpointItem, path: str) -> Iterator[Problem]:
+def _room(item: SetpointItem, path: str, sign: int) -> Iterator[Problem]:
     """Limits that the register itself can hold; where another register scales it, that is known when it is written."""
     if item.type.is_text or item.type.is_float or item.scale_register is not None or item.scale == 0:
         return
-    # the conventions of the file may turn the sign, so a signed register counts by its smaller half
-    most = item.type.bounds[1] * abs(item.scale)
+    factor = item.scale if item.direction is not None else item.scale * sign
+    low, high = sorted(bound * factor for bound in item.type.bounds)
     for key, limit in (("min", item.min), ("max", item.max)):
-        if abs(limit) > most:
-            text = f"{limit:g} does not fit {item.type} with a scale of {item.scale:g}: {most:g} at most"
+        if not low <= limit <= high:
+            text = f"{limit:g} does not fit the register: {item.type} with this scale and sign holds {low:g} to {high:g}"
             yield error("profile.setpoint", f"{path}.{key}", text)
-    if not item.type.is_signed and item.min < 0 and item.direction is None:
-        text = f"{item.type} holds no negative value: say 'direction' where another register tells it, or min: 0"
-        yield error("profile.setpoint", f"{path}.min", text)
 
 
 def _registers(file: ProfileFile) -> Iterator[Problem]:

@@ -8,8 +8,9 @@ from dataclasses import replace
 
 from mimctl.config.profile_checks_setpoints import command_items, default_order
 from mimctl.config.profile_layout import raw_value, wire_address, wire_function
-from mimctl.config.profile_schema import ConventionsItem, ProfileFile, SetpointItem, SwitchItem
+from mimctl.config.profile_schema import ProfileFile, SetpointItem, SwitchItem
 from mimctl.config.profile_schema_setpoints import CommandItem, HeartbeatItem, ReversionActionItem, ReversionItem
+from mimctl.config.profile_signs import convention_sign
 from mimctl.model.points import PointSpec, ReadBlock
 from mimctl.model.setpoints import WATCHED, CommandPoint, Failsafe, MimMap, Role, WritePolicy
 
@@ -133,18 +134,12 @@ def _setpoint(file: ProfileFile, key: str, item: SetpointItem) -> PointSpec:
         word_order=item.word_order or file.defaults.word_order,
         byte_order=item.byte_order or file.defaults.byte_order,
         sentinels=tuple(raw_value(item.type, n) for n in item.nan),
-        sign=1 if size else item.sign * _injection_sign(file.conventions, key),
+        sign=1 if size else item.sign * convention_sign(file.conventions, key, file.device_class),
         unit="W" if key.startswith("active") else "var",
         writable=True,
         minimum=item.min,
         maximum=item.max,
     )
-
-
-def _injection_sign(conventions: ConventionsItem, key: str) -> int:
-    if key.startswith("active_power"):
-        return -1 if conventions.active_power == "load_positive" else 1
-    return -1 if conventions.reactive_power == "inductive_load_positive" else 1
 
 
 def _port(key: str) -> int:

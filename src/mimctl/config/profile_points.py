@@ -6,9 +6,10 @@ from collections.abc import Mapping
 
 from mimctl.config.profile_commands import mim_map, readable_commands
 from mimctl.config.profile_layout import Named, all_points, raw_value, wire_address, wire_function
-from mimctl.config.profile_schema import BlockItem, ConditionItem, ConventionsItem, PointItem, ProfileFile, RegisterItem
+from mimctl.config.profile_schema import BlockItem, ConditionItem, PointItem, ProfileFile, RegisterItem
+from mimctl.config.profile_signs import convention_sign
 from mimctl.model.points import PointSpec, PointType, ReadBlock
-from mimctl.model.profile import Condition, DeviceClass, Difference, RegisterMap, Signed
+from mimctl.model.profile import Condition, Difference, RegisterMap, Signed
 from mimctl.model.quantity import quantity_of
 
 
@@ -59,19 +60,6 @@ def condition(file: ProfileFile, item: ConditionItem) -> Condition:
         None if item.at_least is None else str(item.at_least),
         None if item.below is None else str(item.below),
     )
-
-
-def convention_sign(conventions: ConventionsItem, key: str, device_class: DeviceClass = DeviceClass.METER) -> int:
-    """+1 or −1 from the device's direction to mimctl's: load and inductive load are positive, at what injects the opposite."""
-    quantity = key.partition(".")[0]
-    turned = -1 if device_class.injects else 1
-    if quantity == "active_power":
-        return turned if conventions.active_power == "load_positive" else -turned
-    if quantity == "reactive_power":
-        return turned if conventions.reactive_power == "inductive_load_positive" else -turned
-    if quantity in ("battery_power", "battery_current"):
-        return 1 if conventions.battery_power == "discharge_positive" else -1
-    return 1
 
 
 def _sign(file: ProfileFile, key: str, item: PointItem) -> int:

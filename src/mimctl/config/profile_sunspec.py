@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from mimctl.config.profile_points import convention_sign
 from mimctl.config.profile_schema import ProfileFile
+from mimctl.config.profile_signs import convention_sign
 from mimctl.model.chain import ChainDifference, ChainPoint, ChainRules, ControlModel
 from mimctl.model.setpoints import WritePolicy
 
