@@ -27,7 +27,7 @@ class Case:
         known: (M,) what is in force is known
         wanted_va: (K,) the plan's setpoints, NaN where it has no believable figure [VA]
         now_s: monotonic instant of the decision [s]
-        impedance_scale: (N,) factor on the impedance of each branch, as measured; None = as the site file has it
+        impedance_scale: (N,) factor on the impedance of each branch, at least 1; None = as the site file has it
         sources: what the transfer devices permit; None where there are none
     """
 
@@ -85,7 +85,9 @@ def make_case(
         emergency_stop=emergency_stop,
         locked=locked,
         sources=source_limits(ratings.layout, state, evidence.max_age_s, now_s),
-        impedance_scale=impedance_scale,
+        # a slope that is small because a meter is wrong would let a voltage limit be passed: less than the site file has is not
+        # believed here, and fmax takes no NaN
+        impedance_scale=None if impedance_scale is None else np.fmax(impedance_scale, 1.0),
     )
 
 

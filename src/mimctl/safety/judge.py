@@ -91,7 +91,8 @@ class Judge:
             now_s: monotonic instant of the decision [s].
             emergency_stop: release everything.
             locked: ids of MIMs, links, or nodes (with all below them) that must be left at their safe state.
-            impedance_scale: (N,) what measurements say about the impedance of each branch, as a factor; None = nothing.
+            impedance_scale: (N,) what measurements say about the impedance of each branch, as a factor; below 1 it counts as 1.
+                None = nothing.
 
         Returns:
             Setpoints inside every limit that these inputs can tell, and a judgement for every clamp and refusal.
