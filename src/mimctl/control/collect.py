@@ -61,9 +61,12 @@ class LinkSweep:
         self.durations_s.append(self.clock.monotonic_s() - started_s)
 
     async def _ask_all(self) -> None:
-        for driver in sorted(self.devices, key=lambda d: self.failed(d.device)):
-            health = self.health.setdefault(driver.device, _Health())
-            if self.clock.monotonic_s() < health.retry_at_s:
+        all_well = all(health.error is None for health in self.health.values())
+        for driver in self.devices if all_well else sorted(self.devices, key=lambda d: self.failed(d.device)):
+            health = self.health.get(driver.device)
+            if health is None:
+                health = self.health[driver.device] = _Health()
+            if health.retry_at_s > -np.inf and self.clock.monotonic_s() < health.retry_at_s:
                 continue
             try:
                 self.samples[driver.device] = await driver.read()
@@ -166,9 +169,7 @@ class Collector:
 
     def _state(self) -> SiteState:
         now_s = self._clock.monotonic_s()
-        for sweep in self._sweeps:
-            for device, sample in sweep.samples.items():
-                self._take(device, sample, now_s)
+        self._take_all(now_s)
         image = self._image.copy()
         self._map.settle(image)
         frozen(image)
@@ -224,15 +225,20 @@ class Collector:
             frequency_hz=block("transfer_frequency_hz"),
         )
 
-    def _take(self, device: str, sample: Sample, now_s: float) -> None:
-        self._seen_at_s[device] = sample.taken_at_s
-        most_s = self._seldom_s.get(device, self._max_age_s) if self._seldom_s else self._max_age_s
-        if sample.quality is Quality.BAD or now_s - sample.taken_at_s > most_s:
-            if self._stored.pop(device, None) is not None:
-                self._map.forget(self._image, device)
-        elif self._stored.get(device) is not sample:
-            self._map.store(self._image, sample)
-            self._stored[device] = sample
+    def _take_all(self, now_s: float) -> None:
+        """What the sweeps brought since the last call, all at once; what has become too old goes."""
+        seen, stored, fresh = self._seen_at_s, self._stored, dict[str, Sample]()
+        for sweep in self._sweeps:
+            for device, sample in sweep.samples.items():
+                seen[device] = sample.taken_at_s
+                most_s = self._seldom_s.get(device, self._max_age_s) if self._seldom_s else self._max_age_s
+                if sample.quality is Quality.BAD or now_s - sample.taken_at_s > most_s:
+                    if stored.pop(device, None) is not None:
+                        self._map.forget(self._image, device)
+                elif stored.get(device) is not sample:
+                    fresh[device] = sample
+        self._map.store(self._image, list(fresh.values()))
+        stored.update(fresh)
 
     def _taken_at(self, devices: Sequence[str | None]) -> FloatArray:
         """Instants of the last samples, also of those too old to be believed; NaN where there never was one."""
@@ -248,7 +254,6 @@ class Collector:
         return frozen(np.where(known, self._qualities(self._meters), int(Quality.BAD)))
 
     def _mim_quality(self, inject_w: FloatArray, inject_var: FloatArray) -> IntArray:
-        unknown = np.isnan(inject_w + inject_var)
-        incomplete = np.zeros(len(self._mims), dtype=np.bool_)
-        np.logical_or.at(incomplete, self._layout.port_mim, unknown)
-        return frozen(np.where(incomplete, int(Quality.BAD), self._qualities(self._mims)))
+        unknown, quality = np.isnan(inject_w + inject_var), self._qualities(self._mims)
+        quality[self._layout.port_mim[unknown]] = int(Quality.BAD)
+        return frozen(quality)

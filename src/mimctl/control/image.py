@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +21,7 @@ _NODE_BLOCKS = {
     "thd_v": "thd_v_pct",
     "thd_i": "thd_i_pct",
 }
+_PER_PHASE = frozenset(_NODE_BLOCKS.values())
 #: blocks whose sign follows the direction a meter's current transformers look in
 _SIGNED = ("import_w", "import_var")
 #: the same for MIM ports; each block is (K,)
@@ -62,6 +63,19 @@ class Placement:
     sign: FloatArray
 
 
+#: source, destination and sign of the placements of several samples whose values stand one after another
+_Movement = tuple[IntArray, IntArray, FloatArray]
+
+
+def _joined(samples: Sequence[Sample], placements: Sequence[Placement]) -> _Movement:
+    starts = np.cumsum([0, *(len(sample.values) for sample in samples)])
+    return (
+        np.concatenate([placement.source + start for placement, start in zip(placements, starts[:-1], strict=True)]),
+        np.concatenate([placement.destination for placement in placements]),
+        np.concatenate([placement.sign for placement in placements]),
+    )
+
+
 class ImageMap:
     """One flat vector of floats holds the whole image; blocks are views of it."""
 
@@ -73,9 +87,12 @@ class ImageMap:
         sizes |= {"soc_pct": len(layout.batteries), "frequency_hz": nodes}
         sizes |= dict.fromkeys(_TRANSFER_BLOCKS.values(), len(layout.site.transfers))
         starts = np.cumsum([0, *sizes.values()])
+        self._absent = ~layout.phase_present
         self._slices = {name: slice(int(a), int(a) + n) for (name, n), a in zip(sizes.items(), starts[:-1], strict=True)}
         self.size = int(starts[-1])
         self._placements: dict[str, Placement] = {}
+        #: the placements that were last moved together, and the movement
+        self._moved: tuple[list[Placement], _Movement] = [], (np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
         self._finders: dict[str, Callable[[str], tuple[int, float] | None]] = {}
         for meter in layout.meter_of_node:
             if meter is not None:
@@ -88,16 +105,24 @@ class ImageMap:
     def block(self, image: FloatArray, name: str) -> FloatArray:
         """A view of one block: (N, 3) for node quantities per phase, else flat."""
         view = image[self._slices[name]]
-        return view.reshape(-1, 3) if name in _NODE_BLOCKS.values() else view
+        return view.reshape(-1, 3) if name in _PER_PHASE else view
 
-    def store(self, image: FloatArray, sample: Sample) -> None:
-        """Put a sample into the image; points that the image has no place for are passed over."""
+    def store(self, image: FloatArray, samples: Sequence[Sample]) -> None:
+        """Put samples into the image, all in one movement; points that the image has no place for are passed over."""
+        if not samples:
+            return
+        placements = [self._placement(image, sample) for sample in samples]
+        if placements != self._moved[0]:  # the same devices with the same points in most cycles
+            self._moved = placements, _joined(samples, placements)
+        source, destination, sign = self._moved[1]
+        image[destination] = np.concatenate([sample.values for sample in samples])[source] * sign
+
+    def _placement(self, image: FloatArray, sample: Sample) -> Placement:
         placement = self._placements.get(sample.device)
         if placement is None or placement.keys is not sample.keys:
             self.forget(image, sample.device)
-            placement = self._place(sample)
-            self._placements[sample.device] = placement
-        image[placement.destination] = sample.values[placement.source] * placement.sign
+            placement = self._placements[sample.device] = self._place(sample)
+        return placement
 
     def forget(self, image: FloatArray, device: str) -> None:
         """What the device said is no longer known."""
@@ -164,9 +189,9 @@ class ImageMap:
         Without any sign the vars stay unknown: a guess would be worth less than nothing to a balancer.
         """
         import_w, import_var = self.block(image, "import_w"), self.block(image, "import_var")
-        absent = ~self.layout.phase_present
-        for name in ("import_w", "import_var", "current_a"):
-            self.block(image, name)[absent] = 0.0
+        if self._absent.any():
+            for name in ("import_w", "import_var", "current_a"):
+                self.block(image, name)[self._absent] = 0.0
         missing = np.isnan(import_var) & ~np.isnan(import_w)
         if missing.any():
             apparent_va = self.block(image, "voltage_ln_v") * self.block(image, "current_a")

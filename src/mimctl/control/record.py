@@ -45,7 +45,7 @@ def report_events(events: EventLog, record: DecisionRecord, collector: Collector
     events.keep_only("mim.write_held", spent, Severity.WARNING)
     refused = [(j.mim, f"{j.mim}: {j.reason.text}") for j in record.safe_plan.judgements if j.verdict is Verdict.REFUSED]
     # while some devices are still being read for the first time, it is no news that nothing is sent yet
-    events.keep_only("judge.refused", [] if collector.starting() else refused, Severity.WARNING)
+    events.keep_only("judge.refused", [] if refused and collector.starting() else refused, Severity.WARNING)
     unseen = [(r.where, r.reason.text) for r in record.bounds.restrictions if r.reason.code == LOAD_UNSEEN]
     events.keep_only(LOAD_UNSEEN, unseen, Severity.WARNING)
     failed = record.plan.status is SolveStatus.FAILED
