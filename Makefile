@@ -53,6 +53,7 @@ lock: ## pin requirements/*.txt anew from requirements/*.in (needs uv)
 	$(compile) --upgrade requirements/dev.in -o requirements/dev.txt
 	$(compile) -c requirements/dev.txt requirements/core.in -o requirements/core.txt
 	$(compile) -c requirements/dev.txt requirements/build.in -o requirements/build.txt
+	$(compile) -c requirements/dev.txt requirements/lorawan.in -o requirements/lorawan.txt
 
 .PHONY: clean
 clean: ## remove .venv and everything that was built
