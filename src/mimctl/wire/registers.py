@@ -6,7 +6,6 @@ Nothing here knows where a register map came from; there is no other decoder.
 from __future__ import annotations
 
 import math
-import operator
 import struct
 from collections.abc import Callable, Sequence
 from functools import lru_cache
@@ -15,29 +14,15 @@ from typing import Any
 import numpy as np
 
 from mimctl.model.layout import BoolArray, FloatArray, frozen
-from mimctl.model.profile import ByteOrder, Guard, PointSpec, PointType, ReadBlock, RegisterMap, WordOrder
+from mimctl.model.profile import Guard, PointSpec, PointType, ReadBlock, RegisterMap
 from mimctl.model.quantity import quantity_of
 from mimctl.model.reads import guard_of, plan_polls
 from mimctl.wire.hollow import Stretches
+from mimctl.wire.register_fields import CODES, Field, Places, big_endian_order, picker, raw_identity, unpacker
 
 #: a scale factor outside ±10 is garbage, and 0x8000 means that the device has none: the point then has no value
 MAX_EXPONENT = 10
 
-_CODES = {
-    PointType.INT16: "h",
-    PointType.INT32: "i",
-    PointType.INT64: "q",
-    PointType.UINT16: "H",
-    PointType.UINT32: "I",
-    PointType.UINT64: "Q",
-    PointType.ENUM16: "H",
-    PointType.ENUM32: "I",
-    PointType.BITFIELD16: "H",
-    PointType.BITFIELD32: "I",
-    PointType.BITFIELD64: "Q",
-    PointType.FLOAT32: "f",
-    PointType.FLOAT64: "d",
-}
 _MAX_CACHED_SCALES = 64
 
 
@@ -78,7 +63,7 @@ class CompiledMap:
         #: so many of them belong to every cycle, the rest is slow
         self.fast_reads = len(polls.fast)
         self._sizes = [2 * r.count for r in self.reads]
-        self._place = _Places(self.reads)
+        self._place = Places(self.reads)
         self._compile_fields()
         self._compile_vectors()
         #: (read, (len(keys),) which keys have no value without it) of every slow read
@@ -148,18 +133,15 @@ class CompiledMap:
         What is read twice in one way (a scale factor that is a point as well) is one field.
         """
         exponents = sorted({(p.function, p.scale_address) for p in self._points if p.scale_address is not None})
-        fields: list[_Field] = [(self._place.byte(p.address, p.function), _CODES[p.type], p) for p in self._points]
+        fields: list[Field] = [(self._place.byte(p.address, p.function), CODES[p.type], p) for p in self._points]
         fields += [(self._place.byte(address, function), "h", None) for function, address in exponents]
-        ordered = sorted({_way(field): field for field in reversed(fields)}.values(), key=lambda field: field[0])
-        places = {_way(field): n for n, field in enumerate(ordered)}
-        position = [places[_way(field)] for field in fields]
-        if _is_plain(ordered):
-            self._unpack = _padded(ordered, self._place.size)
-        else:
-            self._unpack = _gathered(ordered)
+        ordered = sorted({raw_identity(field): field for field in reversed(fields)}.values(), key=lambda field: field[0])
+        places = {raw_identity(field): n for n, field in enumerate(ordered)}
+        position = [places[raw_identity(field)] for field in fields]
+        self._unpack = unpacker(ordered, self._place.size)
         count = len(self._points)
-        self._pick = _picker([position[i] for i in range(count)])
-        self._pick_exponents = _picker([position[i] for i in range(count, len(fields))])
+        self._pick = picker([position[i] for i in range(count)])
+        self._pick_exponents = picker([position[i] for i in range(count, len(fields))])
         self._exponent_of = np.array(
             [exponents.index((p.function, p.scale_address)) if p.scale_address is not None else -1 for p in self._points],
             dtype=np.int64,
@@ -229,87 +211,6 @@ def compiled_map(
     return CompiledMap(register_map, max_registers, max_gap, static=static)
 
 
-class _Places:
-    """Where each register stands in the joined replies."""
-
-    def __init__(self, reads: Sequence[ReadBlock]) -> None:
-        self._reads = reads
-        self._starts = np.cumsum([0, *(2 * r.count for r in reads)]).tolist()
-        self.size: int = self._starts[-1]
-
-    def holds(self, address: int, count: int, function: int) -> bool:
-        return any(r.function == function and r.address <= address and address + count <= r.end for r in self._reads)
-
-    def block(self, address: int, function: int) -> int:
-        for index, read in enumerate(self._reads):
-            if read.function == function and read.address <= address < read.end:
-                return index
-        raise ValueError(f"register {address} (function {function}) is in none of the reads")
-
-    def byte(self, address: int, function: int) -> int:
-        index = self.block(address, function)
-        return int(self._starts[index]) + 2 * (address - self._reads[index].address)
-
-
-_Field = tuple[int, str, PointSpec | None]
-_Unpack = Callable[[bytes], tuple[Any, ...]]
-
-
-def _way(field: _Field) -> tuple[object, ...]:
-    """Two fields of which this is the same give the same raw value."""
-    at, code, point = field
-    return (at, code, WordOrder.MSW, ByteOrder.BIG) if point is None else (at, code, point.word_order, point.byte_order)
-
-
-def _is_plain(fields: Sequence[_Field]) -> bool:
-    """Whether a struct with pad bytes reads the replies as they are: nothing swapped, nothing read twice."""
-    end = 0
-    for at, code, point in fields:
-        swapped = point is not None and (point.word_order is WordOrder.LSW or point.byte_order is ByteOrder.LITTLE)
-        if at < end or swapped:
-            return False
-        end = at + struct.calcsize(">" + code)
-    return True
-
-
-def _padded(fields: Sequence[_Field], size: int) -> _Unpack:
-    text, end = ">", 0
-    for at, code, _ in fields:
-        text += f"{at - end}x{code}" if at > end else code
-        end = at + struct.calcsize(">" + code)
-    return struct.Struct(f"{text}{size - end}x" if size > end else text).unpack
-
-
-def _gathered(fields: Sequence[_Field]) -> _Unpack:
-    codes = struct.Struct(">" + "".join(code for _, code, _ in fields))
-    order: list[int] = []
-    for at, code, point in fields:
-        order += big_endian_order(at, struct.calcsize(">" + code), point)
-    index = np.array(order, dtype=np.int64)
-
-    def unpack(data: bytes) -> tuple[Any, ...]:
-        return codes.unpack(np.frombuffer(data, dtype=np.uint8)[index].tobytes())
-
-    return unpack
-
-
-def big_endian_order(at: int, size: int, point: PointSpec | None) -> list[int]:
-    """Byte positions of a value that starts at byte `at`, most significant byte first."""
-    words = [[w, w + 1] for w in range(at, at + size, 2)]
-    if point is not None and point.word_order is WordOrder.LSW:
-        words.reverse()
-    if point is not None and point.byte_order is ByteOrder.LITTLE:
-        words = [[b, a] for a, b in words]
-    return [b for word in words for b in word]
-
-
-def _picker(positions: Sequence[int]) -> Callable[[tuple[Any, ...]], tuple[Any, ...]]:
-    """Like `operator.itemgetter`, but always a tuple."""
-    if len(positions) > 1:
-        return operator.itemgetter(*positions)
-    return lambda raw: tuple(raw[p] for p in positions)
-
-
 def text_of(point: PointSpec, data: bytes) -> str | None:
     """A text point, or any other shown as text; None where the device left it empty.
 
@@ -318,7 +219,7 @@ def text_of(point: PointSpec, data: bytes) -> str | None:
     if point.type is PointType.HEX:
         return ":".join(f"{b:02X}" for b in data) if any(data) else None
     if point.type is not PointType.STRING:
-        (raw,) = struct.unpack(">" + _CODES[point.type], bytes(data[i] for i in big_endian_order(0, len(data), point)))
+        (raw,) = struct.unpack(">" + CODES[point.type], bytes(data[i] for i in big_endian_order(0, len(data), point)))
         return None if raw in point.sentinels else str(raw)
     cut = bytes(data).partition(b"\0")[0]
     if set(cut) == {0xFF}:

@@ -15,7 +15,8 @@ import numpy as np
 from mimctl.model.errors import Unencodable
 from mimctl.model.profile import PointSpec, PointType, RegisterMap, Signed
 from mimctl.model.quantity import quantity_of
-from mimctl.wire.registers import MAX_EXPONENT, big_endian_order
+from mimctl.wire.register_fields import big_endian_order
+from mimctl.wire.registers import MAX_EXPONENT
 
 _CODES = {2: {True: "h", False: "H"}, 4: {True: "i", False: "I"}, 8: {True: "q", False: "Q"}}
 #: counts closer than this to a whole number are that number: 3.3 / 0.1 is meant to be 33
