@@ -24,6 +24,7 @@ NODE_COLUMNS = ("node", "L1 A", "L2 A", "L3 A", "I2/I1 %", "I0/I1 %", "neutralâ‚
 ZONE_COLUMNS = ("zone", "state", "MIMs", "cycle ms", "of ms", "cycles", "skipped", "J")
 LINK_COLUMNS = ("link", "state", "devices", "sweep ms", "of ms", "busy %", "requests", "timeouts", "late", "wrong", "resting units")
 LEASE_COLUMNS = ("lease", "scope", "what", "source", "owner", "ends in", "reason")
+RULE_COLUMNS = ("rule", "type", "where", "condition", "what")
 EVENT_COLUMNS = ("since UTC", "severity", "where", "what")
 #: what a narrow terminal goes without, the first first
 NODE_SPARE = ("firm A", "I0/I1 %", "headroom A", "load %", "neutralâ‚ A")
@@ -140,6 +141,16 @@ def lease_rows(leases: Sequence[Mapping[str, Any]]) -> list[list[str]]:
         [one["id"], one["scope"], one["text"], one["source"], one["owner"], time_left(one["expires_in_s"]), one["reason"]]
         for one in leases
     ]
+
+
+def rule_rows(status: Mapping[str, Any]) -> list[list[str]]:
+    """Rules in force that take something away, one row for each and the zones it reaches."""
+    held: dict[str, list[Mapping[str, Any]]] = {}
+    for rule in status.get("rules", ()):
+        if rule["in_force"] and rule["type"] != "balance":
+            held.setdefault(rule["id"], []).append(rule)
+    places = {name: ", ".join(place for rule in rules for place in rule["where"]) for name, rules in held.items()}
+    return [[name, r[0]["type"], places[name], r[0]["condition"] or "", r[0]["what"]] for name, r in held.items()]
 
 
 def time_left(seconds: float | None) -> str:

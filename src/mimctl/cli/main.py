@@ -32,6 +32,7 @@ COMMANDS: dict[str, str] = {
     "run": "Run a site: discover, measure, balance, until told to stop.",
     "status": "Ask a running service how its site is doing.",
     "explain": "Tell why a running service decided what it did.",
+    "rules": "Show which rules are in force, and when.",
     "lease": "List, grant or revoke lock-outs, caps, pauses and setpoints.",
     "stop": "Emergency stop of a site, or its end.",
     "device": "Read, watch, dump or set one device.",

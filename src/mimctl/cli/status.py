@@ -53,6 +53,9 @@ def _show(site: Site, status: dict[str, Any], every_node: bool) -> None:
     if leases := [lease for lease in status["leases"] if lease["kind"] != "emergency_stop"]:
         click.echo()
         print_table(live.LEASE_COLUMNS, live.lease_rows(leases), spare=live.LEASE_SPARE)
+    if rules := live.rule_rows(status):
+        click.echo()
+        print_table(live.RULE_COLUMNS, rules)
     if events := live.event_rows(status):
         click.echo()
         print_table(live.EVENT_COLUMNS, events)

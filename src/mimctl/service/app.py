@@ -25,6 +25,7 @@ from mimctl.service.lease_desk import LeaseDesk
 from mimctl.service.lease_store import LeaseStore, stored_book
 from mimctl.service.link_status import links_status
 from mimctl.service.operator_writes import OperatorWrites
+from mimctl.service.rule_status import rules_status
 from mimctl.service.state_dir import socket_path
 from mimctl.service.status import site_status
 
@@ -92,6 +93,7 @@ class Service:
         desk = DeviceDesk(self.groups, self.clock, OperatorWrites(self.controller.zones, self.clock))
         return {
             "status": lambda _: self.status(),
+            "rules": lambda _: {"rules": rules_status(self.controller)},
             "device": desk.answer,
             "lease": self.leases.answer,
             "stop": self.leases.answer_stop,
@@ -137,6 +139,7 @@ class Service:
             "since": self._started.isoformat(timespec="seconds"),
             "dry_run": self.dry_run,
             **self.leases.status(),
+            "rules": rules_status(self.controller),
             "schedule": {
                 "runs": dict(self.schedule.runs),
                 "misses": self.schedule.misses,
