@@ -17,6 +17,7 @@ import numpy as np
 
 from mimctl.control.events import EventLog
 from mimctl.control.filling import Filler, Filling
+from mimctl.control.last_harmonics import LastHarmonics
 from mimctl.control.moves import MoveWatch
 from mimctl.control.sum_watch import Accuracy, SumWatch
 from mimctl.control.verdicts import Verdicts
@@ -53,6 +54,7 @@ class Estimator:
         self.moves = MoveWatch(layout, layout.below[:, layout.port_node])
         self.verdicts = Verdicts(layout, self.moves)
         self._filler = Filler(self.operators, self.watch)
+        self._harmonics = LastHarmonics(self.operators)
         self._seen_s: FloatArray = np.full(len(layout.nodes), -np.inf)
         self._missing_since_s: FloatArray = np.full(len(layout.nodes), np.inf)
 
@@ -93,6 +95,7 @@ class Estimator:
         check = self.watch.check(self._sums_of(trusted), used_gross, used_net, taken_at_s, fresh, state.now_s)
         self.verdicts.weigh(check, used_net, state.now_s)
         self._filler.remember(trusted & ~self._doubted(), gross_va, taken_at_s)
+        self._harmonics.remember(trusted, state.nodes)
         self._filler.forget(self.verdicts.convicted)
 
     def _sums_of(self, usable: BoolArray) -> Sums:
@@ -141,6 +144,7 @@ class Estimator:
             sigma_w=frozen(sigma),
             sigma_var=frozen(sigma_var),
             sigma_v=frozen(sigma_v),
+            harmonic_a=self._harmonics.of(estimated) if estimated.any() else None,
         )
 
     @staticmethod

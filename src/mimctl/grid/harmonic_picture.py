@@ -33,10 +33,11 @@ def harmonic_picture(ports: FilterPorts, state: SiteState, usable: BoolArray, sh
     """From one image.
 
     Args:
-        usable: (N,) the node's meter may be believed.
+        usable: (N,) the node's meter may be believed; an estimate of its flow says nothing about harmonics.
         share: (K,) shares in force by our knowledge, NaN = not known.
     """
-    residual_a = np.where(usable[:, None], _residual_a(state), np.nan)
+    read = usable if state.nodes.estimated is None else usable & ~state.nodes.estimated
+    residual_a = np.where(read[:, None], _residual_a(state), np.nan)
     residual_a = np.where(ports.layout.phase_present, residual_a, 0.0)
     filter_a = _filter_a(ports, state, share)
     return HarmonicPicture(residual_a, filter_a, ports.local_bound_a(ports.line_bound_a(residual_a, filter_a)))

@@ -25,6 +25,8 @@ class NodeState:
         frequency_hz: (N,) [Hz]; None = not collected.
         sigma_w, sigma_var, sigma_v: (N, 3) standard deviations of P, Q and V [W, var, V]; of a doubted node twice as much covers
             what it would draw if its meter were the wrong one. NaN where the value is unknown.
+        harmonic_a: (N, 4) rms harmonic current of the phases and the neutral that estimated nodes had when they were last read [A];
+            NaN elsewhere and where never told. None = nothing was estimated.
     """
 
     import_w: FloatArray
@@ -43,6 +45,7 @@ class NodeState:
     sigma_var: FloatArray | None = None
     sigma_v: FloatArray | None = None
     frequency_hz: FloatArray | None = None
+    harmonic_a: FloatArray | None = None
 
     def source(self, node: int) -> str:
         """Where the flow of one node comes from: `measured`, `estimated`, `doubted` or `unknown`."""

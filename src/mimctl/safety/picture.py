@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mimctl.grid.distortion import harmonic_squares
 from mimctl.model.bounds import Bounds
 from mimctl.model.layout import BoolArray, ComplexArray, FloatArray
 from mimctl.model.state import SiteState
@@ -22,8 +23,6 @@ from mimctl.safety.segment import BOUNDLESS, joined, narrower
 
 #: a phase voltage is believed to lower the current limit down to this share of nominal
 _LOWEST_VOLTAGE_PU = 0.8
-#: a distortion beyond this is a near-zero fundamental, and counts as this [%]
-_HIGHEST_THD_PCT = 1000.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -129,15 +128,17 @@ def _views(ratings: Ratings, gross_va: ComplexArray, output_va: ComplexArray, to
 def _current_limits(ratings: Ratings, state: SiteState, evidence: Evidence, bounds: Bounds) -> tuple[FloatArray, FloatArray]:
     """(N, 3), (N,) limits of the fundamental at nominal voltage: harmonics take their part, a low voltage raises currents.
 
-    Harmonic currents come from the loads and stay when the fundamental changes: rms² = I1² + Ih², Ih = THD·I1 as measured.
+    Harmonic currents come from the loads and stay when the fundamental changes; an estimated node keeps those it had.
     """
     layout, usable, nodes = ratings.layout, evidence.node_usable, state.nodes
     fundamental_a = joined(nodes.import_w, nodes.import_var) * ratings.per_volt
+    harmonic_a2, triplen_a2 = harmonic_squares(nodes, fundamental_a)
     # fmin and fmax take the other operand for a NaN: what is not measured takes no part
-    thd = np.minimum(nodes.thd_i_pct, _HIGHEST_THD_PCT) / 100 * np.where(usable, 1.0, np.nan)[:, None]
-    rms_a = np.where(np.isnan(nodes.current_a), np.abs(fundamental_a), nodes.current_a)
-    harmonic_a2 = np.fmax((rms_a * thd) ** 2 / (1 + thd**2), 0.0)
-    triplen_a2 = np.fmax(np.where(usable, nodes.neutral_a**2 - np.abs(fundamental_a.sum(axis=1)) ** 2, 0.0), 0.0)
+    harmonic_a2 = np.fmax(np.where(usable[:, None], harmonic_a2, 0.0), 0.0)
+    triplen_a2 = np.fmax(np.where(usable, triplen_a2, 0.0), 0.0)
+    if nodes.harmonic_a is not None:
+        harmonic_a2 = np.fmax(harmonic_a2, nodes.harmonic_a[:, :3] ** 2)
+        triplen_a2 = np.fmax(triplen_a2, nodes.harmonic_a[:, 3] ** 2)
     voltage = np.maximum(np.fmin(evidence.voltage_pu, 1.0), _LOWEST_VOLTAGE_PU)
     # the worse of both readings, or of both ends of an estimate
     margin_a = evidence.margin_va / layout.voltage_ln_v[:, None]

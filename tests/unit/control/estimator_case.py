@@ -48,13 +48,16 @@ class Bench:
         tracker = LoadTracker(self.operators, OutputModel(self.layout))
         self.estimator = Estimator(self.operators, tracker, self.events)
 
-    def step(self, flow_va: ComplexArray, *, dead: tuple[str, ...] = (), taken_s: FloatArray | None = None) -> SiteState:
-        """The next second: these readings (N, 3) of these instants (N,), some meters dead."""
+    def step(
+        self, flow_va: ComplexArray, *, dead: tuple[str, ...] = (), taken_s: FloatArray | None = None, **more: FloatArray
+    ) -> SiteState:
+        """The next second: these readings (N, 3) of these instants (N,), some meters dead; `more` of what the nodes show."""
         now_s = self.clock.monotonic_s() + 1.0
         self.clock.advance_to(now_s)
         alive = np.array([n.id not in dead for n in self.layout.nodes])
         taken = now_s if taken_s is None else taken_s
-        return self.estimator.estimate(state_of(self.site, flow_va, now_s=now_s, node_taken_s=taken, good_nodes=alive))
+        state = state_of(self.site, flow_va, now_s=now_s, node_taken_s=taken, good_nodes=alive)
+        return self.estimator.estimate(replace(state, nodes=replace(state.nodes, **more)))
 
     def open(self, *codes: str) -> list[Event]:
         return [event for event in self.events.open() if event.code in codes]

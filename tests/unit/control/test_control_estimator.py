@@ -188,3 +188,26 @@ def test_bursty_load_and_skewed_samples_raise_no_false_alarm_in_an_hour() -> Non
         bench.step(flow, taken_s=(bench.clock.monotonic_s() + 1.0) - offset / grain)
     seen = [event.code for event in (*bench.events.open(), *bench.events.recent())]
     assert "bad_meter" not in seen
+
+
+def test_an_estimated_node_keeps_the_harmonics_that_it_had_when_it_was_last_read() -> None:
+    """30 % of 10 A are 3 A, and stay 3 A whatever the fundamental becomes; the neutral had 5 A that no fundamental explains."""
+    bench = Bench(hall())
+    lost = bench.layout.node_index["rack01"]
+    flow = bench.flow(np.full((6, 3), 2300 + 0j))
+    for second in range(20):
+        dead = ("rack01",) if second >= 10 else ()
+        alive = np.array([node.id not in dead for node in bench.layout.nodes])[:, None]
+        thd = np.where(alive, 30.0, np.nan)
+        state = bench.step(
+            flow * (1.0 if second < 10 else 0.5), dead=dead, thd_i_pct=thd, neutral_a=np.where(alive[:, 0], 5.0, np.nan)
+        )
+        if second < 10:
+            assert state.nodes.harmonic_a is None
+    assert state.nodes.estimated is not None
+    assert state.nodes.estimated[lost]
+    assert state.nodes.harmonic_a is not None
+    # the meter's current is rms: 10 A of it are 9.58 A of fundamental and 2.87 A of harmonics
+    np.testing.assert_allclose(state.nodes.harmonic_a[lost], [2.873, 2.873, 2.873, 5.0], atol=0.01)
+    others = np.arange(len(bench.layout.nodes)) != lost
+    assert np.isnan(state.nodes.harmonic_a[others]).all()

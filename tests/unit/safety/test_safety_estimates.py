@@ -86,3 +86,35 @@ def test_the_head_keeps_its_margin_of_import() -> None:
     s = s.nodes(estimated=at(none, 0, True), doubted=none, sigma_w=sigma, sigma_var=sigma, sigma_v=sigma)
     plan = s.nodes(quality=at(s.state.nodes.quality, 0, int(Quality.SUSPECT))).run()
     assert 0 < power(plan)[0].real <= 21
+
+
+def test_harmonics_that_the_node_had_take_their_part_of_its_limits() -> None:
+    """9.6 A of harmonics leave √(16² − 9.6²) = 12.8 A of the 16 A; beside 12 A of load that is 0.8 A, 184 W of the 300 W."""
+    kept = np.full((4, 4), np.nan)
+    kept[2] = (9.6, 9.6, 9.6, 0.0)
+    assert np.array_equal(power(scene(12.0, 1e-3).run()), MOVE)
+    plan = scene(12.0, 1e-3).nodes(harmonic_a=kept).run()
+    assert 180 <= power(plan)[0].real <= 184
+    assert "limit.node_current" in codes(plan, "m1")
+
+
+def test_triplens_that_the_node_had_take_their_part_of_its_neutral() -> None:
+    """16 A of triplens leave √(20² − 16²) = 12 A of the neutral's 20 A; L1 alone draws 11.5 A of it, and L3 adds to that."""
+    load = np.zeros((4, 3), dtype=complex)
+    load[2, 2] = 230 * 11.5
+    s = Scene(rack_site(reverse_power_limit_w=1e6), load, REST.copy(), MOVE.copy())
+    row, sigma, none = s.node_of("r1"), np.full((4, 3), 0.01), np.zeros(4, dtype=bool)
+    s.nodes(
+        quality=at(s.state.nodes.quality, row, int(Quality.SUSPECT)),
+        estimated=at(none, row, True),
+        doubted=none,
+        sigma_w=sigma,
+        sigma_var=sigma,
+        sigma_v=sigma,
+    )
+    assert np.array_equal(power(s.run()), MOVE)
+    kept = np.full((4, 4), np.nan)
+    kept[row] = (0.0, 0.0, 0.0, 16.0)
+    plan = s.nodes(harmonic_a=kept).run()
+    assert 0 < power(plan)[0].real < 300
+    assert "limit.node_neutral" in codes(plan, "m1")

@@ -241,3 +241,22 @@ def test_a_device_without_a_filter_is_told_nothing_about_one():
     plan = scene(0.5, accepted=bare).run()
     assert np.isnan(found(plan)).all()
     assert plan.refresh.all()
+
+
+def test_an_estimated_flow_says_nothing_about_harmonics():
+    """The estimate has a fundamental and no distortion: that is not known, and not nothing."""
+    s = scene(0.5)
+    row = s.node_of("r1")
+    flags, sigma = np.arange(4) == row, np.full((4, 3), 5.0)
+    s.nodes(
+        estimated=flags,
+        doubted=np.zeros(4, dtype=bool),
+        sigma_w=sigma,
+        sigma_var=sigma,
+        sigma_v=sigma,
+        thd_i_pct=at(s.state.nodes.thd_i_pct, row, np.nan),
+        quality=at(s.state.nodes.quality, row, int(Quality.SUSPECT)),
+    )
+    plan = s.run()
+    assert (found(plan)[:3] == 0).all()
+    assert "data.harmonics_unknown" in codes(plan, "m1")
