@@ -120,7 +120,7 @@ async def test_an_emergency_stop_releases_beside_a_cycle_that_waits_for_a_link_a
     await asked.wait()
     told = await LeaseDesk(loop.controller, loop.clock).stop_now("ann", "smoke")
     assert not step.done(), "the cycle still waits"
-    assert told["not_released"] == [MIM]
+    assert (told["not_released"], told["endless"]) == ([MIM], [])
     assert loop.fleet.enabled.tolist() == [True, False, False]
     assert cycle.dispatcher.in_force.tolist() == [True, False, False]
     step.cancel()

@@ -38,6 +38,7 @@ def command(site: Path, dry_run: bool, twin: Path | None, log_level: str, json_l
         from mimctl.model.errors import UserError
         from mimctl.service.app import Service
         from mimctl.service.event_loop import run
+        from mimctl.service.left_behind import endless, in_words
         from mimctl.service.links import open_groups
         from mimctl.service.logs import set_up
         from mimctl.service.signals import stop_on_signals
@@ -49,13 +50,14 @@ def command(site: Path, dry_run: bool, twin: Path | None, log_level: str, json_l
         directory = state_directory(loaded.id)
     set_up(log_level, human=None if json_logs is None else not json_logs)
 
-    async def serve() -> tuple[str, ...]:
+    async def serve() -> str:
         clock = SystemClock()
         with stop_on_signals() as stop:
             service = Service(loaded, open_groups(loaded, clock), clock, door_directory=directory, dry_run=dry_run)
-            return await service.run(stop)
+            left = await service.run(stop)
+            return in_words(left, endless(service.controller, left))
 
     with site_lock(directory, loaded.id):
         left = run(serve())
     if left:
-        raise UserError(f"stopped, but {len(left)} MIMs could not be released: {', '.join(left)}; their validity timers end it")
+        raise UserError(f"stopped, but not all MIMs could be released: {left}")

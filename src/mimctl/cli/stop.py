@@ -51,6 +51,7 @@ def command(site: Path, emergency: bool, clear: bool, yes: bool, reason: str, ow
 def _emergency(file: Path, owner: str | None, reason: str) -> dict[str, Any]:
     from mimctl.cli.stop_alone import latch, stop_alone
     from mimctl.service.door import NoService, ask
+    from mimctl.service.left_behind import in_words
     from mimctl.service.state_dir import socket_path, state_path
 
     site = _site_id(file)
@@ -64,8 +65,8 @@ def _emergency(file: Path, owner: str | None, reason: str) -> dict[str, Any]:
         return stop_alone(file, stop, untold)
     trouble = []
     if told["not_released"]:
-        left = ", ".join(told["not_released"])
-        trouble.append(f"could not be released yet: {left}; it is tried again each cycle, and their validity timers end it")
+        left = in_words(told["not_released"], told["endless"])
+        trouble.append(f"could not be released yet, it is tried again each cycle: {left}")
     if told["not_kept"]:
         trouble.append(f"the stop does not outlive the service: {told['not_kept']}")
     text = f"{site}: EMERGENCY STOP is in force; mimctl stop {file} --clear --yes ends it"

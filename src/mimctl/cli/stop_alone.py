@@ -17,6 +17,7 @@ from mimctl.model.lease import Lease, LeaseSource, Stop
 from mimctl.model.lease_plain import lease_plain
 from mimctl.service.alone import ReleasedAlone, release_alone
 from mimctl.service.lease_store import LeaseStore, stored_book
+from mimctl.service.left_behind import in_words
 from mimctl.service.logs import set_up
 from mimctl.service.state_dir import site_lock, state_directory, state_path
 
@@ -59,7 +60,8 @@ def stop_alone(file: Path, stop: Lease, trouble: list[str]) -> dict[str, Any]:
             first = str(error).splitlines()[0]
             return {**plain, "text": text, "trouble": [*trouble, f"the devices could not be released: {first}"]}
     text += f"; {len(done.at_rest)} MIMs are at rest"
-    trouble = [*trouble, *_untold("could not be released", done.not_released), *_untold("did not answer", done.silent)]
+    left = [f"could not be released: {in_words(done.not_released, done.endless)}"] if done.not_released else []
+    trouble = [*trouble, *left, *_untold("did not answer", done.silent)]
     told = {"at_rest": done.at_rest, "not_released": done.not_released, "silent": done.silent}
     return {**plain, **told, "text": text, "trouble": trouble}
 
@@ -87,4 +89,4 @@ def _release(file: Path, stop: Lease) -> ReleasedAlone:
 
 
 def _untold(what: str, mims: tuple[str, ...]) -> list[str]:
-    return [f"{what}: {', '.join(mims)}; what they hold ends by their validity timers"] if mims else []
+    return [f"{what}: {', '.join(mims)}; what they hold ends by their validity timers, where they have one"] if mims else []

@@ -324,6 +324,11 @@ class Dispatcher:
             return given_s if told.failsafe_s is None else told.failsafe_s
         return min(t for t in (given_s, told.failsafe_s, told.validity.maximum) if t is not None)
 
+    def endless(self) -> frozenset[str]:
+        """MIMs that keep what they were told for ever when nobody tells them anything: without a failsafe, or told to hold."""
+        mims = enumerate(self._layout.mims)
+        return frozenset(mim.id for m, mim in mims if math.isinf(self._waits_s(m)) or self._silent_action(m) is ExpiryAction.HOLD)
+
     def _silent_action(self, m: int) -> ExpiryAction | None:
         """What a device does then; None where that is not known."""
         told = self._map(m)

@@ -18,6 +18,7 @@ from mimctl.model.site import Site, Zone
 from mimctl.model.zoning import restrict
 from mimctl.service.lease_desk import STOPPED
 from mimctl.service.lease_store import LeaseStore, stored_book
+from mimctl.service.left_behind import endless
 from mimctl.service.links import open_groups
 from mimctl.service.state_dir import state_path
 
@@ -92,11 +93,13 @@ class ReleasedAlone:
         at_rest: answered, and hold no setpoint any more.
         not_released: hold one and could not be told.
         silent: never answered.
+        endless: those of `not_released` that keep what they hold for ever.
     """
 
     at_rest: tuple[str, ...]
     not_released: tuple[str, ...]
     silent: tuple[str, ...]
+    endless: tuple[str, ...] = ()
 
 
 async def release_alone(site: Site, book: LeaseBook, clock: Clock) -> ReleasedAlone:
@@ -122,7 +125,8 @@ async def release_alone(site: Site, book: LeaseBook, clock: Clock) -> ReleasedAl
             left = await controller.stop()
     mims = [mim.id for zone in controller.zones for mim in zone.layout.mims]
     at_rest = tuple(mim for mim in mims if mim not in silent and mim not in left)
-    return ReleasedAlone(at_rest, tuple(left), tuple(mim for mim in silent if mim not in left))
+    quiet = tuple(mim for mim in silent if mim not in left)
+    return ReleasedAlone(at_rest, tuple(left), quiet, endless(controller, left))
 
 
 def _unmet(controller: SiteController) -> tuple[str, ...]:

@@ -23,6 +23,7 @@ from mimctl.service.door import Door, Handler
 from mimctl.service.explain_desk import ExplainDesk
 from mimctl.service.lease_desk import LeaseDesk
 from mimctl.service.lease_store import LeaseStore, stored_book
+from mimctl.service.left_behind import ENDS, STAYS, endless
 from mimctl.service.link_status import links_status
 from mimctl.service.operator_writes import OperatorWrites
 from mimctl.service.rule_status import rules_status
@@ -67,7 +68,7 @@ class Service:
         """Run until `stop` is set; then release every touched device and close every link, whatever happened.
 
         Returns:
-            The MIMs that could not be released: their own validity timers end what they hold.
+            The MIMs that could not be released; `left_behind` tells what becomes of them.
         """
         left: list[str] = []
         async with contextlib.AsyncExitStack() as stack:
@@ -102,8 +103,9 @@ class Service:
 
     async def _release(self, left: list[str]) -> None:
         left += await self.controller.stop()
+        stay = endless(self.controller, left)
         for mim in left:
-            self._log.error("could not be released; its own validity timer ends its setpoint", mim=mim)
+            self._log.error("could not be released", mim=mim, then=STAYS if mim in stay else ENDS)
 
     async def _run_loops(self, stop: asyncio.Event) -> None:
         """A zone loop only ends by being cancelled; if one dies all the same, the service ends rather than half-live."""

@@ -16,6 +16,7 @@ from mimctl.model.lease import Action, Lease, LeaseSource, LockOut, Setpoint
 from mimctl.model.lease_plain import action_of, lease_plain, source_of
 from mimctl.model.reason import Reason
 from mimctl.service.lease_store import LeaseStore
+from mimctl.service.left_behind import ENDS, STAYS, endless
 
 #: how long a lock-out waits for its MIMs to be told, in cycles of the slowest zone
 _CYCLES = 3
@@ -112,9 +113,10 @@ class LeaseDesk:
         stop = self._book.call_stop(owner, reason)
         kept = asyncio.create_task(self._keep_stop(stop))
         left = await self._controller.release_now(STOPPED)
+        stay = endless(self._controller, left)
         for mim in left:
-            self._log.error("could not be released; it is tried again each cycle, and its own validity timer ends it", mim=mim)
-        return {"emergency_stop": lease_plain(stop), "not_released": list(left), "not_kept": await kept}
+            self._log.error("could not be released; it is tried again each cycle", mim=mim, then=STAYS if mim in stay else ENDS)
+        return {"emergency_stop": lease_plain(stop), "not_released": list(left), "endless": list(stay), "not_kept": await kept}
 
     async def clear(self, by: str) -> dict[str, Any]:
         """End the emergency stop: control goes on with the next cycle."""

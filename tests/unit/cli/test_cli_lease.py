@@ -56,13 +56,13 @@ def test_to_clear_wants_a_yes_and_leaves_nothing_behind(site, run_cli, tmp_path)
 
 def test_a_stop_that_cannot_be_latched_says_so(site, run_cli, tmp_path, monkeypatch):
     (tmp_path / "state").write_text("no directory")
-    monkeypatch.setattr("mimctl.cli.stop_alone._release", lambda *_: ReleasedAlone(("a",), ("b",), ("c",)))
+    monkeypatch.setattr("mimctl.cli.stop_alone._release", lambda *_: ReleasedAlone(("a",), ("b", "d"), ("c",), ("d",)))
     result = run_cli("stop", site, "--emergency")
     assert result.code == 1
     assert result.out.startswith("hall: EMERGENCY STOP (no service answers here")
     assert result.out.endswith("; 1 MIMs are at rest\n")
     assert "cannot make the state directory" in result.err
-    assert "could not be released: b" in result.err
+    assert "could not be released: b; their validity timers end it; d: no timer ends it, the setpoint STAYS" in result.err
     assert "did not answer: c" in result.err
 
 

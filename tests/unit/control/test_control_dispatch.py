@@ -242,6 +242,19 @@ async def test_a_device_that_takes_an_expiry_action_does_what_the_site_file_says
     assert not dispatch.setpoint_va.any()
 
 
+@pytest.mark.parametrize(
+    ("failsafe", "action", "told"),
+    [
+        (Failsafe.NONE, None, {"mim-rack1"}),
+        (Failsafe.REPEAT, ExpiryAction.ZERO, set()),
+        (Failsafe.REPEAT, ExpiryAction.HOLD, {"mim-rack1"}),
+    ],
+)
+async def test_who_keeps_its_setpoint_for_ever_in_silence_is_known(failsafe, action, told):
+    dispatch, _ = await silent(MimMap(3, (), (), failsafe=failsafe, silent_action=action), after_s=1.0)
+    assert dispatch.endless() == told
+
+
 async def test_the_reason_of_a_clamp_goes_with_the_write():
     dispatch, mims, _ = dispatcher()
     reason = Reason("limit.port_rating", "scaled to 2000 VA")
