@@ -57,6 +57,7 @@ class Estimator:
         self._harmonics = LastHarmonics(self.operators)
         self._seen_s: FloatArray = np.full(len(layout.nodes), -np.inf)
         self._missing_since_s: FloatArray = np.full(len(layout.nodes), np.inf)
+        self._trusted_s: FloatArray = np.full(len(layout.nodes), np.nan)
 
     @property
     def layout(self) -> SiteLayout:
@@ -73,6 +74,7 @@ class Estimator:
         gross_va, net_va = self.tracker.gross_load(state), nodes.import_w + 1j * nodes.import_var
         self._look(state, read, gross_va, net_va)
         trusted = read & ~self.verdicts.convicted
+        self._trusted_s = np.where(trusted, nodes.taken_at_s, self._trusted_s)
         missing = self._metered & ~trusted
         filling = None
         if missing.any():
@@ -130,7 +132,7 @@ class Estimator:
         own = replace(nodes, quality=self._quality(nodes.quality, read & ~trusted, doubted))
         sigma_var = sigma
         if (read & ~trusted).any():
-            own = _without(own, read & ~trusted)
+            own = _without(own, read & ~trusted, self._trusted_s)
         if filling is not None:
             estimated = filling.filled
             own = _filled(own, filling)
@@ -177,10 +179,15 @@ class Estimator:
         self.events.keep_only("node.unknown", unknown, Severity.WARNING)
 
 
-def _without(nodes: NodeState, convicted: BoolArray) -> NodeState:
-    """The readings of convicted meters taken out; their voltages stay, no current transformer has a part in them."""
+def _without(nodes: NodeState, convicted: BoolArray, trusted_at_s: FloatArray) -> NodeState:
+    """The readings of convicted meters taken out; their voltages stay, no current transformer has a part in them.
+
+    What is known of the node is as old as the last reading that was trusted, however often its meter answers: whoever waits for
+    it to tell the truth again must not wait for ever.
+    """
     rows = convicted[:, None]
     blocks = {name: frozen(np.where(rows, np.nan, getattr(nodes, name))) for name in ("import_w", "import_var", "current_a")}
+    blocks["taken_at_s"] = frozen(np.where(convicted, trusted_at_s, nodes.taken_at_s))
     return replace(nodes, neutral_a=frozen(np.where(convicted, np.nan, nodes.neutral_a)), **blocks)
 
 

@@ -211,3 +211,20 @@ def test_an_estimated_node_keeps_the_harmonics_that_it_had_when_it_was_last_read
     np.testing.assert_allclose(state.nodes.harmonic_a[lost], [2.873, 2.873, 2.873, 5.0], atol=0.01)
     others = np.arange(len(bench.layout.nodes)) != lost
     assert np.isnan(state.nodes.harmonic_a[others]).all()
+
+
+def test_a_convicted_reading_that_nothing_stands_for_grows_old() -> None:
+    """Its meter goes on to answer; a MIM that may not move on bad data must still be let go when that lasts."""
+    bench = Bench(hall(1, 2))
+    node = bench.layout.node_index["rack00"]
+    wrong = np.ones((len(bench.layout.nodes), 1))
+    for second, (_, readings) in enumerate(bench.wandering(60)):
+        wrong[node] = 1.0 if second < 20 else 1.8
+        state = bench.step(readings * wrong, dead=("feed", "pdu0") if second >= 40 else ())
+        if second == 39:
+            assert [event.where for event in bench.open("bad_meter")] == ["m-rack00"]
+            assert state.nodes.estimated is not None
+            assert state.nodes.estimated[node]
+    assert state.nodes.quality[node] == Quality.BAD
+    assert 20 <= state.node_age_s()[node] <= 40
+    assert state.node_age_s()[bench.layout.node_index["rack01"]] < 2
