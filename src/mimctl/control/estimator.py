@@ -92,8 +92,9 @@ class Estimator:
         self.watch.follow(trusted, gross_va, taken_at_s)
         said_at_s = np.where(state.mims.quality > Quality.BAD, state.mims.taken_at_s, np.nan)
         self.moves.learn(taken_at_s, net_va, gross_va - net_va, said_at_s)
-        known = trusted[:, None]
-        used_gross, used_net = np.where(known, gross_va, 0), np.where(known, net_va, 0)
+        used_gross, used_net = gross_va, net_va
+        if not trusted.all():
+            used_gross, used_net = np.where(trusted[:, None], gross_va, 0), np.where(trusted[:, None], net_va, 0)
         check = self.watch.check(self._sums_of(trusted), used_gross, used_net, taken_at_s, fresh, state.now_s)
         self.verdicts.weigh(check, used_net, state.now_s)
         self._filler.remember(trusted & ~self._doubted(), gross_va, taken_at_s)
@@ -110,7 +111,8 @@ class Estimator:
 
     def _doubted(self) -> BoolArray:
         flags = np.zeros(len(self.layout.nodes), dtype=np.bool_)
-        flags[list(self.verdicts.doubts)] = True
+        if self.verdicts.doubts:
+            flags[list(self.verdicts.doubts)] = True
         return flags
 
     def _compare(self, filling: Filling, read: BoolArray, net_va: ComplexArray, now_s: float) -> None:
@@ -129,10 +131,11 @@ class Estimator:
             sigma[n] = np.maximum(sigma[n], error_va / np.sqrt(8))
         sigma_v = np.where(read[:, None], self.watch.voltage_sigma_v(nodes.voltage_ln_v), np.nan)
         estimated = np.zeros_like(trusted)
-        own = replace(nodes, quality=self._quality(nodes.quality, read & ~trusted, doubted))
-        sigma_var = sigma
-        if (read & ~trusted).any():
-            own = _without(own, read & ~trusted, self._trusted_s)
+        own, sigma_var, convicted = nodes, sigma, read & ~trusted
+        if convicted.any() or doubted.any():
+            own = replace(nodes, quality=self._quality(nodes.quality, convicted, doubted))
+        if convicted.any():
+            own = _without(own, convicted, self._trusted_s)
         if filling is not None:
             estimated = filling.filled
             own = _filled(own, filling)
@@ -151,8 +154,6 @@ class Estimator:
 
     @staticmethod
     def _quality(quality: IntArray, convicted: BoolArray, doubted: BoolArray) -> IntArray:
-        if not (convicted.any() or doubted.any()):
-            return quality
         poorer = np.where(doubted, np.minimum(quality, int(Quality.SUSPECT)), quality)
         return frozen(np.where(convicted, int(Quality.BAD), poorer))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable
 from copy import copy
 from dataclasses import replace
@@ -24,6 +24,8 @@ class EventLog:
         self._clock = clock
         self._scope = ""
         self._open: dict[tuple[str, str, str], Event] = {}
+        #: how many conditions of one scope and code are open
+        self._held: Counter[tuple[str, str]] = Counter()
         self._past: deque[Event] = deque(maxlen=kept)
         self._log = structlog.get_logger("mimctl.event")
 
@@ -40,11 +42,13 @@ class EventLog:
             self._open[key] = replace(self._open[key], text=text)
         else:
             self._open[key] = Event(code, severity, where, text, since=self._clock.utc())
+            self._held[self._scope, code] += 1
             self._log.log(_LOG_LEVELS[severity], text, code=code, where=where)
 
     def clear(self, code: str, where: str) -> None:
         event = self._open.pop((self._scope, code, where), None)
         if event is not None:
+            self._held[self._scope, code] -= 1
             self._past.append(replace(event, cleared=self._clock.utc()))
             self._log.info("cleared: " + event.text, code=code, where=where)
 
@@ -57,6 +61,8 @@ class EventLog:
     def keep_only(self, code: str, holding: Iterable[tuple[str, str]], severity: Severity) -> None:
         """Make the open conditions of one code (in this scope) exactly `holding`: (where, text) pairs."""
         wanted = dict(holding)
+        if not (wanted or self._held.get((self._scope, code))):
+            return  # nothing holds and nothing held: so it is with nearly every condition in nearly every cycle
         for scope, open_code, where in list(self._open):
             if (scope, open_code) == (self._scope, code) and where not in wanted:
                 self.clear(code, where)

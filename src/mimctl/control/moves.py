@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mimctl.model.layout import BoolArray, ComplexArray, FloatArray, SiteLayout
+from mimctl.model.layout import BoolArray, ComplexArray, FloatArray, IntArray, SiteLayout
 
 #: after how long half of what was learnt is forgotten [s]
 _HALF_LIFE_S = 600.0
@@ -29,6 +29,8 @@ _COUNT = 1 + 2 * _PAST
 _TOGETHER_S = 0.2
 #: moves smaller than this are lost in the rounding of the MIM's own figures, and would pass for a factor of 0 [VA]
 _LEAST_MOVE_VA = 10.0
+#: while nothing is suspected, factors that rest on so many samples less will do
+_EVERY = 5
 #: resolution of a register: what keeps an idle regressor from counting [W²]
 _GRAIN = 1.0
 
@@ -50,11 +52,15 @@ class MoveWatch:
         self._last_s: FloatArray = np.full(nodes, np.nan)
         self._net = np.zeros((nodes, 3), dtype=np.complex128)
         self._behind = np.zeros((nodes, 3), dtype=np.complex128)
-        #: (N, 3, 2·past) Δz and Δx of the last samples, and how many of them there are
-        self._past = np.zeros((nodes, 3, 2 * _PAST), dtype=np.complex128)
+        #: (N, 6, 1 + 2·past + 1) −Δx of this sample, Δz and Δx of the last ones, Δz of this one, by real and imaginary part of
+        #: each phase; and how many samples follow each other
+        self._rows = np.zeros((nodes, 6, _COUNT + 1))
         self._filled = np.zeros(nodes, dtype=np.int64)
-        self._samples, self._zz = np.zeros(nodes), np.zeros(nodes)
-        self._xx, self._xz = np.zeros((nodes, _COUNT, _COUNT)), np.zeros((nodes, _COUNT))
+        #: (N, ·, ·) faded sums of the products of any two columns: all that a regression of the last on the others needs
+        self._products = np.zeros((nodes, _COUNT + 1, _COUNT + 1))
+        self._samples = np.zeros(nodes)
+        self._found: tuple[FloatArray, FloatArray] | None = None
+        self._found_before = 0
 
     def learn(self, taken_at_s: FloatArray, net_va: ComplexArray, behind_va: ComplexArray, reported_at_s: FloatArray) -> None:
         """One more cycle.
@@ -68,48 +74,60 @@ class MoveWatch:
         fresh = self._some & ~(taken_at_s == self._last_s)
         known = fresh & np.isfinite(net_va).all(axis=1) & self._together(taken_at_s, reported_at_s)
         chained = known & np.isfinite(self._last_s)
-        moved = np.where(chained[:, None], behind_va - self._behind, 0)
-        seen = np.where(chained[:, None], net_va - self._net, 0)
-        ready = chained & (self._filled >= _PAST) & ((np.abs(moved) ** 2).sum(axis=1) >= _LEAST_MOVE_VA**2)
+        seen, moved = (net_va - self._net).view(np.float64), (behind_va - self._behind).view(np.float64)
+        at, rows = _places(chained), self._rows
+        rows[at, :, 0], rows[at, :, -1] = -moved[at], seen[at]
+        ready = chained & (self._filled >= _PAST) & ((moved**2).sum(axis=1) >= _LEAST_MOVE_VA**2)
         if ready.any():
-            self._add(ready, taken_at_s - self._last_s, seen, moved)
+            self._add(_places(ready), taken_at_s - self._last_s)
+        rows[at, :, 3:-1] = rows[at, :, 1:-3].copy()
+        rows[at, :, 1], rows[at, :, 2] = seen[at], moved[at]
         self._filled = np.where(chained, self._filled + 1, np.where(fresh, 0, self._filled))
-        older = np.concatenate([seen[:, :, None], moved[:, :, None], self._past[:, :, :-2]], axis=2)
-        self._past = np.where(chained[:, None, None], older, self._past)
         self._last_s = np.where(fresh, np.where(known, taken_at_s, np.nan), self._last_s)
         self._net = np.where(known[:, None], net_va, self._net)
         self._behind = np.where(known[:, None], behind_va, self._behind)
+        self._found_before += 1
 
     def _together(self, taken_at_s: FloatArray, reported_at_s: FloatArray) -> BoolArray:
         """(N,) the reading and the reports of all MIMs below are of one instant."""
         apart = ~(np.abs(taken_at_s[self._node] - reported_at_s[self._mim]) <= _TOGETHER_S)
         return np.asarray(np.bincount(self._node, apart, len(taken_at_s)) == 0)
 
-    def _add(self, at: BoolArray, dt_s: FloatArray, seen: ComplexArray, moved: ComplexArray) -> None:
-        regressors = np.concatenate([-moved[at][:, :, None], self._past[at]], axis=2)
-        x = np.concatenate([regressors.real, regressors.imag], axis=1)
-        z = np.concatenate([seen[at].real, seen[at].imag], axis=1)
-        kept = 0.5 ** (dt_s[at] / _HALF_LIFE_S)
+    def _add(self, at: slice | IntArray, dt_s: FloatArray) -> None:
+        rows, kept = self._rows[at], 0.5 ** (dt_s[at] / _HALF_LIFE_S)
         self._samples[at] = kept * self._samples[at] + 1
-        self._xx[at] = kept[:, None, None] * self._xx[at] + x.transpose(0, 2, 1) @ x
-        self._xz[at] = kept[:, None] * self._xz[at] + (x * z[:, :, None]).sum(axis=1)
-        self._zz[at] = kept * self._zz[at] + (z**2).sum(axis=1)
+        self._products[at] = kept[:, None, None] * self._products[at] + rows.transpose(0, 2, 1) @ rows
 
     def forget(self, node: int) -> None:
         """What was learnt at this node is over."""
-        self._samples[node] = self._zz[node] = 0.0
-        self._xx[node], self._xz[node] = 0.0, 0.0
+        self._samples[node] = self._products[node] = 0.0
+        self._found = None
 
-    def factors(self) -> tuple[FloatArray, FloatArray]:
-        """(N,) factor of each meter, NaN where too little has moved, and its standard deviation."""
+    def factors(self, *, lately: bool = False) -> tuple[FloatArray, FloatArray]:
+        """(N,) factor of each meter, NaN where too little has moved, and its standard deviation.
+
+        Args:
+            lately: those of a few samples ago will do.
+        """
+        if self._found is None or not lately or self._found_before >= _EVERY:
+            self._found, self._found_before = self._regression(), 0
+        return self._found
+
+    def _regression(self) -> tuple[FloatArray, FloatArray]:
         factor, sigma = np.full(len(self._samples), np.nan), np.full(len(self._samples), np.nan)
         at = np.flatnonzero(self._samples >= _LEAST_SAMPLES)
         if not len(at):
             return factor, sigma
-        information = self._xx[at] + _GRAIN * self._samples[at, None, None] * np.eye(_COUNT)
+        products = self._products[at]
+        information = products[:, :-1, :-1] + _GRAIN * self._samples[at, None, None] * np.eye(_COUNT)
         inverse = np.linalg.inv(information)
-        found = (inverse @ self._xz[at][:, :, None])[:, :, 0]
-        rest = np.maximum(self._zz[at] - (found * self._xz[at]).sum(axis=1), 0.0)
+        found = (inverse @ products[:, :-1, -1:])[:, :, 0]
+        rest = np.maximum(products[:, -1, -1] - (found * products[:, :-1, -1]).sum(axis=1), 0.0)
         noise = rest / (6 * self._samples[at] - _COUNT) + _GRAIN
         factor[at], sigma[at] = found[:, 0], np.sqrt(noise * inverse[:, 0, 0])
         return factor, sigma
+
+
+def _places(flags: BoolArray) -> slice | IntArray:
+    """The places of the flags; where all are set a slice, which copies nothing."""
+    return slice(None) if flags.all() else np.flatnonzero(flags)

@@ -108,14 +108,15 @@ class SumWatch:
         if not fresh.any():
             return
         known = fresh & np.isfinite(self._last_s)
-        dt_s = np.where(known, taken_at_s - np.where(known, self._last_s, 0.0), 1.0)
-        self._jump_va = np.where(known[:, None], gross_va - np.where(known[:, None], self._last_va, 0.0), 0.0)
-        step = np.abs(self._jump_va)
-        fading = np.where(known, np.exp(-dt_s / self._accuracy.fading_s), 1.0)[:, None]
-        self.moved_va = np.where(fresh[:, None], np.maximum(step, self.moved_va * fading), self.moved_va)
-        slow = np.where(known, np.exp(-dt_s / _DRIFT_S), 1.0)[:, None]
-        self.drift_va2_per_s = slow * self.drift_va2_per_s + (1 - slow) * step**2 / dt_s[:, None]
-        self._every_s = np.where(known, dt_s, self._every_s)
+        at = slice(None) if known.all() else np.flatnonzero(known)
+        dt_s = (taken_at_s - self._last_s)[at]
+        jump_va = (gross_va - self._last_va)[at]
+        step = np.abs(jump_va)
+        self._jump_va[at] = jump_va
+        fading, slow = np.exp(-dt_s / self._accuracy.fading_s)[:, None], np.exp(-dt_s / _DRIFT_S)[:, None]
+        self.moved_va[at] = np.maximum(step, self.moved_va[at] * fading)
+        self.drift_va2_per_s[at] = slow * self.drift_va2_per_s[at] + (1 - slow) * step**2 / dt_s[:, None]
+        self._every_s[at] = dt_s
         self._last_va = np.where(fresh[:, None], gross_va, self._last_va)
         self._last_s = np.where(fresh, taken_at_s, self._last_s)
 
@@ -152,7 +153,7 @@ class SumWatch:
         if not len(sums.nodes):
             return np.zeros((0, 3))
         apart_s = np.abs(taken_at_s[sums.member] - taken_at_s[sums.nodes[sums.equation]])
-        first = np.flatnonzero(np.diff(sums.equation, prepend=-1))
+        first = sums.first
         # the node's own movement counts when any other is apart from it
         apart_s[first] = np.maximum.reduceat(apart_s, first)
         return np.asarray(np.sqrt(sums.gathered(self._astray_va(sums.member, apart_s) ** 2)))

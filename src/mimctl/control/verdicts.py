@@ -67,9 +67,11 @@ class Verdicts:
             net_va: (N, 3) readings, zero where not usable [VA].
         """
         self.doubts, self._open = {}, []
-        factor, sigma = self.moves.factors()
+        suspected = bool(check.disturbed.any() or self.convicted.any() or self.mim_since_s or self._at_odds_since_s)
+        factor, sigma = self.moves.factors(lately=not suspected)
         wrong = np.abs(factor - 1) > np.maximum(_WRONG, _DEVIATIONS * sigma)
-        self._known_conflicts &= set(map(int, check.sums.nodes[check.disturbed]))
+        if self._known_conflicts:
+            self._known_conflicts &= set(map(int, check.sums.nodes[check.disturbed]))
         if check.disturbed.any():
             for conflict in conflicts(check.sums, check.residual_va, check.tolerance_va, check.disturbed):
                 self._judge(conflict, factor, sigma, check)
@@ -150,6 +152,8 @@ class Verdicts:
         self._open.append((self.layout.mims[self._mims_at[node][0]].id if cleared else self._meter(node), f"{seen}; {end}"))
 
     def _release_mims(self, factor: FloatArray, sigma: FloatArray, wrong: BoolArray, now_s: float) -> None:
+        if not (self.mim_since_s or self._at_odds_since_s):
+            return
         for node, mims in self._mims_at.items():
             if not wrong[node]:
                 self._at_odds_since_s.pop(node, None)

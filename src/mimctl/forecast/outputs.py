@@ -7,8 +7,10 @@ instant* is needed: first-order response to each command, corrected by the last 
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -27,6 +29,24 @@ class _Segment:
     since_s: float
     start_va: ComplexArray
     target_va: ComplexArray
+
+
+def distinct(instants_s: FloatArray) -> FloatArray:
+    """Every instant once; mostly there is but one, which takes no sorting."""
+    first = instants_s[:1]
+    return first if (instants_s == first).all() else np.unique(instants_s)
+
+
+class Outputs(Protocol):
+    """Whoever knows what K ports put out, M MIMs; injection positive."""
+
+    def at(self, instant_s: float) -> ComplexArray:
+        """(K,) at one instant [VA]."""
+        ...
+
+    def reported(self, taken_at_s: FloatArray, output_va: ComplexArray, usable: BoolArray) -> None:
+        """What the devices measured themselves: instants (M,), outputs (K,), and which of them count (M,)."""
+        ...
 
 
 class OutputModel:
@@ -85,15 +105,18 @@ class OutputModel:
     def _undelayed(self, instant_s: float) -> ComplexArray:
         """First-order response from the last segment that had begun."""
         segment = next((s for s in reversed(self._segments) if s.since_s <= instant_s), self._segments[0])
-        if not np.isfinite(segment.since_s):
+        if not math.isfinite(segment.since_s):
             return segment.target_va
         left: ComplexArray = np.exp(-(max(0.0, instant_s - segment.since_s)) / self._tau_s)
         return segment.target_va + (segment.start_va - segment.target_va) * left
 
     def _modelled_at_each(self, instants_s: FloatArray, ports: BoolArray) -> ComplexArray:
         """(K,) each usable port at its own instant; few distinct instants, so one evaluation for each."""
+        instants = distinct(instants_s[ports])
+        if len(instants) == 1 and ports.all():
+            return self._modelled(float(instants[0]))
         result = np.zeros(len(ports), dtype=np.complex128)
-        for instant in np.unique(instants_s[ports]):
+        for instant in instants:
             at_this = ports & (instants_s == instant)
             result[at_this] = self._modelled(float(instant))[at_this]
         return result

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mimctl.forecast.outputs import OutputModel
+from mimctl.forecast.outputs import Outputs, distinct
 from mimctl.forecast.own_loads import OwnLoads
 from mimctl.grid.tree import TreeOperators
 from mimctl.model.forecast import LoadForecast
@@ -25,7 +25,7 @@ class LoadTracker:
     """
 
     operators: TreeOperators
-    outputs: OutputModel
+    outputs: Outputs
     #: the readings that were last worked on, and what came out of them
     _gross: tuple[tuple[FloatArray, ...], ComplexArray] | None = None
 
@@ -49,7 +49,7 @@ class LoadTracker:
     def _learn_outputs(self, state: SiteState) -> None:
         output = state.ports.inject_w + 1j * state.ports.inject_var
         usable = state.mims.quality > Quality.BAD
-        self.outputs.reported(state.mims.taken_at_s, np.nan_to_num(output), usable)
+        self.outputs.reported(state.mims.taken_at_s, np.where(np.isfinite(output), output, 0), usable)
 
     def _gross_load(self, state: SiteState, usable: BoolArray) -> ComplexArray:
         net: ComplexArray = state.nodes.import_w + 1j * state.nodes.import_var
@@ -57,7 +57,7 @@ class LoadTracker:
             return net
         instants = state.nodes.taken_at_s
         gross = net.copy()
-        for instant in np.unique(instants[usable]):
+        for instant in distinct(instants[usable]):
             behind = np.asarray(self.operators.port_flow @ self.outputs.at(float(instant))).reshape(-1, 3)
             rows = usable & (instants == instant)
             gross[rows] += behind[rows]

@@ -26,34 +26,36 @@ class Sums:
         nodes: (E,) the node that each equation is about.
         terms: (3E, 3N) complex: +1 for the node, minus its children.
         losses: (3E, 3N) complex: what the branches on the way lose.
-        spread, losses_spread: (3E, 3N) |terms|² and |losses|², for variances.
+        losses_spread: (3E, 3N) |losses|², for variances.
         members: (E, N) whose reading takes part.
-        equation, member: (P,) the same as pairs; every equation has its own node first.
-        weights: (P, 3, 3) |terms|² of each pair.
+        equation, member: (P,) the same as pairs; every equation has its own node first, at `first` (E,).
+        both, both_spread: (3E, 6N) terms and −losses side by side, and their squares: one product for both.
+        gather: (3E, 3P) |terms|² of each pair.
     """
 
     nodes: IntArray
     terms: sparse.csr_array
     losses: sparse.csr_array
-    spread: sparse.csr_array
     losses_spread: sparse.csr_array
     members: BoolArray
     equation: IntArray
     member: IntArray
-    weights: FloatArray
+    first: IntArray
+    both: sparse.csr_array
+    both_spread: sparse.csr_array
+    gather: sparse.csr_array
 
     def residual_va(self, gross_va: ComplexArray, lost_va: ComplexArray) -> ComplexArray:
         """(E, 3) node less children less losses [VA]; gross and lost are (N, 3), unknown entries zero."""
-        return np.asarray(self.terms @ gross_va.reshape(-1) - self.losses @ lost_va.reshape(-1)).reshape(-1, 3)
+        return np.asarray(self.both @ np.concatenate([gross_va, lost_va]).reshape(-1)).reshape(-1, 3)
 
     def variance(self, of_readings: FloatArray, of_losses: FloatArray) -> FloatArray:
         """(E, 3) of the residual, out of those of the readings and of the losses, (N, 3) each [VA²]."""
-        return np.asarray(self.spread @ of_readings.reshape(-1) + self.losses_spread @ of_losses.reshape(-1)).reshape(-1, 3)
+        return np.asarray(self.both_spread @ np.concatenate([of_readings, of_losses]).reshape(-1)).reshape(-1, 3)
 
     def gathered(self, of_pairs: FloatArray) -> FloatArray:
         """(E, 3) sums over the pairs of variances (P, 3) at the members' own phases."""
-        through = (self.weights @ of_pairs[:, :, None])[:, :, 0]
-        return np.stack([np.bincount(self.equation, through[:, k], len(self.nodes)) for k in range(3)], axis=1)
+        return np.asarray(self.gather @ of_pairs.reshape(-1)).reshape(-1, 3)
 
     def block(self, equation: int, node: int) -> ComplexArray:
         """(3, 3) how one node's flow enters one equation."""
@@ -107,15 +109,22 @@ def _assemble(equations: list[_Equation], nodes: int) -> Sums:
         members[e, [node for node, _ in equation.terms]] = True
     rows = np.array([equation.node for equation in equations], dtype=np.int64)
     whole, lost = terms.tocsr(), losses.tocsr()
+    losses_spread = abs(lost) ** 2
     pairs = [(e, node, np.abs(block) ** 2) for e, equation in enumerate(equations) for node, block in equation.terms]
+    of_pairs = np.array([e for e, _, _ in pairs], dtype=np.int64)
+    gather = sparse.lil_array((size[0], 3 * len(pairs)), dtype=np.float64)
+    for p, (e, _, block) in enumerate(pairs):
+        gather[3 * e : 3 * e + 3, 3 * p : 3 * p + 3] = block
     return Sums(
         nodes=frozen(rows),
         terms=whole,
         losses=lost,
-        spread=abs(whole) ** 2,
-        losses_spread=abs(lost) ** 2,
+        losses_spread=losses_spread,
         members=frozen(members),
-        equation=frozen(np.array([e for e, _, _ in pairs], dtype=np.int64)),
+        equation=frozen(of_pairs),
         member=frozen(np.array([node for _, node, _ in pairs], dtype=np.int64)),
-        weights=frozen(np.array([block for _, _, block in pairs], dtype=np.float64).reshape(-1, 3, 3)),
+        first=frozen(np.flatnonzero(np.diff(of_pairs, prepend=-1))),
+        both=sparse.csr_array(sparse.hstack([whole, -lost])),
+        both_spread=sparse.csr_array(sparse.hstack([abs(whole) ** 2, losses_spread])),
+        gather=gather.tocsr(),
     )
