@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 import click
 
 from mimctl.cli.interrupts import loading
-from mimctl.cli.render import STDOUT, json_option, print_table, write_json
+from mimctl.cli.render import PIPE_WIDTH, STDOUT, console, json_option, print_table, write_json
 
 #: an explanation is worked out beside the service, which gives up before this
 _PATIENCE_S = 90.0
@@ -56,22 +58,22 @@ def show(answers: Sequence[Mapping[str, Any]]) -> None:
     for i, answer in enumerate(answers):
         if i:
             click.echo()
-        for line in lines_of(answer):
+        for line in lines_of(answer, console().width if sys.stdout.isatty() else PIPE_WIDTH):
             click.echo(line)
         if answer.get("mims"):
             click.echo()
             print_table(_COLUMNS, [_row(mim) for mim in answer["mims"]], spare=_SPARE)
 
 
-def lines_of(answer: Mapping[str, Any]) -> list[str]:
+def lines_of(answer: Mapping[str, Any], width: int = PIPE_WIDTH) -> list[str]:
     """One answer as text: a title that stands out, its sentences below."""
     lines: list[str] = []
     for section in answer["sections"]:
         if lines:
             lines += ["", section["title"][:1].upper() + section["title"][1:]]
-            lines += [f"  {line}" for line in section["lines"]]
-        else:
-            lines += section["lines"]
+        indent = "  " if lines else ""
+        for line in section["lines"]:
+            lines += wrap(line, width, initial_indent=indent, subsequent_indent=f"{indent}    ", break_on_hyphens=False)
     return lines
 
 

@@ -23,11 +23,13 @@ def data_lines(layout: SiteLayout, record: LightRecord, nodes: Sequence[int], mi
     lines = []
     if read:
         oldest = max(read, key=lambda n: float(age_s[n]))
-        who = f"{len(read)} of {len(metered)} meters" if len(metered) > 1 else "the meter"
-        place = f" (at {layout.nodes[oldest].id})" if len(read) > 1 else f" of {layout.nodes[oldest].id}"
-        lines.append(
-            f"{who} had a usable reading; {'the oldest was' if len(read) > 1 else 'it was'} {_age(age_s[oldest])} old{place}"
-        )
+        old = f"{_age(age_s[oldest])} old"
+        if len(metered) == 1:
+            lines.append(f"the meter of {layout.nodes[oldest].id} had a usable reading, {old}")
+        else:
+            lines.append(
+                f"{len(read)} of {len(metered)} meters had a usable reading, the oldest {old} (of {layout.nodes[oldest].id})"
+            )
     lines += _gaps(layout, record, nodes)
     lines += [line for m in mims for line in _of_mim(layout, record, m)]
     return lines

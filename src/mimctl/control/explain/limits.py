@@ -105,7 +105,7 @@ class Limits:
             what = f"{name} L{column + 1}"
         allowed, over = (1 - margin) * full, value > (1 - margin) * full * (1 + _OVER)
         per_unit = (1 - margin) * constraint.price
-        of = f"{value:.1f} A planned, {full:.1f} A allowed ({allowed:.1f} A with {margin:.0%} kept for forecasts that err)"
+        of = f"{value:.1f} A planned, {full:.1f} A allowed ({allowed:.1f} A with {100 * margin:.0f} % kept for forecasts that err)"
         if over:
             text = f"{what} stays over its limit: {of}; the MIMs below can take no more away"
         else:

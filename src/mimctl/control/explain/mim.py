@@ -56,7 +56,7 @@ def explain_mim(view: View, question: Question, m: int) -> dict[str, Any]:
         Section("sent and answered", tuple(_sent(view, m, reasons))),
         Section("the grid above", tuple(price_above(view, nodes[0]))),
         Section("data", tuple(data_lines(n.layout, record, n.way_of(m), [m]))),
-        Section("what would have happened", tuple(alternatives_table(view, found, nodes))),
+        Section("what would have happened", tuple(alternatives_table(n, found, nodes))),
     ]
     return {
         "mim": n.layout.mims[m].id,
@@ -130,7 +130,7 @@ def _worth(view: View, m: int, set_va: ComplexArray) -> list[str]:
     if total <= 0:
         return [f"by itself {name} makes J higher by {-total / known:.2g} now: it keeps a limit, or follows a lease"]
     parts = sorted(((float(worth[node]) / total, n.layout.nodes[node].id) for node in n.way_of(m)), reverse=True)
-    shares = [f"{share:.0%} of it at {node}" for share, node in parts if share >= _WORTH]
+    shares = [f"{100 * share:.0f} % of it at {node}" for share, node in parts if share >= _WORTH]
     lines = [f"{name} lowers J by {objective(total / known)}: {joined(shares)}"]
     worse = [node for share, node in parts if share < -_WORTH]
     if worse:
@@ -157,11 +157,11 @@ def _sent(view: View, m: int, reasons: Sequence[Narrowing]) -> list[str]:
     if after is None:
         return [*lines, "what it answers is not known yet: this is the newest decision"]
     run = n.layout.ports_of_mim[m]
-    out, held = wide(after.out_va)[run], wide(record.after_va)[run]
-    if not after.mim_taken_s[m] >= record.now_s or np.isnan(out).any():
+    out, held = wide(after.out_va), wide(record.after_va)
+    if not after.mim_taken_s[m] >= record.now_s or np.isnan(out[run]).any():
         return [*lines, "it had told nothing since by the next decision"]
     later_s = float(after.mim_taken_s[m]) - record.now_s
-    off_w = float(np.abs(out.real - np.nan_to_num(held).real).max())
+    off_w = float(np.abs(out.real - np.nan_to_num(held).real)[run].max())
     follows = "as it was told" if off_w <= _FOLLOWS_W else f"up to {off_w:.0f} W beside its setpoint"
     lines.append(f"by its own reading {seconds(later_s)} later it {moves(n.layout, m, out)}: {follows}")
     status = float(after.command_status[m])

@@ -25,7 +25,7 @@ from mimctl.control.explain.story import (
     when,
 )
 from mimctl.control.explain.without import alternatives
-from mimctl.control.explain.words import LEAST_A, moves, objective
+from mimctl.control.explain.words import LEAST_A, moves
 from mimctl.model.layout import ComplexArray
 
 _NAMED = 12
@@ -46,7 +46,7 @@ def explain_node(view: View, question: Question, node: int) -> dict[str, Any]:
         Section("what narrowed it", tuple(restriction_lines(told_at(n, node)) + narrowed_nodes(view, [node]))),
         Section("the grid above", tuple(price_above(view, node))),
         Section("data", tuple(data_lines(n.layout, view.case.record, n.path(node), []))),
-        Section("what would have happened", tuple(alternatives_table(view, found, [node]))),
+        Section("what would have happened", tuple(alternatives_table(n, found, [node]))),
     ]
     figures = [{"what": a.what, "objective": a.objective, "current_a": a.amps[0].tolist()} for a in found]
     return {
@@ -62,16 +62,15 @@ def explain_above(case: AboveCase, question: Question, node: int | None) -> dict
     n = Numbers(case.site, case.solve.solve, level=True)
     limits = Limits(n)
     wanted: Sequence[Limit] = limits.all if node is None else limits.at_node(node)
-    outside = [i for i in range(len(n.layout.nodes)) if node is None or i == node]
-    shown = outside if node is not None else [int(h) for h in n.layout.heads]
+    shown = [int(h) for h in n.layout.heads] if node is None else [node]
     found = alternatives(n, n.plan_va, shown, limit=wanted[0] if wanted else None)
+    found = [a for a in found if a.what != "as set"]  # nothing is set from here: zones are told what it is worth
     names = [n.layout.nodes[i].id for i in shown]
-    told = [f"{a.what}: J {objective(a.objective)}" for a in found if a.what != "as set"]
     sections = [
         Section("when", tuple(when(case, question))),
-        Section("what was seen", tuple(node_line(n, i, n.plan_va) for i in shown)),
+        Section("what was seen", tuple(node_line(n, i, n.plan_va, "as planned") for i in shown)),
         Section("limits that bind", tuple(limit.text for limit in wanted[:_NAMED])),
-        Section("what would have happened", tuple(told)),
+        Section("what would have happened", tuple(alternatives_table(n, found, shown))),
     ]
     figures = [
         {"what": a.what, "objective": a.objective, "current_a": dict(zip(names, a.amps.tolist(), strict=True))} for a in found

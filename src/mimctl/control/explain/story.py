@@ -68,13 +68,13 @@ def when(case: Case | AboveCase, question: Question) -> list[str]:
     return lines
 
 
-def node_line(n: Numbers, node: int, power_va: Any) -> str:
+def node_line(n: Numbers, node: int, power_va: Any, how: str = "as set") -> str:
     """What a node's load draws, which phase is heavy, and what the setpoints make of it."""
     name = n.layout.nodes[node].id
     alone, with_mims = n.amps(n.flow())[node], n.amps(n.flow(power_va))[node]
     if np.isnan(alone).any():
         return f"{name}: its flow is not known, so it counts for nothing"
-    return f"{name}: the loads alone draw {phases(alone)}, {heavy(alone)}; with the MIMs as set {phases(with_mims)}"
+    return f"{name}: the loads alone draw {phases(alone)}, {heavy(alone)}; with the MIMs {how} {phases(with_mims)}"
 
 
 def measured_line(view: View, node: int) -> str:
@@ -132,15 +132,15 @@ def narrowed_nodes(view: View, nodes: Sequence[int]) -> list[str]:
     return lines
 
 
-def alternatives_table(view: View, found: Sequence[Alternative], nodes: Sequence[int]) -> list[str]:
+def alternatives_table(n: Numbers, found: Sequence[Alternative], nodes: Sequence[int]) -> list[str]:
     """One line for each way that it might have gone."""
-    names = [view.numbers.layout.nodes[node].id for node in nodes]
+    names = [n.layout.nodes[node].id for node in nodes]
     width = max(len(a.what) for a in found)
     lines = []
     for a in found:
         currents = ", ".join(f"{name} {phases(amps)}" for name, amps in zip(names, a.amps, strict=True))
         lines.append(f"{a.what:<{width}}  J {objective(a.objective):<9} {currents}")
-    if not view.numbers.agrees:
+    if not n.agrees:
         lines.append(
             "the plan cannot be worked out again as it was (classes planned one after another, or moves made in parts): what is "
             "'planned anew' is planned for all MIMs at once"
@@ -166,7 +166,7 @@ def price_above(view: View, node: int) -> list[str]:
     if np.isfinite(left_s):
         who = f"by the site level's last word, valid for {seconds(max(0.0, left_s))} more"
     where = f"above {name} an ampere is dearest on {PHASES[dear]} and cheapest on {PHASES[cheap]}"
-    return [f"{where}: one moved would lower J up there by {moved:.2g} ({who})"]
+    return [f"{where}: one moved would lower the site's J by {moved:.2g} ({who})"]
 
 
 def _marginal(price: UpstreamPrice, flow_va: Any) -> FloatArray:

@@ -43,7 +43,7 @@ def explain_zone(view: View, question: Question) -> dict[str, Any]:
         Section("the judge", tuple(_judge(view))),
         Section("the grid above", tuple(_above(view))),
         Section("data", tuple(data_lines(n.layout, case.record, nodes, []) + _silent(view))),
-        Section("what would have happened", tuple(alternatives_table(view, found, heads))),
+        Section("what would have happened", tuple(alternatives_table(n, found, heads))),
     ]
     return {
         "limits": list(limits),

@@ -14,6 +14,8 @@ from mimctl.model.phases import PHASES
 #: currents below it are not worth a word [A]
 LEAST_A = 0.05
 _LEAST_VAR = 10.0
+#: J below it is what a solver leaves of nothing
+_NO_J = 1e-8
 #: above this share of J an ampere is too large a step for a price to hold
 _MOST_PCT = 50.0
 #: below this share of J nobody would act on a price
@@ -39,7 +41,9 @@ def phases(amps: FloatArray) -> str:
 
 def objective(value: float) -> str:
     """J, which is small."""
-    return "unknown" if np.isnan(value) else f"{value:.3g}"
+    if np.isnan(value):
+        return "unknown"
+    return f"{value:.3g}" if value >= _NO_J else "0"
 
 
 def joined(words: Sequence[str]) -> str:

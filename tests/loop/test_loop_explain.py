@@ -1,0 +1,135 @@
+"""Explanations of whole runs: nobody is held back without a reason, and what is told is what was."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.loop.closed_loop import ClosedLoop, uneven_site
+
+from mimctl.control.explain.answer import answer
+from mimctl.control.explain.case import Case, Question
+from mimctl.control.explain.numbers import Numbers
+from mimctl.control.explain.story import View
+from mimctl.control.light import wide
+from mimctl.model.errors import UserError
+from mimctl.model.lease import Cap, LeaseSource, LockOut, Setpoint
+from mimctl.service.explain_desk import ExplainDesk
+
+#: setpoints are whole watts and vars
+_ROUNDING_VA = 2.0
+
+
+def bent(pdu_a: float, deadband_a: float, ramp_w_per_s: float):
+    site = uneven_site(meter_noise_pct=0.1)
+    nodes = tuple(replace(n, rating_a=pdu_a) if n.id == "pdu" else n for n in site.nodes)
+    mims = tuple(replace(m, ramp_w_per_s=ramp_w_per_s) for m in site.mims)
+    return replace(site, nodes=nodes, mims=mims, rules=tuple(replace(r, deadband_a=deadband_a) for r in site.rules))
+
+
+def cases(loop: ClosedLoop) -> list[Case]:
+    zone = loop.controller.zones[0]
+    kept = zone.memory.records
+    span = (kept[0].utc, kept[-1].utc, len(kept))
+    followers = [*kept[1:], None]
+    return [Case(zone.layout.site, record, after, None, False, span) for record, after in zip(kept, followers, strict=True)]
+
+
+def held_back(view: View, m: int) -> bool:
+    """Whether a MIM was anything but free, told from its figures alone and not from any reason."""
+    n, run = view.numbers, view.numbers.layout.ports_of_mim[m]
+    safe_va = wide(view.case.record.safe_va)[run]
+    size = np.abs(n.plan_va[run])
+    step = np.abs(n.plan_va[run] - np.nan_to_num(wide(n.solve.before_va)[run]))
+    return bool(
+        not n.bounds.mim_enabled[m]
+        or (np.abs(safe_va - n.plan_va[run]) > _ROUNDING_VA).any()
+        or (size > 0.9999 * n.bounds.port_s_max_va[run]).any()
+        or (step > 0.9999 * n.bounds.step_max_va[run]).any()
+        or (n.bounds.port_s_max_va[run] < 0.999 * n.layout.port_rating_va[run]).any()
+    )
+
+
+def put_lease(loop: ClosedLoop, kind: str) -> None:
+    book = loop.controller.leases
+    wanted = {
+        "cap": (LeaseSource.OPERATOR, "mim-rack2", Cap(max_va=300.0), 3600.0),
+        "lock": (LeaseSource.MAINTENANCE, "rack3", LockOut(), None),
+        "setpoint": (LeaseSource.OPERATOR, "mim-rack1", Setpoint((300 + 0j, None, None)), 3600.0),
+    }
+    if kind in wanted:
+        source, scope, action, seconds = wanted[kind]
+        book.put(book.draft(source, "alice", scope, action, seconds=seconds, reason="test"))
+
+
+@settings(max_examples=8)
+@given(
+    pdu_a=st.sampled_from([200.0, 30.0, 24.0, 18.0]),
+    deadband_a=st.sampled_from([0.0, 0.3]),
+    ramp_w_per_s=st.sampled_from([np.inf, 200.0]),
+    lease=st.sampled_from(["none", "cap", "lock", "setpoint"]),
+)
+def test_nobody_is_held_back_without_a_reason(pdu_a, deadband_a, ramp_w_per_s, lease):
+    async def run() -> ClosedLoop:
+        loop = ClosedLoop(bent(pdu_a, deadband_a, ramp_w_per_s))
+        put_lease(loop, lease)
+        await loop.run(4)
+        return loop
+
+    made = cases(asyncio.run(run()))
+    for case in (made[0], made[1], made[-1]):
+        view = View.of(case)
+        for m, mim in enumerate(view.numbers.layout.mims):
+            assert view.reasons.of(m) or not held_back(view, m), (mim.id, case.record.number)
+
+
+async def test_the_solve_done_again_from_memory_is_the_one_that_was():
+    loop = ClosedLoop(bent(30.0, 0.0, 500.0))
+    await loop.run(15)
+    for case in cases(loop):
+        n = Numbers(case.site, case.record.solve)
+        assert n.agrees
+        again = n.repeated.inject_w + 1j * n.repeated.inject_var
+        np.testing.assert_allclose(again, n.plan_va, atol=2.0)
+
+
+async def test_a_step_that_binds_is_the_ramp():
+    loop = ClosedLoop(bent(200.0, 0.0, 100.0))
+    await loop.run(3)
+    why = answer(cases(loop)[0], Question(mim="mim-rack1"))
+    steps = [limit for limit in why["limits"] if limit["kind"] == "step"]
+    # 100 W at 230 V
+    assert steps
+    assert all(limit["allowed"] == pytest.approx(100 / 230, rel=1e-5) for limit in steps)
+
+
+async def test_the_desk_finds_what_is_asked_for_and_suggests_what_may_be_meant():
+    loop = ClosedLoop(uneven_site())
+    await loop.run(6)
+    desk = ExplainDesk(loop.controller, loop.clock)
+    for request, says in (
+        ({"mim": "mim-rack4"}, r"no MIM 'mim-rack4' here \(did you mean 'mim-rack"),
+        ({"node": "pud"}, "did you mean 'pdu'"),
+        ({"zone": "y"}, "no zone 'y' here"),
+        ({"mim": "mim-rack1", "node": "pdu"}, "not both"),
+        ({"at": "soon"}, "'soon' is no instant"),
+        ({"at": 5}, "at is a word"),
+    ):
+        with pytest.raises(UserError, match=says):
+            await desk.answer(request)
+
+
+async def test_the_desk_answers_from_a_process_of_its_own():
+    loop = ClosedLoop(uneven_site())
+    await loop.run(6)
+    told = await ExplainDesk(loop.controller, loop.clock).answer({"mim": "mim-rack2", "at": "-3s"})
+    (why,) = told["answers"]
+    assert (told["site"], why["mim"], why["zone"], why["cycle"]) == ("test", "mim-rack2", "z", 4)
+    json.dumps(told, allow_nan=False)
+    follows = [line for s in why["sections"] if s["title"] == "sent and answered" for line in s["lines"]]
+    assert "as it was told" in follows[-1]
