@@ -27,6 +27,7 @@ from mimctl.analysis.unbalance import (
     pvur_ieee936_pct,
     sequence_ratios,
 )
+from mimctl.grid.failover import Failover
 from mimctl.grid.tree import TreeOperators, node_objective
 from mimctl.model.layout import BoolArray, ComplexArray, FloatArray, frozen
 from mimctl.model.report import SiteReport
@@ -83,7 +84,7 @@ class Analyst:
         self._absent = ~layout.phase_present
         self._three_phase = layout.phase_present.all(axis=1)
         self._limit_a = np.where(layout.phase_present, layout.limit_a[:, None], np.nan)
-        self._contingencies = Contingencies(operators)
+        self._contingencies, self._failover = Contingencies(operators), Failover(operators)
         size = len(layout.nodes)
         self._unknown = frozen(np.full(size, np.nan))
         self._unknown_3 = frozen(np.full((size, 3), np.nan))
@@ -236,6 +237,10 @@ class Analyst:
         harmonic = np.sqrt(distortion[heads]).sum(axis=0)
         carried = magnitude(self._contingencies.failover_flow(flow, injection)) / volts[heads]
         failover[heads] = self._limit_a[heads] - np.sqrt(carried**2 + harmonic**2)
+        if self._failover.losses:
+            gross = flow + (self._operators.port_flow @ injection).reshape(-1, 3) if len(injection) else flow
+            after, _ = self._failover.current_a(flow, gross, injection)
+            failover = self._limit_a - np.sqrt(after**2 + distortion)
         return {
             "headroom_firm_a": self._limit_a - firm,
             "headroom_n1_a": self._limit_a - single,

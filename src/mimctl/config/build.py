@@ -45,6 +45,7 @@ def build_site(draft: Draft, file: Path) -> m.Site:
         file=file,
         restraints=restraints(draft),
         transfers=transfers(draft),
+        redundant=tuple((a, b) for a, b in parts.redundant),
     )
 
 

@@ -37,7 +37,9 @@ class ZoneItem(Record):
     """Subtrees that one zone controller balances."""
 
     id: Id = Field(description="Name of the zone.")
-    heads: list[Reference] = Field(min_length=1, description="Nodes whose subtrees belong to the zone; one below a feed needs a meter.")
+    heads: list[Reference] = Field(
+        min_length=1, description="Nodes whose subtrees belong to the zone; one below a feed needs a meter."
+    )
     cycle_s: Annotated[float, Field(ge=0.05, le=600), DURATION] = Field(1.0, description="Time between two control cycles.")
 
 
@@ -118,6 +120,11 @@ class SiteFile(Record):
     mims: list[MimItem] = Field(default_factory=list, description="Micro-inverter modules.")
     batteries: list[BatteryItem] = Field(default_factory=list, description="Storage behind MIMs.")
     transfers: list[TransferItem] = Field(default_factory=list, description="Transfer switches, UPS, generators, contactors.")
+    redundant: list[Annotated[list[Reference], Field(min_length=2, max_length=2)]] = Field(
+        default_factory=list,
+        description="Pairs of nodes, one on each feed, such as the two cords of a rack (`[rack-1-a, rack-1-b]`): when a feed "
+        "is lost the other node carries the load of both.",
+    )
     zones: list[ZoneItem] = Field(default_factory=list, description="Zones. Default: one with every head.")
     rules: list[RuleItem] = Field(
         default_factory=list, description="Rules. Where none of them balances: balance all zones, always, beside the others."

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
+import numpy as np
 import structlog
 
 from mimctl.analysis.report import Analyst
 from mimctl.control.above import Above
 from mimctl.control.collect import Collector
 from mimctl.control.events import EventLog
+from mimctl.control.headroom import HeadroomWatch
 from mimctl.control.leases import LeaseBook
 from mimctl.control.light import SiteSolve, light_solve
 from mimctl.control.loop import DeadlineLoop
@@ -24,7 +26,7 @@ from mimctl.control.site_picture import PictureMaker, SitePicture
 from mimctl.control.zone import ZoneController, build_zone
 from mimctl.grid.tree import TreeOperators
 from mimctl.model.clock import Clock
-from mimctl.model.layout import SiteLayout
+from mimctl.model.layout import ComplexArray, SiteLayout
 from mimctl.model.protocols import DriverGroup
 from mimctl.model.reason import Reason
 from mimctl.model.site import Site
@@ -54,10 +56,12 @@ class SiteController:
     pictures: PictureMaker
     clock: Clock
     leases: LeaseBook
+    events: EventLog
     upper: Collector | None
     upper_state: SiteState | None = None
     memory: Memory[SiteSolve] = field(default_factory=Memory)
     above_loop: DeadlineLoop = field(init=False)
+    headroom: HeadroomWatch = field(init=False)
 
     @cached_property
     def outside(self) -> frozenset[str]:
@@ -72,6 +76,8 @@ class SiteController:
     def __post_init__(self) -> None:
         self._log = structlog.get_logger("mimctl.site")
         self._reading = asyncio.Lock()
+        above = np.array([node.id in self.outside for node in self.layout.nodes], dtype=np.bool_)
+        self.headroom = HeadroomWatch(self.level.above.operators, self.events, above)
         self.above_loop = DeadlineLoop(self.clock, _READ_EVERY_S, self.read_above, self._reading_failed)
 
     async def read_above(self) -> None:
@@ -80,6 +86,27 @@ class SiteController:
             return
         async with self._reading:
             self.upper_state = await self.upper.collect(self.clock.monotonic_s() + _READ_WITHIN_S)
+        whole = self.with_outputs(self.upper_state)
+        self.headroom.look(whole, self.analyst.report(whole, detail=False), self._own_loads())
+
+    def with_outputs(self, upper: SiteState) -> SiteState:
+        """The image of what stands above the zones, with what their MIMs put out at its instant."""
+        inject_va = np.full(len(self.layout.ports), np.nan + 0j)
+        for zone in self.zones:
+            output_va = zone.output_va(upper.now_s)
+            for mim, own in zip(zone.layout.mims, zone.layout.ports_of_mim, strict=True):
+                inject_va[self.layout.ports_of_mim[self.layout.mim_index[mim.id]]] = output_va[own]
+        return replace(upper, ports=replace(upper.ports, inject_w=inject_va.real, inject_var=inject_va.imag))
+
+    def _own_loads(self) -> ComplexArray:
+        """(N, 3) own loads of the nodes, as the zones have them, zero where nobody knows [VA]."""
+        load_va = np.zeros((len(self.layout.nodes), 3), dtype=np.complex128)
+        for zone in self.zones:
+            if zone.cycle.last is not None:
+                forecast = zone.cycle.last.forecast
+                at = [self.layout.node_index[node.id] for node in zone.layout.nodes]
+                load_va[at] = np.nan_to_num(forecast.load_w) + 1j * np.nan_to_num(forecast.load_var)
+        return load_va
 
     def _reading_failed(self, error: Exception) -> None:
         self._log.error("reading the meters above the zones failed", error=repr(error), exc_info=error)
@@ -162,5 +189,5 @@ def build_site_controller(
     own = sub_groups(groups, meters)
     upper = Collector(layout, own, clock, max(site.control.max_data_age_s, 3 * _READ_EVERY_S)) if own else None
     return SiteController(
-        site, layout, zones, level, PictureMaker(above, zones), clock, book, upper, memory=Memory(share_bytes(site))
+        site, layout, zones, level, PictureMaker(above, zones), clock, book, events, upper, memory=Memory(share_bytes(site))
     )

@@ -19,7 +19,9 @@ from mimctl.control.cycle import Cycle
 from mimctl.control.dispatch import Dispatcher
 from mimctl.control.estimator import Estimator
 from mimctl.control.events import EventLog
+from mimctl.control.failover import FailoverRoom
 from mimctl.control.harmonics import HarmonicControl
+from mimctl.control.headroom import HeadroomWatch
 from mimctl.control.leases import LeaseBook
 from mimctl.control.light import LightRecord, light_record
 from mimctl.control.limits import BoundsMaker
@@ -77,9 +79,12 @@ class ZoneController:
     latencies_s: deque[float] = field(default_factory=lambda: deque(maxlen=_KEPT_LATENCIES))
     memory: Memory[LightRecord] = field(default_factory=Memory)
     loop: DeadlineLoop = field(init=False)
+    headroom: HeadroomWatch = field(init=False)
 
     def __post_init__(self) -> None:
         self._log = structlog.get_logger("mimctl.zone")
+        everything = np.ones(len(self.layout.nodes), dtype=np.bool_)
+        self.headroom = HeadroomWatch(self.operators, self.cycle.events, everything)
         self.loop = DeadlineLoop(self.clock, self.cycle.period_s, self.step, self._cycle_failed)
 
     @property
@@ -103,6 +108,9 @@ class ZoneController:
         """One cycle, with what the site level told."""
         record = await self.cycle.step()
         self.recent.append(record)
+        forecast = record.forecast
+        load_va = np.nan_to_num(forecast.load_w) + 1j * np.nan_to_num(forecast.load_var)
+        self.headroom.look(record.state, record.report, load_va)
         self.memory.add(light_record(record, self.cycle.dispatcher.setpoint_va, self.memory.newest))
         if any(outcome.kind == "setpoint" and outcome.error is None for outcome in record.outcomes):
             written_s = float(self.cycle.dispatcher.written_at_s.max())
@@ -180,6 +188,7 @@ def build_zone(
             *([] if filters is None else [filters]),
             orders,
             TransferLimits(layout, events, max_age_s),
+            FailoverRoom(operators),
             EstimateMargin(operators),
             UnmeteredRoom(operators),
         ),

@@ -23,7 +23,8 @@ class SiteReport:
             action, with the most helpful MIM lost, and as it is now [A]; NaN on phases that the node lacks
         loading_pct: largest phase current / limit for hours [%]
         concentration_pct: share of the node's load on its fullest phase [%]
-        failover_headroom_a: (N, 3) heads only: limit less the current with every other head's load on this one; NaN elsewhere [A]
+        failover_headroom_a: (N, 3) limit less the current when the other feed is lost: where the site names redundant nodes, at
+            those and all above them; else heads only, with every other head's load on this one; NaN elsewhere [A]
         thd_v_pct, thd_i_pct, tdd_pct: (N, 3)
         node_objective: (N,) 3(|I0|² + |I2|²)/I_rated²
         objective: reported J of the site, Σ ω·node_objective / Σ ω over the known nodes; NaN if none is known

@@ -260,6 +260,7 @@ class Site:
     Args:
         rules: of those of a zone, the first one in force says how it is balanced.
         restraints: all that are in force hold together.
+        redundant: pairs of nodes, one on each feed, of which either carries the load of both when the other is lost.
     """
 
     id: str
@@ -280,3 +281,4 @@ class Site:
     file: Path | None = field(default=None, compare=False)
     restraints: tuple[Restraint, ...] = ()
     transfers: tuple[Transfer, ...] = ()
+    redundant: tuple[tuple[str, str], ...] = ()

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
 from mimctl.control.events import EventLog
+from mimctl.control.headroom import HeadroomWatch
 from mimctl.control.site_controller import SiteController
 from mimctl.control.stability import zone_margins
 from mimctl.control.zone import ZoneController
@@ -19,6 +21,7 @@ from mimctl.model.layout import FloatArray
 from mimctl.model.report import SiteReport
 from mimctl.model.sample import Quality
 from mimctl.model.state import SiteState
+from mimctl.model.transfer import TransferState
 
 #: report field → key; per node one number
 _NODE_FIGURES = {
@@ -73,6 +76,35 @@ def node_sources(state: SiteState, i: int) -> dict[str, Any]:
     return figures
 
 
+def node_reliance(watch: HeadroomWatch, i: int) -> dict[str, Any]:
+    """How far one node rests on MIMs: how much it would be over without them, and for how long it would have been today."""
+    meter = watch.reliance
+    return {"firm_over_a": _row(meter.firm_over_a[i]), "relied_on_min": round(float(meter.relied_on_s[i]) / 60, 1)}
+
+
+def load_shifts(watch: HeadroomWatch) -> list[dict[str, Any]]:
+    """What to move where MIMs cannot take an overload off."""
+    return [asdict(shift) | {"text": str(shift)} for shift in watch.shifts]
+
+
+def transfers(state: SiteState) -> dict[str, Any]:
+    """What the transfer devices said last, by id."""
+    image = state.transfers
+    if image is None:
+        return {}
+    return {
+        device.id: {
+            "kind": device.kind.value,
+            "node": device.node,
+            "state": TransferState(int(image.state[t])).word,
+            "quality": Quality(int(image.quality[t])).name.lower(),
+            "age_s": None if device.fixed is not None else _number(state.now_s - image.taken_at_s[t], 3),
+            "frequency_hz": _number(image.frequency_hz[t]),
+        }
+        for t, device in enumerate(state.layout.site.transfers)
+    }
+
+
 def event_status(event: Event) -> dict[str, Any]:
     return {
         "code": event.code,
@@ -103,7 +135,12 @@ def zone_status(zone: ZoneController, *, dry_run: bool = False) -> dict[str, Any
         "plan": {"status": record.plan.status.value, "iterations": record.plan.iterations},
         "devices": _devices(zone, record.state),
         "bad_nodes": record.state.bad_nodes(),
-        "nodes": {n.id: node_status(report, i) | node_sources(record.state, i) for i, n in enumerate(zone.layout.nodes)},
+        "nodes": {
+            n.id: node_status(report, i) | node_sources(record.state, i) | node_reliance(zone.headroom, i)
+            for i, n in enumerate(zone.layout.nodes)
+        },
+        "load_shift": load_shifts(zone.headroom),
+        "transfers": transfers(record.state),
         "mims": _mims(zone, record.state.mims.quality, record.state.ports.inject_w),
     }
 
@@ -192,9 +229,10 @@ def above_status(controller: SiteController) -> dict[str, Any]:
     devices = {"answering": 0, "total": len(metered)}
     if upper is None or state is None:
         return {"devices": devices, "nodes": {}}
-    report = controller.analyst.report(state)
+    report, watch = controller.analyst.report(controller.with_outputs(state)), controller.headroom
     devices["answering"] = int((state.nodes.quality[metered] > Quality.BAD).sum())
-    return {"devices": devices, "nodes": {controller.layout.nodes[i].id: node_status(report, i) for i in rows}}
+    nodes = {controller.layout.nodes[i].id: node_status(report, i) | node_reliance(watch, i) for i in rows}
+    return {"devices": devices, "nodes": nodes, "load_shift": load_shifts(watch)}
 
 
 def site_status(controller: SiteController, events: EventLog, extra: Mapping[str, Any]) -> dict[str, Any]:

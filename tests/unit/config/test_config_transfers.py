@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from tests.site_factory import site_dict, write_site
 
 from mimctl.config.site import check_site
 from mimctl.model.site import DeviceAddress
 from mimctl.model.transfer import TransferKind, TransferSource, TransferState
-from site_factory import site_dict, write_site
 
 STS = {"id": "sts-a", "kind": "sts", "feed": "A", "link": "gw-feed-a", "unit": 9, "profile": "liebert/sts2"}
 STATES = {1: "normal", 2: "alternate", 3: "generator"}

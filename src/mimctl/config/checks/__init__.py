@@ -13,6 +13,7 @@ from mimctl.config.checks import (
     plausible,
     profiles,
     ratings,
+    redundancy,
     references,
     rules,
     timing,
@@ -38,6 +39,7 @@ CHECKS: tuple[Callable[[Draft], Iterator[Problem]], ...] = (
     *plausible.CHECKS,
     *profiles.CHECKS,
     *transfers.CHECKS,
+    *redundancy.CHECKS,
 )
 
 

@@ -67,6 +67,9 @@ def _in_grid(draft: Draft) -> Iterator[tuple[str, str, str]]:
     for path, node in draft.nodes():
         if node.parent is not None:
             yield f"{path}.parent", "nodes", node.parent
+    for i, pair in enumerate(draft.file.redundant):
+        for k, node_id in enumerate(pair):
+            yield f"redundant[{i}][{k}]", "nodes", node_id
     for path, transfer in draft.transfers():
         for key, section in (("feed", "feeds"), ("node", "nodes"), ("link", "links")):
             if (word := getattr(transfer, key)) is not None:
