@@ -10,7 +10,7 @@ from mimctl.drivers.reading import DeviceReading, WordSource, identity_of
 from mimctl.drivers.register_device import RegisterDevice
 from mimctl.drivers.survey import survey, with_models
 from mimctl.model.clock import Clock
-from mimctl.model.errors import BadReply, UserError
+from mimctl.model.errors import BadReply, LinkError, UserError
 from mimctl.model.profile import DeviceClass, DeviceProfile, RegisterMap
 from mimctl.model.sample import Quality
 from mimctl.model.site import SUNSPEC
@@ -43,28 +43,28 @@ async def read_dump(
 
     Args:
         profile: the register map of its units; None: their own SunSpec chains.
-        units: only these; empty = all, less those that are other devices than the profile's.
+        units: only these; empty = all, less those that are other devices than the profile's, or have no chain where it takes one.
 
     Raises:
-        UserError: a unit has neither a chain nor a profile.
-        BadReply: none of them, or one that was named, is the profile's.
+        UserError: none of them, or one that was named, has a chain, and there is no profile.
+        LinkError: none of them, or one that was named, is the profile's, or can be read.
     """
     transport = DumpTransport(dump)
     missing = set(units) - set(dump.units)
     if missing:
         raise UserError(f"the dump has no unit {min(missing)}; it has {', '.join(map(str, dump.units))}")
     found: list[DeviceReading] = []
-    others: list[BadReply] = []
+    others: list[LinkError | UserError] = []
     for unit in units or dump.units:
         try:
             found += await _of_unit(dump, transport, unit, profile, clock, every_point=every_point)
-        except BadReply as other:
-            if units or profile is None:
+        except (LinkError, UserError) as other:
+            if units:
                 raise
             others.append(other)  # a gateway's units need not all be devices of one make
     if others and not found:
         raise others[0]
-    passed_over = tuple(("dump.unit_passed_over", other.what) for other in others)
+    passed_over = tuple(("dump.unit_passed_over", other.what if isinstance(other, LinkError) else str(other)) for other in others)
     return [replace(r, warnings=(*passed_over, *r.warnings)) if n == 0 else r for n, r in enumerate(found)]
 
 

@@ -97,3 +97,14 @@ async def test_every_point_has_a_quality_and_every_quantity_a_unit() -> None:
     assert all((p.value is None) == (p.quality.name == "BAD") for p in reading.points)
     units = {p.point: p.unit for p in reading.points}
     assert (units["active_power.total"], units["model103.W"], units["frequency"]) == ("W", "W", "Hz")
+
+
+async def test_a_unit_without_a_chain_beside_one_with_one_is_passed_over_and_named() -> None:
+    other = DumpBlock(2, 3, 10, (1, 2, 3))
+    reading = await read(other, block(WORDS))
+    assert (reading.unit, value(reading, "active_power.total")) == (1, 1250.0)
+    assert [text for code, text in reading.warnings if code == "dump.unit_passed_over"] == [
+        "unit 2 holds no SunSpec chain; name its register map with --profile"
+    ]
+    with pytest.raises(MimctlError, match="unit 2 holds no SunSpec chain"):
+        await read_dump(RegisterDump((other, block(WORDS))), VirtualClock(START), units=(2,))
