@@ -182,8 +182,8 @@ class LightRecord:
 
     def arrays(self) -> Iterator[AnyArray]:
         yield from self.solve.arrays()
-        for f in fields(self):
-            value = getattr(self, f.name)
+        for name in self.__slots__:
+            value = getattr(self, name)
             if isinstance(value, np.ndarray):
                 yield value
 

@@ -16,7 +16,7 @@ MOST_RECORDS = 3600
 #: what the memory of a whole site may take, its zones and its site level together [bytes]
 MOST_BYTES = 128 * 2**20
 #: of the records the newest part is kept whole; so large a part of all is forgotten at once
-_DENSE, _AT_ONCE = 0.25, 8
+_DENSE, _AT_ONCE = 0.25, 64
 _OLDEST = timedelta(days=1)
 #: of the bytes of a site this share is for the solves of the site level
 _SITE_LEVEL = 1 / 8
@@ -112,11 +112,14 @@ class Memory(Generic[Record]):
             if len(self._records) <= 2:
                 # two records of whatever size: what just happened can always be asked for
                 return
-            gone = self._dispensable(now)
-            self._records = [record for i, record in enumerate(self._records) if i not in gone]
-            self._texts = [text for i, text in enumerate(self._texts) if i not in gone]
-            unique = {id(array): array.nbytes for record in self._records for array in record.arrays()}
-            self._bytes = sum(unique.values()) + sum(self._texts)
+            for i in sorted(self._dispensable(now), reverse=True):
+                self._bytes -= self._own_bytes(i) + self._texts[i]
+                del self._records[i], self._texts[i]
+
+    def _own_bytes(self, i: int) -> int:
+        """What no other record has: an array is shared by records that stand next to each other."""
+        beside = {id(array) for n in (i - 1, i + 1) if 0 <= n < len(self._records) for array in self._records[n].arrays()}
+        return sum({id(array): array.nbytes for array in self._records[i].arrays() if id(array) not in beside}.values())
 
     def _dispensable(self, now: datetime) -> set[int]:
         """Older records whose neighbours are near for their age, no two beside each other; and whatever is older than a day."""
