@@ -313,7 +313,8 @@ def _device_row(profile: DeviceProfile) -> str:
 
 
 def _words(names: list[str]) -> str:
-    return ", ".join(name.replace("_", " ") for name in names)
+    spoken = {"thd_v": "voltage THD", "thd_i": "current THD", "soc": "state of charge", "dc_power": "DC power"}
+    return ", ".join(spoken.get(name, name.replace("_", " ")) for name in names)
 
 
 def decisions_page() -> str:
