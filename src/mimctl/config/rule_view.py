@@ -53,13 +53,18 @@ class RestraintView:
         return tuple(dict.fromkeys(node for node in (*self.place.nodes, *heads) if node in self.draft.tree.supply))
 
     @cached_property
-    def zones(self) -> tuple[str, ...]:
-        """Ids of the zones in which it acts."""
+    def zones(self) -> tuple[str | None, ...]:
+        """Ids of the zones in which it acts; None where that is above them."""
         if not self.place.names:
             return zones_of(self.draft)
         own = zones_of_mims(self.draft)
-        inside = [self.draft.zone_of_node[n] for n in self.place.nodes if n in self.draft.zone_of_node]
+        inside = [self.draft.zone_of_node.get(n) for n in self.place.nodes if n in self.draft.tree.supply]
         return tuple(dict.fromkeys([*self.place.zones, *inside, *(own[m] for m in self.place.mims if m in own)]))
+
+
+def above_zones(draft: Draft) -> frozenset[str]:
+    """Nodes with the head of a zone somewhere below them."""
+    return frozenset(node for _, _, head in draft.zone_heads for node in list(draft.tree.upwards(head))[1:])
 
 
 def restraints_of(draft: Draft) -> Iterator[RestraintView]:

@@ -131,7 +131,13 @@ class Grants:
         return np.asarray(rise_va / volts[:, None])
 
     def granted(
-        self, gross: ComplexArray, planned: ComplexArray, answering: BoolArray, known: BoolArray, until_s: float
+        self,
+        gross: ComplexArray,
+        planned: ComplexArray,
+        answering: BoolArray,
+        known: BoolArray,
+        until_s: float,
+        limits_a: tuple[FloatArray, FloatArray] | None = None,
     ) -> tuple[HeadLimit | None, ...]:
         """What the present loads leave.
 
@@ -141,6 +147,7 @@ class Grants:
             answering: (H,) heads whose zone tells its load; the load of the others is in that of their ancestors.
             known: (N,) whether `gross` means anything.
             until_s: monotonic [s].
+            limits_a: (N, 3) of the phases and (N,) of the neutrals, where rules ask for less than the ratings permit [A].
 
         Returns:
             None at the heads of feeds, and where something above is not known.
@@ -151,7 +158,7 @@ class Grants:
         other = {int(a): gross[a] - self._zoned_flow(int(a), own) for a in self.above.nodes}
         room = np.zeros((len(gross), 3))
         room[self._regions.nodes] = self._regions.reserve_va(gross[None])[0]
-        found = self._limits(firm, need, room, other, _BY_NEED, until_s, own)
+        found = self._limits(firm, need, room, other, _BY_NEED, until_s, own, limits_a)
         usable = [bool(known[way.nodes].all()) and tells for way, tells in zip(self._ways, answering, strict=True)]
         return tuple(limit if fine else None for limit, fine in zip(found, usable, strict=True))
 
@@ -172,7 +179,9 @@ class Grants:
         by_need: float,
         until_s: float,
         own: ComplexArray | None = None,
+        limits_a: tuple[FloatArray, FloatArray] | None = None,
     ) -> tuple[HeadLimit | None, ...]:
+        limit_va, neutral_va = self._limits_va(limits_a)
         phase = np.full((len(self._ways), 3), np.inf)
         neutral = np.full(len(self._ways), np.inf)
         least = np.zeros(len(self._ways))
@@ -181,10 +190,10 @@ class Grants:
         for a, heads in self._heads.items():
             rest = other.get(a, np.zeros(3, dtype=np.complex128))
             share = _shares(heads, need[heads.rows], by_need)
-            capacity = (1 - MARGIN) * self._limit_va[a] - np.abs(rest) - room[a]
+            capacity = (1 - MARGIN) * limit_va[a] - np.abs(rest) - room[a]
             phase[heads.rows] = np.minimum(phase[heads.rows], _phase_va(heads, firm[heads.rows], capacity, share))
-            if np.isfinite(self._neutral_va[a]) and heads.neutral.any():
-                left = (1 - MARGIN) * self._neutral_va[a] - abs(rest @ turn) - _two_largest(room[a])
+            if np.isfinite(neutral_va[a]) and heads.neutral.any():
+                left = (1 - MARGIN) * neutral_va[a] - abs(rest @ turn) - _two_largest(room[a])
                 found = _neutral_va(np.abs(own[heads.rows] @ turn), left, heads.share)
                 neutral[heads.rows] = np.where(heads.neutral, np.minimum(neutral[heads.rows], found), neutral[heads.rows])
             if a in other and np.isfinite(self._least_w[a]):
@@ -192,6 +201,14 @@ class Grants:
                 back_w = -(1 - MARGIN) * self._least_w[a] + min(0.0, float((rest.real - room[a]).min()))
                 least[heads.rows] = -heads.share * back_w
         return tuple(self._limit(h, phase[h], neutral[h], least[h], until_s) for h in range(len(self._ways)))
+
+    def _limits_va(self, limits_a: tuple[FloatArray, FloatArray] | None) -> tuple[FloatArray, FloatArray]:
+        """(N, 3) and (N,) V·I that phases and neutrals may carry [VA]; the ratings where nothing narrower is given."""
+        by_rating = np.repeat(self._limit_va[:, None], 3, axis=1)
+        if limits_a is None:
+            return by_rating, self._neutral_va
+        volts = self.above.layout.voltage_ln_v
+        return np.minimum(by_rating, volts[:, None] * limits_a[0]), np.minimum(self._neutral_va, volts * limits_a[1])
 
     def _limit(self, h: int, phase_va: FloatArray, neutral_va: float, least_w: float, until_s: float) -> HeadLimit | None:
         way = self._ways[h]

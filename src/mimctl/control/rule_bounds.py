@@ -70,6 +70,17 @@ def limited(rule: LimitRule, where: Reach, bounds: Bounds, layout: SiteLayout, l
     )
 
 
+def unattainable(rule: LimitRule, where: Reach, layout: SiteLayout, least_a: FloatArray) -> list[tuple[str, str]]:
+    """(node, sentence) where a limit is below what the load takes even when it is spread over the phases: no MIM can keep it."""
+    found = []
+    for node, asked_a in zip(where.nodes, most_a(rule, where.nodes, layout), strict=True):
+        if least_a[node] > asked_a:
+            name = layout.nodes[node].id
+            spread = f"its load takes {least_a[node] / ABOVE_MEAN:.1f} A however it is spread over the phases"
+            found.append((name, f"{name} cannot be kept at {asked_a:.1f} A a phase (rule {rule.id}): {spread}; move load"))
+    return found
+
+
 def reserved(rule: ReserveRule, where: Reach, bounds: Bounds, situation: Situation) -> Bounds:
     """A share of the ratings, and the charge below the reserve. Spare MIMs need memory: `rule_spares.py`."""
     layout = situation.state.layout

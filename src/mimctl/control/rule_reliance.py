@@ -27,6 +27,8 @@ from mimctl.model.site import ExpiryAction
 _HYSTERESIS = 0.03
 #: of the breaker's rating; MIMs may always take off what is above it
 _OF_RATING = 0.97
+#: a longer break between two looks is not counted: nobody knows what was in it [s]
+_LONGEST_S = 60.0
 _NEGLIGIBLE = 1e-9
 
 
@@ -108,7 +110,8 @@ class Reliance:
             self.used_s, self._day, self._looked_at_s = np.zeros_like(self.used_s), today, None
         if self._looked_at_s is not None:
             over = (excess_a > 0).any(axis=1)
-            self.used_s = self.used_s + np.where(over, state.now_s - self._looked_at_s, 0.0)
+            since_s = min(max(state.now_s - self._looked_at_s, 0.0), _LONGEST_S)
+            self.used_s = self.used_s + np.where(over, since_s, 0.0)
         self._looked_at_s = state.now_s
 
     def _tell(self, excess_a: FloatArray, allowed_a: FloatArray, spent: BoolArray) -> None:

@@ -17,21 +17,21 @@ from mimctl.control.events import EventLog
 from mimctl.control.limits import rule_in_force
 from mimctl.control.narrow import Situation
 from mimctl.control.rule_bounds import (
-    ABOVE_MEAN,
     attainable_a,
     harmonics_free,
     harmonics_less,
     limited,
     locked,
-    most_a,
     ramped,
     reserved,
     resting,
+    unattainable,
 )
 from mimctl.control.rule_conditions import Answer, Latch, measured
 from mimctl.control.rule_places import Reach, reach
 from mimctl.control.rule_reliance import Reliance
 from mimctl.control.rule_spares import Spares
+from mimctl.control.rule_states import RuleState
 from mimctl.grid.tree import TreeOperators
 from mimctl.model.bounds import Bounds, HarmonicBounds, Restriction
 from mimctl.model.calendar import active_at
@@ -42,27 +42,6 @@ from mimctl.model.report import SiteReport
 from mimctl.model.rules import HarmonicRule, LimitRule, LockRule, RampRule, RelianceRule, ReserveRule, Restraint
 from mimctl.model.site import BalanceRule
 from mimctl.model.state import SiteState
-
-
-@dataclass(frozen=True, slots=True)
-class RuleState:
-    """How one rule of one zone stands.
-
-    Args:
-        where: what of its place is in this zone.
-        open: its window is.
-        condition: None where it has none.
-        value: of the condition's quantity, NaN = not known.
-        in_force: of balance rules, the one that is taken.
-    """
-
-    id: str
-    kind: str
-    where: tuple[str, ...]
-    open: bool
-    condition: Answer | None
-    value: float
-    in_force: bool
 
 
 @dataclass(eq=False)
@@ -197,24 +176,11 @@ class RuleBook:
         blind = [r for r in rules if self._answers.get(r.id) is Answer.UNKNOWN]
         texts = [(r.id, f"rule {r.id} is in force because what its condition looks at is not measured") for r in blind]
         self.events.keep_only("rule.condition_unknown", texts, Severity.WARNING)
-        self.events.keep_only("rule.limit_unattainable", self._unattainable(rules, least_a), Severity.WARNING)
+        layout, limits = self.operators.layout, [rule for rule in rules if isinstance(rule, LimitRule)]
+        low = [pair for rule in limits for pair in unattainable(rule, self._reach[rule.id], layout, least_a)]
+        self.events.keep_only("rule.limit_unattainable", low, Severity.WARNING)
         over = [pair for reliance in self._reliances.values() for pair in reliance.over]
         self.events.keep_only("rule.reliance", over, Severity.WARNING)
-
-    def _unattainable(self, rules: Iterable[Restraint], least_a: FloatArray) -> list[tuple[str, str]]:
-        """Limits below what the load is even when it is spread over the phases: no MIM can keep them."""
-        layout, found = self.operators.layout, []
-        for rule in rules:
-            if not isinstance(rule, LimitRule):
-                continue
-            nodes = self._reach[rule.id].nodes
-            for node, asked_a in zip(nodes, most_a(rule, nodes, layout), strict=True):
-                if least_a[node] > asked_a:
-                    name = layout.nodes[node].id
-                    spread = f"its load takes {least_a[node] / ABOVE_MEAN:.1f} A however it is spread over the phases"
-                    text = f"{name} cannot be kept at {asked_a:.1f} A a phase (rule {rule.id}): {spread}; move load"
-                    found.append((name, text))
-        return found
 
     def states(self) -> tuple[RuleState, ...]:
         """Every rule of the zone, in the order of the file within its kind; as of the last cycle."""

@@ -20,6 +20,7 @@ from mimctl.control.light import SiteSolve, light_solve
 from mimctl.control.loop import DeadlineLoop
 from mimctl.control.memory import Memory, share_bytes
 from mimctl.control.partition import sub_groups
+from mimctl.control.rules_above import RulesAbove
 from mimctl.control.shared import with_shared
 from mimctl.control.site_level import SiteLevel
 from mimctl.control.site_picture import PictureMaker, SitePicture
@@ -61,6 +62,7 @@ class SiteController:
     upper_state: SiteState | None = None
     memory: Memory[SiteSolve] = field(default_factory=Memory)
     above_loop: DeadlineLoop = field(init=False)
+    rules_above: RulesAbove = field(init=False)
     headroom: HeadroomWatch = field(init=False)
 
     @cached_property
@@ -76,6 +78,7 @@ class SiteController:
     def __post_init__(self) -> None:
         self._log = structlog.get_logger("mimctl.site")
         self._reading = asyncio.Lock()
+        self.rules_above = RulesAbove(self.level.above, self.site.control.max_data_age_s, self.events.within(self.site.id))
         above = np.array([node.id in self.outside for node in self.layout.nodes], dtype=np.bool_)
         self.headroom = HeadroomWatch(self.level.above.operators, self.events, above)
         self.above_loop = DeadlineLoop(self.clock, _READ_EVERY_S, self.read_above, self._reading_failed)
@@ -119,12 +122,20 @@ class SiteController:
         await self.read_above()
         if not self.level.needed():
             return
-        picture = self.pictures.picture(self.upper_state, self.clock.monotonic_s())
+        picture = self._ruled(self.pictures.picture(self.upper_state, self.clock.monotonic_s()))
         orders = await asyncio.to_thread(self.level.solve, picture)
         self._remember(picture)
         for zone in self.zones:
             if zone.id in orders:
                 zone.orders.take(orders[zone.id])
+
+    def _ruled(self, picture: SitePicture) -> SitePicture:
+        """With the limits that rules ask for above the zones."""
+        if not self.rules_above.any:
+            return picture
+        whole = None if self.upper_state is None else self.with_outputs(self.upper_state)
+        report = None if whole is None else self.analyst.report(whole, detail=False)
+        return self.rules_above.narrowed(picture, whole, report, self.clock.utc())
 
     def _remember(self, picture: SitePicture) -> None:
         plan, anchor_va, before = self.level.last, self.level.moved_on_from_va, self.memory.newest

@@ -83,7 +83,8 @@ class SiteLevel:
         covered = picture.forecast.covered
         weights = picture.bounds.weights
         marginal = Marginal(self._balancer.frame, weights * usable, flow, plan.active, price_scale=max(1.0, float(weights.sum())))
-        limits = self._grants.granted(gross, flow, picture.answering, covered, until_s)
+        narrowed = picture.bounds.node_limit_a, picture.bounds.node_neutral_limit_a
+        limits = self._grants.granted(gross, flow, picture.answering, covered, until_s, narrowed)
         orders: dict[str, list[HeadOrder]] = {}
         for way, tells, limit in zip(self.above.ways, picture.answering, limits, strict=True):
             price = None

@@ -280,13 +280,32 @@ def test_one_mistake_is_one_problem(tmp_path, name):
     assert codes == {expected[1]}
 
 
-def test_a_node_above_the_zones_is_nobodys(tmp_path):
-    data = base(rule("limit", feeds=["A"], max="30 A"), rule("reliance", nodes=["feed-a"]))
+def above_zones(tmp_path, *rules):
+    data = base(*rules)
     data["zones"] = [{"id": "za", "heads": ["pdu-a1"]}, {"id": "zb", "heads": ["feed-b"]}]
     _, problems = check_site(write_site(tmp_path, data))
-    named = [(p.code, p.path) for p in problems if p.code.startswith("rule")]
-    assert named == [("rule.outside_zones", "rules[0].feeds[0]"), ("rule.outside_zones", "rules[1].nodes[0]")]
-    assert "'pdu-a1', 'feed-b'" in next(p.message for p in problems if p.code == "rule.outside_zones")
+    return [p for p in problems if p.code.startswith("rule")]
+
+
+def test_above_the_zones_limits_act_and_nothing_else(tmp_path):
+    at_feed = {"quantity": "current", "feed": "A", "above": "20 A"}
+    assert above_zones(tmp_path, rule("limit", feeds=["A"], max="30 A", when=at_feed)) == []
+    least, rests, ramp = above_zones(
+        tmp_path,
+        rule("limit", feeds=["A"], min_import="1 kW"),
+        rule("reliance", nodes=["feed-a"]),
+        rule("ramp", nodes=["feed-a"], max_current="1 A/s"),
+    )
+    assert (least.code, least.path) == ("rule.min_import_place", "rules[0].min_import")
+    assert (rests.code, rests.path) == ("rule.outside_zones", "rules[1].nodes[0]")
+    assert (ramp.code, ramp.path) == ("rule.outside_zones", "rules[2].nodes[0]")
+    assert "'pdu-a1', 'feed-b'" in rests.message
+
+
+def test_a_condition_for_what_is_above_the_zones_is_measured_there(tmp_path):
+    (problem,) = above_zones(tmp_path, rule("limit", feeds=["A"], max="30 A", when=watching()))
+    assert (problem.code, problem.path) == ("rule.condition_elsewhere", "rules[0].when.node")
+    assert "above the zones" in problem.message
 
 
 def test_a_condition_on_a_node_without_meter_is_warned_of(tmp_path):

@@ -73,7 +73,8 @@ def check_seen_in_zone(draft: Draft) -> Iterator[Problem]:
             continue
         for acts in _zones(draft, path, rule):
             if acts != zone:
-                text = f"'{rule.id}' acts in the zone '{acts}', which does not measure '{name}': name something in it"
+                here = "above the zones, where nobody measures" if acts is None else f"in the zone '{acts}', which does not measure"
+                text = f"'{rule.id}' acts {here} '{name}': name something that is measured there"
                 yield error("rule.condition_elsewhere", f"{path}.{key}", text)
                 break
         if key != "battery" and name not in metered and not draft.unclear("meters", "node"):
@@ -90,7 +91,7 @@ def _watched_in(draft: Draft, when: ConditionItem, node: str | None) -> tuple[st
     return "feed" if when.feed is not None else "node", node, draft.zone_of_node.get(node or "")
 
 
-def _zones(draft: Draft, path: str, rule: AnyRule) -> tuple[str, ...]:
+def _zones(draft: Draft, path: str, rule: AnyRule) -> tuple[str | None, ...]:
     if isinstance(rule, BalanceItem):
         return tuple(rule.zones or zones_of(draft))
     return RestraintView(draft, path, rule).zones

@@ -9,6 +9,7 @@ from mimctl.config.build_rules import build_window
 from mimctl.config.draft import Draft
 from mimctl.config.rule_view import (
     RestraintView,
+    above_zones,
     balance_of,
     port_nodes,
     restraints_of,
@@ -54,13 +55,14 @@ def _words(keys: tuple[str, ...]) -> str:
 
 
 def check_places_are_in_zones(draft: Draft) -> Iterator[Problem]:
-    """`rule.outside_zones`: a node above the zones, or beside them: nobody acts on it."""
+    """`rule.outside_zones`: a node beside the zones, or above them where the site level acts on limits alone."""
     heads = ", ".join(f"'{head}'" for _, _, head in draft.zone_heads)
     for view in restraints_of(draft):
         if not isinstance(view.item, LimitItem | RelianceItem | RampItem):
             continue
+        kept = above_zones(draft) if isinstance(view.item, LimitItem) else frozenset()
         for node in view.place.nodes:
-            if node in draft.tree.supply and node not in draft.zone_of_node:
+            if node in draft.tree.supply and node not in draft.zone_of_node and node not in kept:
                 text = f"'{node}' is in no zone: name the heads of zones ({heads}) or what stands below them"
                 yield error("rule.outside_zones", _at(view, node), text)
 
@@ -84,7 +86,7 @@ def check_least_import_is_at_heads(draft: Draft) -> Iterator[Problem]:
         if not isinstance(view.item, LimitItem) or view.item.min_import_w is None:
             continue
         for node in view.nodes:
-            if node in draft.zone_of_node and node not in heads:
+            if node not in heads:
                 text = f"a least import is kept at the heads of zones ({', '.join(sorted(heads))}), not at '{node}'"
                 yield error("rule.min_import_place", f"{view.path}.min_import_w", text)
 
