@@ -1,0 +1,182 @@
+"""Profiles of devices with payloads: find the file, find what is wrong with it, make its layouts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import combinations
+from pathlib import Path
+
+from mimctl.config.payload_schema import FrameItem, PayloadFieldItem, PayloadProfileFile
+from mimctl.config.profile import profile_directories
+from mimctl.config.source import read_document
+from mimctl.config.validate import did_you_mean, place, validate
+from mimctl.model.errors import ConfigError
+from mimctl.model.payload import DownlinkVector, FieldType, Frame, PayloadField, PayloadProfile, UplinkVector
+from mimctl.model.problem import Problem, Severity, error
+from mimctl.model.profile import DeviceClass, Provenance
+from mimctl.model.quantity import QUANTITIES
+
+#: below a directory of device profiles
+FOLDER = "lorawan"
+_ID = re.compile(r"[a-z0-9_\-]+/[a-z0-9_\-]+\Z")
+_PLACES = re.compile(r"(L[123]|L1L2|L2L3|L3L1|N|total|port[1-9][0-9]*)?\Z")
+_SETPOINTS = re.compile(r"(active_power|reactive_power)\.port([1-9][0-9]*)\Z")
+
+
+def find_payload_profile(profile_id: str, beside: Path | None = None) -> Path | None:
+    """The file of a profile, None where there is none.
+
+    Args:
+        profile_id: `vendor/model`.
+        beside: directory of the site file.
+    """
+    if _ID.match(profile_id) is None:
+        return None
+    candidates = (root / FOLDER / f"{profile_id}.yaml" for root in profile_directories(beside))
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def known_payload_profiles(beside: Path | None = None) -> list[str]:
+    """Ids of every profile that can be found, in order."""
+    files = (path for root in profile_directories(beside) for path in (root / FOLDER).glob("*/*.yaml"))
+    return sorted({"/".join(path.with_suffix("").parts[-2:]) for path in files})
+
+
+def check_payload_profile(path: Path) -> list[Problem]:
+    """Everything that is wrong with a profile file, each with its line."""
+    return _read(path)[1]
+
+
+def load_payload_profile(path: Path) -> PayloadProfile:
+    """A profile, ready to be used.
+
+    Raises:
+        ConfigError: the file is wrong; it holds every problem.
+    """
+    file, problems = _read(path)
+    if file is None or any(p.severity is Severity.ERROR for p in problems):
+        raise ConfigError(problems)
+    return _profile(file)
+
+
+def _read(path: Path) -> tuple[PayloadProfileFile | None, list[Problem]]:
+    document = read_document(path)
+    file, problems = validate(document, PayloadProfileFile)
+    found = [*document.problems, *problems]
+    if file is not None and not found:
+        found = place(document, [*_file_problems(file), *_place_problems(file, path)])
+    return file, found
+
+
+def _place_problems(file: PayloadProfileFile, path: Path) -> Iterator[Problem]:
+    if file.id != "/".join(path.resolve().with_suffix("").parts[-2:]):
+        yield error("profile.id", "id", f"a site finds this profile only as device_profiles/{FOLDER}/{file.id}.yaml")
+
+
+def _file_problems(file: PayloadProfileFile) -> Iterator[Problem]:
+    for i, frame in enumerate(file.uplinks):
+        yield from _frame_problems(f"uplinks[{i}]", frame)
+        for key in frame.fields:
+            yield from _quantity_problems(f"uplinks[{i}].fields.{key}", key)
+    for (i, one), (k, other) in combinations(enumerate(file.uplinks), 2):
+        a, b = bytes.fromhex(one.header), bytes.fromhex(other.header)
+        if one.f_port == other.f_port and one.length == other.length and (a.startswith(b) or b.startswith(a)):
+            text = f"nothing tells it from uplinks[{i}]: another port, length or header must"
+            yield error("payload.ambiguous", f"uplinks[{k}]", text)
+    if file.setpoint is not None:
+        yield from _frame_problems("setpoint", file.setpoint)
+        yield from _setpoint_problems(file, file.setpoint)
+    elif file.command_tests:
+        yield error("payload.setpoint", "command_tests", "there is no 'setpoint' to test")
+
+
+def _frame_problems(path: str, frame: FrameItem) -> Iterator[Problem]:
+    taken = [0xFF] * (len(frame.header.replace(" ", "")) // 2) + [0] * frame.length
+    for key, item in frame.fields.items():
+        where = f"{path}.fields.{key}"
+        field = payload_field(key, item)
+        if field.end > frame.length:
+            yield error("payload.field", where, f"it ends at byte {field.end}, the frame has {frame.length}")
+            continue
+        if item.mask and (item.mask >> 8 * field.type.size or (item.mask >> field.shift) & ((item.mask >> field.shift) + 1)):
+            yield error("payload.field", f"{where}.mask", f"{item.mask:#x} is no single run of bits of a {field.type}")
+            continue
+        if item.mask and field.type is FieldType.FLOAT32:
+            yield error("payload.field", f"{where}.mask", "a float has no mask")
+        if item.signed and not item.mask:
+            yield error("payload.field", f"{where}.signed", "only a masked field needs it: take an int type")
+        pattern = ((1 << field.bits) - 1) << field.shift
+        bits = pattern.to_bytes(field.type.size, item.byte_order)
+        if any(taken[field.at + n] & bit for n, bit in enumerate(bits)) and key not in ("status", "alarms"):
+            yield error("payload.field", where, "its bits belong to the header or to another field already")
+        elif key not in ("status", "alarms"):
+            for n, bit in enumerate(bits):
+                taken[field.at + n] |= bit
+
+
+def _quantity_problems(path: str, key: str) -> Iterator[Problem]:
+    quantity, _, at = key.partition(".")
+    if quantity not in QUANTITIES:
+        yield error("profile.quantity", path, f"there is no quantity '{quantity}'{did_you_mean(quantity, QUANTITIES)}")
+    elif _PLACES.match(at) is None:
+        yield error("profile.place", path, f"'{at}' is no place: L1, L2, L3, L1L2, L2L3, L3L1, N, total or port1, port2, …")
+
+
+def _setpoint_problems(file: PayloadProfileFile, frame: FrameItem) -> Iterator[Problem]:
+    for key in frame.fields:
+        if key not in ("sequence", "validity") and _SETPOINTS.match(key) is None:
+            text = f"'{key}' cannot be commanded: sequence, validity, active_power.port1, reactive_power.port1, …"
+            yield error("payload.setpoint", f"setpoint.fields.{key}", text)
+    for key, why in (("sequence", "the device's echo is the only proof"), ("validity", "without it the device never falls back")):
+        if key not in frame.fields:
+            yield error("payload.setpoint", "setpoint.fields", f"the field '{key}' is missing: {why}")
+    if not any("sequence_ack" in uplink.fields for uplink in file.uplinks):
+        yield error("payload.setpoint", "uplinks", "no uplink has 'sequence_ack': nobody would know whether a setpoint was taken")
+    ports = _ports(frame)
+    if not ports or sorted(ports) != list(range(1, len(ports) + 1)):
+        yield error("payload.setpoint", "setpoint.fields", "a setpoint has active_power.port1, port2, … without a gap")
+    if not DeviceClass(file.class_).injects:
+        yield error("payload.setpoint", "class", f"a {file.class_.value} takes no setpoints")
+
+
+def _ports(frame: FrameItem) -> set[int]:
+    return {int(found[2]) for key in frame.fields if (found := _SETPOINTS.match(key)) is not None}
+
+
+def _profile(file: PayloadProfileFile) -> PayloadProfile:
+    return PayloadProfile(
+        id=file.id,
+        vendor=file.vendor,
+        models=tuple(file.models),
+        device_class=file.class_,
+        provenance=Provenance(file.provenance.source, file.provenance.confidence, file.provenance.verified),
+        uplinks=tuple(_frame(item) for item in file.uplinks),
+        ports=0 if file.setpoint is None else len(_ports(file.setpoint)),
+        setpoint=None if file.setpoint is None else _frame(file.setpoint),
+        vectors=tuple(UplinkVector(t.name, t.f_port, bytes.fromhex(t.hex), tuple(t.expect.items())) for t in file.tests),
+        command_vectors=tuple(DownlinkVector(t.name, tuple(t.values.items()), bytes.fromhex(t.hex)) for t in file.command_tests),
+    )
+
+
+def _frame(item: FrameItem) -> Frame:
+    fields = tuple(payload_field(key, field) for key, field in item.fields.items())
+    return Frame(item.name, item.f_port, item.length, fields, bytes.fromhex(item.header))
+
+
+def payload_field(key: str, item: PayloadFieldItem) -> PayloadField:
+    return PayloadField(
+        key=key,
+        at=item.at,
+        type=item.type,
+        mask=item.mask,
+        signed=item.signed,
+        little=item.byte_order == "little",
+        scale=item.scale,
+        offset=item.offset,
+        from_nominal=item.relative_to is not None,
+        sign=item.sign,
+        sentinels=tuple(item.nan),
+        minimum=item.min,
+        maximum=item.max,
+    )

@@ -1,0 +1,50 @@
+"""Golden vectors of profiles with payloads: what the layouts give, compared with what was worked out by hand."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from mimctl.model.errors import Unencodable
+from mimctl.model.payload import PayloadProfile
+from mimctl.model.problem import Problem, error
+from mimctl.wire.payload import encode_payload, read_payload
+
+
+def payload_problems(profile: PayloadProfile, nominal_hz: float = 50.0) -> list[Problem]:
+    """One problem for each value that the profile does not give and each payload that it does not make."""
+    return [*_uplinks(profile, nominal_hz), *_downlinks(profile, nominal_hz)]
+
+
+def _uplinks(profile: PayloadProfile, nominal_hz: float) -> Iterator[Problem]:
+    for n, vector in enumerate(profile.vectors):
+        reading = read_payload(profile.uplinks, vector.port, vector.payload, nominal_hz)
+        if reading is None:
+            yield error("profile.golden", f"tests[{n}]", f"'{vector.name}': no uplink fits its port, length and header")
+            continue
+        for key, wanted in vector.expect:
+            found = reading.get(key)
+            if (found is None) != (wanted is None) or not math.isclose(found or 0.0, wanted or 0.0, rel_tol=1e-9, abs_tol=1e-9):
+                yield error(
+                    "profile.golden", f"tests[{n}].expect.{key}", f"'{vector.name}': {wanted} is expected, it gives {found}"
+                )
+
+
+def _downlinks(profile: PayloadProfile, nominal_hz: float) -> Iterator[Problem]:
+    for n, vector in enumerate(profile.command_vectors):
+        if profile.setpoint is None:
+            return
+        missing = set(profile.setpoint.keys) - dict(vector.values).keys()
+        if missing:
+            yield error(
+                "profile.golden", f"command_tests[{n}].values", f"'{vector.name}': no value for {', '.join(sorted(missing))}"
+            )
+            continue
+        try:
+            made = encode_payload(profile.id, profile.setpoint, dict(vector.values), nominal_hz)
+        except Unencodable as refused:
+            yield error("profile.golden", f"command_tests[{n}].values", f"'{vector.name}': {refused.what}")
+            continue
+        if made != vector.payload:
+            text = f"'{vector.name}': {vector.payload.hex(' ')} is expected, it makes {made.hex(' ')}"
+            yield error("profile.golden", f"command_tests[{n}].hex", text)
