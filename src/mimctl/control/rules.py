@@ -98,6 +98,12 @@ class RuleBook:
         return {rule.id: Spares(self._reach[rule.id].mims, rule.spare_mims) for rule in rules}
 
     @cached_property
+    def _restrictions(self) -> dict[str, tuple[Restriction, ...]]:
+        """What each rule is told by while it is in force."""
+        reasons = {rule.id: Reason(f"rule.{rule.kind}", f"rule {rule.id}: {rule}") for rule in self._restraints}
+        return {name: tuple(Restriction(where, reason) for where in self._reach[name].where) for name, reason in reasons.items()}
+
+    @cached_property
     def _every_s(self) -> FloatArray:
         """(K,) one that is commanded less often has longer for each step [s]."""
         layout = self.operators.layout
@@ -128,7 +134,7 @@ class RuleBook:
         least_a = attainable_a(self.operators, situation.forecast) if self._limits else np.zeros(0)
         for rule in rules:
             bounds = self._taken(rule, bounds, situation, least_a)
-        told = tuple(Restriction(name, _reason(rule)) for rule in rules for name in self._reach[rule.id].where)
+        told = tuple(restriction for rule in rules for restriction in self._restrictions[rule.id])
         bounds = replace(bounds, harmonics=self._filters(rules), restrictions=(*bounds.restrictions, *told))
         self._tell(rules, least_a)
         return bounds
@@ -200,7 +206,3 @@ class RuleBook:
         is_open = active_at(rule.window, seen.utc, seen.layout.site.timezone)
         value = float("nan") if latch is None else latch.value
         return RuleState(rule.id, kind, where, is_open, self._answers.get(rule.id), value, in_force)
-
-
-def _reason(rule: Restraint) -> Reason:
-    return Reason(f"rule.{rule.kind}", f"rule {rule.id}: {rule}")
