@@ -1,9 +1,10 @@
 """The flows that the judge believes in, each seen in more than one way; a setpoint must be safe in every view.
 
 Views: by forecast (own loads summed up the tree) and by measurement (a node's own meter plus the measured output of the MIMs
-below it). The second needs no forecast: it sees a rack that tripped at once, and a forecast that is wrong. Where some MIM is
-out of our hands each is seen three times: with what it puts out now, with what it was told last, and with nothing. Nodes without
-a meter keep room for a load that may be theirs (`grid/regions.py`).
+below it). The second needs no forecast: it sees a rack that tripped at once, and a forecast that is wrong. A MIM that acts late
+is seen in a third way: whatever it puts out now is in the meters, and it goes on with that. Where some MIM is out of our hands
+each is seen three times: with what it puts out now, with what it was told last, and with nothing. Nodes without a meter keep room
+for a load that may be theirs (`grid/regions.py`).
 """
 
 from __future__ import annotations
@@ -58,14 +59,14 @@ def picture(case: Case, commanded: BoolArray) -> Picture:
     output_va = np.where(seen, evidence.output_va, accepted_va)
     behind_va = (ratings.port_flow @ output_va).reshape(shape)
     forecast_va = evidence.gross_va
-    net_va = joined(state.nodes.import_w, state.nodes.import_var)
-    measurable = evidence.node_usable[:, None] & np.isfinite(net_va)
-    if not seen.all():
-        measurable &= (ratings.port_flow_size @ (~seen).astype(np.float64)).reshape(shape) < 1e-9
-    measured_va = np.where(measurable, net_va + behind_va, forecast_va)
-    doubt_va = np.where(commanded, np.abs(output_va - accepted_va), 0.0)
-    doubt_va = np.where(measurable, (ratings.port_flow_size @ doubt_va).reshape(shape), 0.0)
-    gross_va = np.array([forecast_va, measured_va])
+    measured_va, measured_a = _measured(case, output_va, seen, commanded)
+    found_va, allowances_a = [forecast_va, measured_va], [np.zeros(shape), measured_a]
+    late = ratings.late & commanded
+    if (output_va != accepted_va)[late].any():
+        # with their setpoints taken for acting already, the setpoints add nothing to what the meters show
+        late_va, late_a = _measured(case, np.where(late, accepted_va, output_va), seen | late, commanded & ~late)
+        found_va, allowances_a = [*found_va, late_va], [*allowances_a, late_a]
+    gross_va, allowance_a = np.array(found_va), np.array(allowances_a)
     room_va = _room(ratings, gross_va)
     all_ours = bool(commanded.all())
     views = gross_va if all_ours else _views(ratings, gross_va, *(np.where(commanded, 0.0, va) for va in (output_va, accepted_va)))
@@ -73,27 +74,42 @@ def picture(case: Case, commanded: BoolArray) -> Picture:
     phase_a, neutral_a = _current_limits(ratings, state, evidence, bounds)
     if case.sources is not None:
         phase_a = np.minimum(phase_a, case.sources.phase_a)
-    doubt_a = doubt_va / ratings.layout.voltage_ln_v[:, None]
-    allowance_a = doubt_a + case.settings.meter_tolerance * ratings.layout.limit_a[:, None] * measurable
     heads = ratings.layout.guarded
     least = ratings.layout.head_min_import_w[:, None] + evidence.margin_va[heads]
     least = np.fmax(least, bounds.head_min_import_w[:, None])
     if case.sources is not None:
         least = np.fmax(least, case.sources.min_import_w[:, None] + evidence.margin_va[heads])
-    allowance_w = allowance_a[heads] * ratings.layout.voltage_ln_v[heads, None]
-    imports = np.array([np.broadcast_to(least, allowance_w.shape), least - allowance_w])
+    imports = least - allowance_a[:, heads] * ratings.layout.voltage_ln_v[heads, None]
     now_va = behind_va if all_ours else (ratings.port_flow @ np.where(commanded, output_va, 0.0)).reshape(shape)
-    currents, neutrals = np.array([phase_a, phase_a + allowance_a]), np.array([neutral_a, neutral_a + allowance_a.sum(axis=1)])
+    currents, neutrals = phase_a + allowance_a, neutral_a + allowance_a.sum(axis=2)
     if room_va is not None:
         currents, neutrals = _less_room(ratings, currents, neutrals, room_va)
-    if len(views) > 2:
-        currents, neutrals, imports = (np.concatenate([both] * (len(views) // 2)) for both in (currents, neutrals, imports))
+    if len(views) > len(gross_va):
+        currents, neutrals, imports = (np.concatenate([a] * (len(views) // len(gross_va))) for a in (currents, neutrals, imports))
     risen_pu = ratings.sensitivity.rise_pu(now_va, case.impedance_scale)
     return Picture(views, currents, neutrals, imports, evidence.voltage_pu - risen_pu, case.impedance_scale)
 
 
+def _measured(case: Case, output_va: ComplexArray, seen: BoolArray, moving: BoolArray) -> tuple[ComplexArray, FloatArray]:
+    """(N, 3) gross loads by each node's own meter, the forecast's where that says nothing [VA]; (N, 3) how far they may be off [A].
+
+    Args:
+        output_va: (K,) what the ports put out, by what they report [VA]; `seen` (K,) where they do.
+        moving: (K,) ports that may already put out what they were told last.
+    """
+    ratings, nodes, shape = case.ratings, case.state.nodes, case.evidence.gross_va.shape
+    net_va = joined(nodes.import_w, nodes.import_var)
+    measurable = case.evidence.node_usable[:, None] & np.isfinite(net_va)
+    if not seen.all():
+        measurable &= (ratings.port_flow_size @ (~seen).astype(np.float64)).reshape(shape) < 1e-9
+    gross_va = np.where(measurable, net_va + (ratings.port_flow @ output_va).reshape(shape), case.evidence.gross_va)
+    doubt_va = (ratings.port_flow_size @ np.where(moving, np.abs(output_va - case.accepted_va), 0.0)).reshape(shape)
+    off_a = doubt_va / ratings.layout.voltage_ln_v[:, None] + case.settings.meter_tolerance * ratings.layout.limit_a[:, None]
+    return gross_va, np.where(measurable, off_a, 0.0)
+
+
 def _room(ratings: Ratings, gross_va: ComplexArray) -> FloatArray | None:
-    """(2, U, 3) room for load of the regions at nodes without a meter [VA]; their rows of the gross loads become what is known."""
+    """(V, U, 3) room for load of the regions at nodes without a meter [VA]; their rows of the gross loads become what is known."""
     regions = ratings.regions
     if not len(regions.nodes):
         return None
@@ -103,7 +119,7 @@ def _room(ratings: Ratings, gross_va: ComplexArray) -> FloatArray | None:
 
 
 def _less_room(ratings: Ratings, currents: FloatArray, neutrals: FloatArray, room_va: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Limits (2, N, 3), (2, N) that leave the room. Those of the bounds are for the known flow already and only narrow them."""
+    """Limits (V, N, 3), (V, N) that leave the room. Those of the bounds are for the known flow already and only narrow them."""
     layout, nodes = ratings.layout, ratings.regions.nodes
     phase_a = np.repeat(layout.limit_a[:, None], 3, axis=1)
     left_a, left_neutral_a = ratings.regions.left_a(phase_a, layout.neutral_limit_a, room_va)
@@ -113,7 +129,7 @@ def _less_room(ratings: Ratings, currents: FloatArray, neutrals: FloatArray, roo
 
 
 def _views(ratings: Ratings, gross_va: ComplexArray, output_va: ComplexArray, told_va: ComplexArray) -> ComplexArray:
-    """(2, N, 3) gross loads → (2, 4 or 6, N, 3) flows with the MIMs out of our hands as they are, as they were told, and at zero.
+    """(V, N, 3) gross loads → (V, 2V or 3V, N, 3) flows with the MIMs out of our hands as they are, as they were told, and at zero.
 
     Args:
         output_va, told_va: (K,) zero where we command [VA].

@@ -80,6 +80,12 @@ class Ratings:
         return frozen(np.array([mim.latency.stale_s for mim in self.layout.mims], dtype=np.float64))
 
     @cached_property
+    def late(self) -> BoolArray:
+        """(K,) ports of MIMs that act on a setpoint only some time after it was written, and tell it later still."""
+        found = np.array([mim.latency.delay_s > 0 for mim in self.layout.mims], dtype=np.bool_)
+        return frozen(found[self.layout.port_mim])
+
+    @cached_property
     def loss_max_w(self) -> FloatArray:
         """(M,) conversion losses with every port at its rating [W]."""
         return frozen(ConversionLosses(self.layout).watts(self.layout.port_rating_va.astype(np.complex128)))

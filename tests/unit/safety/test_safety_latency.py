@@ -1,0 +1,49 @@
+"""MIMs that act late before the judge: until their setpoint shows in a meter they go on as they are; figures at 230 V.
+
+The pdu may carry 40 A for hours. m1, on r1, was told to put 800 W on L1; by its last report it does not yet. m2 wants to draw 700 W
+(3.04 A) more on L1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from safety_cases import Scene, codes, power, rack_site
+
+from mimctl.model.latency import TYPICAL, LatencyClass
+
+TOLD = np.array([800, 0, -800, 0, 0, 0], dtype=complex)
+WANTED = np.array([800, 0, -800, -700, 0, 700], dtype=complex)
+
+
+def scene(kind: LatencyClass, load_a: float = 40.0) -> Scene:
+    """The pdu draws `load_a` on L1 by its meter, and so by the model of m1."""
+    site = rack_site()
+    slow = replace(site.mims[0], latency=TYPICAL[kind], validity_s=300.0)
+    site = replace(site, mims=(slow, site.mims[1]))
+    load = np.full((4, 3), 0j)
+    load[1] = 230 * (load_a - 20), 2300, 2300
+    load[2:, 0] = 2300
+    s = Scene(site, load, TOLD.copy(), WANTED.copy())
+    flow = s.operators.flow(load)
+    return s.nodes(import_w=flow.real.copy(), import_var=flow.imag.copy()).ports(inject_w=np.zeros(6))
+
+
+@pytest.mark.parametrize("kind", [LatencyClass.MEDIUM, LatencyClass.SLOW])
+def test_nobody_uses_the_relief_that_a_late_mim_has_only_been_told_to_give(kind: LatencyClass) -> None:
+    """Whether it has acted already, unreported, or will in a minute: 40 A flow now, and a fast MIM would add to them at once."""
+    plan = scene(kind).run()
+    assert power(plan)[3].real > -50, "what meters may be off: 0.5 % of 40 A are 46 W"
+    assert "limit.node_current" in codes(plan, "m2")
+    assert np.array_equal(power(plan)[:3], TOLD[:3])
+
+
+def test_a_wired_mim_acts_at_once() -> None:
+    assert np.array_equal(power(scene(LatencyClass.FAST).run()), WANTED)
+
+
+def test_with_room_for_both_ways_the_plan_passes() -> None:
+    """30 A leave room for 3.04 A whether the 3.48 A of relief are there or not."""
+    assert np.array_equal(power(scene(LatencyClass.SLOW, 30.0).run()), WANTED)
