@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mimctl.analysis.report import Analyst
+from mimctl.balance.inputs import without_nan
 from mimctl.control.cascade import Cascade
 from mimctl.control.collect import Collector
 from mimctl.control.commanded import Authorities, Rivals
@@ -118,7 +119,7 @@ class Cycle:
         self.dispatcher.let_go(contest.yielded)
         setpoint_va = self.dispatcher.setpoint_va
         written_at_s = self.dispatcher.written_at_s
-        obeying = self.supervisor.check(state, np.nan_to_num(setpoint_va), written_at_s, self.dispatcher.in_force)
+        obeying = self.supervisor.check(state, without_nan(setpoint_va), written_at_s, self.dispatcher.in_force)
         reported = state.mims.quality > Quality.BAD
         bounds = self.bounds_maker.bounds(
             state.utc,
@@ -136,7 +137,7 @@ class Cycle:
         bounds = narrowed(bounds, (self.rules, *self.narrowers, self.leases, *self.guards), situation)
         watch.lap("bounds")
 
-        anchor_va = np.nan_to_num(setpoint_va) if self.anchor_va is None else self.anchor_va
+        anchor_va = without_nan(setpoint_va) if self.anchor_va is None else self.anchor_va
         gain = self.responses.gains(state, setpoint_va, self.dispatcher.changed_at_s)
         plan = self.cascade.plan(forecast, bounds, anchor_va, setpoint_va, now_s=state.now_s, gain=gain)
         self._note_solve(plan)

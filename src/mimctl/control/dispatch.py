@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -85,6 +86,8 @@ class Dispatcher:
         self._uncertain: BoolArray = np.zeros(count, dtype=np.bool_)
         self._met: BoolArray = np.zeros(count, dtype=np.bool_)
         self._tried_at_s: FloatArray = np.full(count, -np.inf)
+        #: what the devices told of how they are commanded, and how long each waits for us by that [s]
+        self._waits: tuple[list[MimMap | None], FloatArray] | None = None
 
     @property
     def setpoint_va(self) -> ComplexArray:
@@ -224,6 +227,8 @@ class Dispatcher:
 
     def adopt(self, state: SiteState) -> None:
         """Take over what each device holds from a controller before us, once, when it first answers: a restart is no bump."""
+        if self._met.all():
+            return
         for m in np.flatnonzero(~self._met & (state.mims.quality > Quality.BAD)):
             self._met[m] = True
             driver, remaining_s = self._drivers.get(int(m)), float(state.mims.watchdog_remaining_s[m])
@@ -306,7 +311,10 @@ class Dispatcher:
 
     def _lapsed(self, now_s: float) -> tuple[FloatArray, BoolArray]:
         """(M,) how long each device waits [s], and which have waited in vain."""
-        waits_s = np.array([self._waits_s(m) for m in range(len(self._layout.mims))])
+        told = [device.mim_map for device in self._commanded.values()]
+        if self._waits is None or any(map(operator.is_not, told, self._waits[0])):  # told once, when a device is first met
+            self._waits = told, np.array([self._waits_s(m) for m in range(len(self._layout.mims))])
+        waits_s = self._waits[1]
         return waits_s, self._in_force & (now_s - self._written_at_s > waits_s)
 
     def _map(self, m: int) -> MimMap | None:

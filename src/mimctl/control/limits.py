@@ -7,6 +7,7 @@ from datetime import datetime
 
 import numpy as np
 
+from mimctl.balance.inputs import without_nan
 from mimctl.grid.losses import ConversionLosses
 from mimctl.model.bounds import Bounds, Restriction
 from mimctl.model.calendar import active_at
@@ -33,6 +34,8 @@ class BoundsMaker:
         #: one that is commanded less often has longer for each step
         self._every_s = np.array([layout.mims[m].latency.command_every_s for m in layout.port_mim], dtype=np.float64)
         self._weights: dict[BalanceRule, FloatArray] = {}
+        self._ports: tuple[FloatArray, FloatArray] | None = None
+        self._steps: tuple[float, FloatArray] | None = None
 
     def bounds(
         self,
@@ -67,10 +70,10 @@ class BoundsMaker:
         return Bounds(
             mim_enabled=frozen(wanted & reported),
             mim_release=frozen(~wanted & ~left),
-            port_s_max_va=frozen(self._layout.port_rating_va * share[self._layout.port_mim]),
+            port_s_max_va=self._port_limit(authority),
             mim_neutral_max_a=self._layout.mim_neutral_rating_a,
-            mim_dc_w=frozen(-self._losses.watts(np.nan_to_num(setpoint_va))),
-            step_max_va=frozen(self._ramp_w_per_s * np.maximum(self._every_s, period_s)),
+            mim_dc_w=frozen(-self._losses.watts(without_nan(setpoint_va))),
+            step_max_va=self._step(period_s),
             node_limit_a=self._node_limit,
             node_neutral_limit_a=self._layout.neutral_limit_a,
             head_min_import_w=self._layout.head_min_import_w,
@@ -79,6 +82,20 @@ class BoundsMaker:
             dwell_s=0.0 if rule is None else rule.dwell_s,
             restrictions=(*self._restrictions(obeying, reported, rule, paused=paused), *self._narrowed(left, share)),
         )
+
+    def _port_limit(self, authority: FloatArray | None) -> FloatArray:
+        """(K,) the same array for as long as the same authority is given [VA]."""
+        if authority is None:
+            return self._layout.port_rating_va
+        if self._ports is None or self._ports[0] is not authority:
+            self._ports = authority, frozen(self._layout.port_rating_va * authority[self._layout.port_mim])
+        return self._ports[1]
+
+    def _step(self, period_s: float) -> FloatArray:
+        """(K,) the same array for as long as the period is the same [VA]."""
+        if self._steps is None or self._steps[0] != period_s:
+            self._steps = period_s, frozen(self._ramp_w_per_s * np.maximum(self._every_s, period_s))
+        return self._steps[1]
 
     def _weight(self, rule: BalanceRule | None) -> FloatArray:
         if rule is None:
@@ -99,12 +116,16 @@ class BoundsMaker:
         if rule is None:
             reason = Reason("rule.none_in_force", f"no balance rule of zone {self._zone} is in force now")
             return (Restriction(self._zone, reason),)
+        if (obeying & reported).all():
+            return ()
         strays = Reason("mim.ignores_setpoint", "the MIM does not follow its setpoints")
         silent = Reason("mim.silent", "the MIM has not told its state lately")
         found = [Restriction(self._layout.mims[m].id, strays) for m in np.flatnonzero(~obeying)]
         return (*found, *(Restriction(self._layout.mims[m].id, silent) for m in np.flatnonzero(obeying & ~reported)))
 
     def _narrowed(self, yielded: BoolArray, share: FloatArray) -> Iterator[Restriction]:
+        if not yielded.any() and (share >= 1.0).all():
+            return
         rival = Reason("mim.second_master", "somebody else writes setpoints to the MIM: it is left alone for now")
         yield from (Restriction(self._layout.mims[m].id, rival) for m in np.flatnonzero(yielded))
         for m in np.flatnonzero(share < 1.0):

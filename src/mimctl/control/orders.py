@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from mimctl.balance.inputs import without_nan
 from mimctl.control.events import EventLog
 from mimctl.control.grants import HeadLimit
 from mimctl.control.narrow import Situation
@@ -79,7 +80,7 @@ class SiteOrders:
             return bounds
         now_s = situation.state.now_s
         forecast = situation.forecast
-        loads_va = self.operators.flow(np.nan_to_num(forecast.load_w) + 1j * np.nan_to_num(forecast.load_var))[self._heads]
+        loads_va = self.operators.flow(without_nan(forecast.load_w + 1j * forecast.load_var))[self._heads]
         limits = [self._limit(i, now_s) for i in range(len(self._heads))]
         granted = all(own is None or own is not self.standing[i].limit for i, own in enumerate(limits))
         self._tell(now_s, granted=granted)

@@ -123,7 +123,13 @@ class GridWatch:
         limits = source_limits(self.layout, state, self.max_age_s, state.now_s)
         band, nominal_hz = self.layout.site.control.grid, self.layout.site.frequency_hz
         volts_pu, frequency_hz = self._measured(state)
-        for g, n in enumerate(self.layout.guarded):
+        at, least_hz, most_hz = self.layout.guarded, band.min_frequency_pu * nominal_hz, band.max_frequency_pu * nominal_hz
+        out = ((volts_pu[at] < band.min_voltage_pu) | (volts_pu[at] > band.max_voltage_pu)).any(axis=1)
+        out |= (frequency_hz[at] < least_hz) | (frequency_hz[at] > most_hz)
+        if limits is not None:
+            out |= limits.cut_off[at]
+        for g in map(int, np.flatnonzero(out)):
+            n = at[g]
             low = (volts_pu[n] < band.min_voltage_pu) | (volts_pu[n] > band.max_voltage_pu)
             hertz = frequency_hz[n]
             if limits is not None and limits.cut_off[n]:
@@ -131,7 +137,7 @@ class GridWatch:
             elif low.any():
                 phases = ", ".join(f"{p} {v:.0%}" for p, v, wrong in zip(PHASES, volts_pu[n], low, strict=True) if wrong)
                 yield g, f"the source of {self._name(g)} is lost: {phases} of nominal voltage"
-            elif hertz < band.min_frequency_pu * nominal_hz or hertz > band.max_frequency_pu * nominal_hz:
+            else:
                 yield g, f"the source of {self._name(g)} is lost: {hertz:.2f} Hz"
 
     def _measured(self, state: SiteState) -> tuple[FloatArray, FloatArray]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from mimctl.model.rules import Window
+from mimctl.model.rules import ALWAYS, Window
 
 
 def active_at(window: Window, instant: datetime, timezone: str) -> bool:
@@ -14,6 +14,8 @@ def active_at(window: Window, instant: datetime, timezone: str) -> bool:
     A window over midnight belongs to the day it starts on. Across a clock change the local clock decides: an hour that is
     skipped is skipped, an hour that repeats counts twice.
     """
+    if window == ALWAYS:
+        return True
     local = instant.astimezone(ZoneInfo(timezone))
     now, began = local.time(), local.date()
     if window.start < window.end:
