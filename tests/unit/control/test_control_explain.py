@@ -71,7 +71,7 @@ def test_what_a_mim_is_worth_is_the_difference_that_it_makes():
         assert alternative(why, what)["current_a"]["head"] == pytest.approx([15.0, 7.5, 7.5], abs=0.1)
     (line,) = section(why, "what it is for")
     assert line.startswith("mim-2 lowers J by 0.0037")
-    assert line.endswith(": 100 % of it at head")
+    assert line.endswith(": all of it at head")
 
 
 def test_a_breaker_that_binds_has_its_price_and_the_owner_of_what_narrowed_it():
@@ -232,7 +232,7 @@ def test_an_instant_that_is_not_remembered_is_said_to_be_so():
     early = section(ask(case, asked=oldest - timedelta(minutes=30)), "when")
     assert (
         early[1]
-        == "nothing older than 2026-01-05 01:00:00 (Europe/Zurich) is remembered (1 decisions); this is the nearest, 30 min later"
+        == "nothing older than 2026-01-05 01:00:00 (Europe/Zurich) is remembered (1 decision); this is the nearest, 30 min later"
     )
     late = section(ask(case, asked=oldest + timedelta(seconds=40)), "when")
     assert late[1] == "the nearest decision that is remembered is 40 s earlier than asked"
@@ -249,7 +249,7 @@ def test_a_summary_has_a_line_for_every_mim():
     why = ask(case_of(one_rack(rating_va=1150.0, mims=2), UNEVEN))
     assert [mim["mim"] for mim in why["mims"]] == ["mim-1", "mim-2"]
     assert why["mims"][0]["does"] == "L1 -5.0 A, L2 +2.5 A, L3 +2.5 A"
-    assert "written: 2 new setpoints" in section(why, "the decision")
+    assert "written: 2 setpoints" in section(why, "the decision")
 
 
 def test_explaining_needs_nothing_but_what_is_remembered():
@@ -273,7 +273,7 @@ What was seen
       as set 11.6 / 6.8 / 11.6 A
 
 What it is for
-  mim-1 lowers J by 0.0135: 100 % of it at head
+  mim-1 lowers J by 0.0135: all of it at head
 
 Limits that bind
   head L2 is full: 6.8 A planned, 7.0 A allowed (6.8 A with 3 % kept for forecasts that err); each

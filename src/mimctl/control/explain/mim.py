@@ -21,13 +21,13 @@ from mimctl.control.explain.story import (
     price_above,
     when,
 )
-from mimctl.control.explain.without import Alternative, alternatives
+from mimctl.control.explain.without import alternatives, figures
 from mimctl.control.explain.words import joined, moves, objective, seconds
 from mimctl.control.light import wide
 from mimctl.model.layout import ComplexArray
 
 #: a node with less than this share of what a MIM gains is not worth a word
-_WORTH = 0.05
+_WORTH, _ALL = 0.05, 0.995
 #: outputs within this of the setpoint are it [W]
 _FOLLOWS_W = 25.0
 #: what the device itself says of its last command (64901 CmdSta)
@@ -65,18 +65,13 @@ def explain_mim(view: View, question: Question, m: int) -> dict[str, Any]:
         "limits": limits,
         "setpoint_va": _parts(set_va[n.layout.ports_of_mim[m]]),
         "planned_va": _parts(n.plan_va[n.layout.ports_of_mim[m]]),
-        "alternatives": _figures(view, found, nodes),
+        "alternatives": figures(n.layout, found, nodes),
         "sections": [section for section in sections if section.lines],
     }
 
 
 def _parts(power_va: ComplexArray) -> list[dict[str, float]]:
     return [{"w": float(p.real), "var": float(p.imag)} for p in power_va]
-
-
-def _figures(view: View, found: Sequence[Alternative], nodes: Sequence[int]) -> list[dict[str, Any]]:
-    names = [view.numbers.layout.nodes[node].id for node in nodes]
-    return [{"what": a.what, "objective": a.objective, "current_a": dict(zip(names, a.amps.tolist(), strict=True))} for a in found]
 
 
 def _contributions(view: View, m: int, set_va: ComplexArray) -> Any:
@@ -130,7 +125,7 @@ def _worth(view: View, m: int, set_va: ComplexArray) -> list[str]:
     if total <= 0:
         return [f"by itself {name} makes J higher by {-total / known:.2g} now: it keeps a limit, or follows a lease"]
     parts = sorted(((float(worth[node]) / total, n.layout.nodes[node].id) for node in n.way_of(m)), reverse=True)
-    shares = [f"{100 * share:.0f} % of it at {node}" for share, node in parts if share >= _WORTH]
+    shares = [f"{'all' if share > _ALL else f'{100 * share:.0f} %'} of it at {node}" for share, node in parts if share >= _WORTH]
     lines = [f"{name} lowers J by {objective(total / known)}: {joined(shares)}"]
     worse = [node for share, node in parts if share < -_WORTH]
     if worse:

@@ -24,7 +24,7 @@ from mimctl.control.explain.story import (
     told_at,
     when,
 )
-from mimctl.control.explain.without import alternatives
+from mimctl.control.explain.without import alternatives, figures
 from mimctl.control.explain.words import LEAST_A, moves
 from mimctl.model.layout import ComplexArray
 
@@ -48,11 +48,10 @@ def explain_node(view: View, question: Question, node: int) -> dict[str, Any]:
         Section("data", tuple(data_lines(n.layout, view.case.record, n.path(node), []))),
         Section("what would have happened", tuple(alternatives_table(n, found, [node]))),
     ]
-    figures = [{"what": a.what, "objective": a.objective, "current_a": a.amps[0].tolist()} for a in found]
     return {
         "node": n.layout.nodes[node].id,
         "limits": limits,
-        "alternatives": figures,
+        "alternatives": figures(n.layout, found, [node]),
         "sections": [section for section in sections if section.lines],
     }
 
@@ -65,17 +64,13 @@ def explain_above(case: AboveCase, question: Question, node: int | None) -> dict
     shown = [int(h) for h in n.layout.heads] if node is None else [node]
     found = alternatives(n, n.plan_va, shown, limit=wanted[0] if wanted else None)
     found = [a for a in found if a.what != "as set"]  # nothing is set from here: zones are told what it is worth
-    names = [n.layout.nodes[i].id for i in shown]
     sections = [
         Section("when", tuple(when(case, question))),
         Section("what was seen", tuple(node_line(n, i, n.plan_va, "as planned") for i in shown)),
         Section("limits that bind", tuple(limit.text for limit in wanted[:_NAMED])),
         Section("what would have happened", tuple(alternatives_table(n, found, shown))),
     ]
-    figures = [
-        {"what": a.what, "objective": a.objective, "current_a": dict(zip(names, a.amps.tolist(), strict=True))} for a in found
-    ]
-    return {"limits": list(wanted), "alternatives": figures, "sections": [s for s in sections if s.lines]}
+    return {"limits": list(wanted), "alternatives": figures(n.layout, found, shown), "sections": [s for s in sections if s.lines]}
 
 
 def _workers(n: Numbers, node: int, below: Sequence[int], set_va: ComplexArray) -> list[str]:

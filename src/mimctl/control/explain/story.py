@@ -13,7 +13,7 @@ from mimctl.control.explain.limits import Limit, Limits
 from mimctl.control.explain.numbers import Numbers
 from mimctl.control.explain.reasons import Reasons, owner_of
 from mimctl.control.explain.without import Alternative
-from mimctl.control.explain.words import clock, heavy, objective, phases, seconds
+from mimctl.control.explain.words import clock, counted, heavy, objective, phases, seconds
 from mimctl.model.bounds import Restriction, UpstreamPrice
 from mimctl.model.layout import FloatArray
 from mimctl.model.phases import PHASES
@@ -60,7 +60,9 @@ def when(case: Case | AboveCase, question: Question) -> list[str]:
     off_s = (record.utc - question.asked).total_seconds()
     if question.asked < oldest and abs(off_s) > _NEAR_S:
         began = clock(oldest, site.timezone)
-        lines.append(f"nothing older than {began} is remembered ({count} decisions); this is the nearest, {seconds(off_s)} later")
+        lines.append(
+            f"nothing older than {began} is remembered ({counted(count, 'decision')}); this is the nearest, {seconds(off_s)} later"
+        )
     elif abs(off_s) > _NEAR_S:
         lines.append(
             f"the nearest decision that is remembered is {seconds(abs(off_s))} {'later' if off_s > 0 else 'earlier'} than asked"

@@ -19,8 +19,8 @@ from mimctl.control.explain.story import (
     restriction_lines,
     when,
 )
-from mimctl.control.explain.without import alternatives
-from mimctl.control.explain.words import joined, objective, seconds, shift
+from mimctl.control.explain.without import alternatives, figures
+from mimctl.control.explain.words import counted, joined, objective, seconds, shift
 from mimctl.control.light import WROTE
 from mimctl.model.plan import SolveStatus
 from mimctl.model.sample import Quality
@@ -47,6 +47,7 @@ def explain_zone(view: View, question: Question) -> dict[str, Any]:
     ]
     return {
         "limits": list(limits),
+        "alternatives": figures(n.layout, found, heads),
         "mims": [_line(view, m) for m in range(len(n.layout.mims))],
         "sections": [section for section in sections if section.lines],
     }
@@ -61,7 +62,7 @@ def _decision(view: View) -> list[str]:
             f"the plan was {plan.status.value.replace('_', ' ')} in {1000 * plan.solve_s:.0f} ms and {plan.iterations} iterations"
         )
     counts = Counter(WROTE[int(code)] for code in record.wrote)
-    wrote = joined([f"{counts[kind]} {word}" for kind, word in _WROTE_WORDS.items() if counts[kind]]) or "nothing"
+    wrote = joined([counted(counts[kind], word) for kind, word in _WROTE_WORDS.items() if counts[kind]]) or "nothing"
     dry = " (a dry run: nothing reached a device)" if view.case.dry_run else ""
     return [
         f"J was measured at {objective(record.objective)}; {solved}, the whole cycle took {1000 * record.duration_s:.0f} ms",
@@ -69,7 +70,7 @@ def _decision(view: View) -> list[str]:
     ]
 
 
-_WROTE_WORDS = {"setpoint": "new setpoints", "refresh": "signs of life", "release": "releases"}
+_WROTE_WORDS = {"setpoint": "setpoint", "refresh": "sign of life", "release": "release"}
 
 
 def _judge(view: View) -> list[str]:
@@ -78,7 +79,7 @@ def _judge(view: View) -> list[str]:
     lines = []
     for (verdict, code), count in counts.most_common():
         first = next(j for j in view.case.record.judgements if (j.verdict.value, j.reason.code) == (verdict, code))
-        lines.append(f"{verdict} {count} MIM{'s' if count > 1 else ''} [{code}], such as {first.mim}: {first.reason.text}")
+        lines.append(f"{verdict} {counted(count, 'MIM')} [{code}], such as {first.mim}: {first.reason.text}")
     return lines or ["let the plan through as it was"]
 
 

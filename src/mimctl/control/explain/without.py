@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -49,6 +50,12 @@ def alternatives(
     if limit is not None:
         found += _planned(f"without the limit at {limit_name(n.layout, limit)}", n, _without_limit(n, limit))
     return [Alternative(what, n.objective(flow), n.amps(flow)[list(nodes)]) for what, flow in found]
+
+
+def figures(layout: SiteLayout, found: Sequence[Alternative], nodes: Sequence[int]) -> list[dict[str, Any]]:
+    """The same for machines: currents by node."""
+    names = [layout.nodes[node].id for node in nodes]
+    return [{"what": a.what, "objective": a.objective, "current_a": dict(zip(names, a.amps.tolist(), strict=True))} for a in found]
 
 
 def limit_name(layout: SiteLayout, limit: Limit) -> str:

@@ -46,6 +46,12 @@ def objective(value: float) -> str:
     return f"{value:.3g}" if value >= _NO_J else "0"
 
 
+def counted(count: int, word: str) -> str:
+    """`1 sign of life`, `3 signs of life`: the first word gets the s."""
+    first, space, rest = word.partition(" ")
+    return f"{count} {first}{'' if count == 1 else 's'}{space}{rest}"
+
+
 def joined(words: Sequence[str]) -> str:
     """`a, b and c`."""
     return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " and " + words[-1] if words else ""
