@@ -30,6 +30,7 @@ from mimctl.control.record import Stopwatch, report_events
 from mimctl.control.response import ResponseWatch
 from mimctl.control.rules import RuleBook
 from mimctl.control.supervise import Supervisor
+from mimctl.forecast.outputs import OutputModel
 from mimctl.forecast.tracker import LoadTracker
 from mimctl.grid.sensitivity import ImpedanceWatch
 from mimctl.model.bounds import Bounds
@@ -73,6 +74,7 @@ class Cycle:
     estimator: Estimator
     analyst: Analyst
     tracker: LoadTracker
+    outputs: OutputModel
     bounds_maker: BoundsMaker
     supervisor: Supervisor
     rivals: Rivals
@@ -151,7 +153,7 @@ class Cycle:
 
         deadline_s = started_s + _WRITE_UNTIL * self.period_s
         outcomes = await self.dispatcher.send(safe_plan, deadline_s, releases_only=self.silent)
-        self.tracker.outputs.commanded(self.clock.monotonic_s(), np.nan_to_num(self.dispatcher.setpoint_va))
+        self.outputs.commanded(self.clock.monotonic_s(), without_nan(self.dispatcher.setpoint_va))
         watch.lap("dispatch")
 
         laps = watch.laps()

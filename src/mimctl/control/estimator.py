@@ -40,12 +40,18 @@ class Estimator:
 
     Args:
         tracker: knows what the MIMs put out at the instant of each reading.
+        tells: (N,) nodes whose gaps are told as events; None = all.
+        raw: the last image as it was read.
     """
 
     operators: TreeOperators
     tracker: LoadTracker
     events: EventLog
     accuracy: Accuracy = field(default_factory=Accuracy)
+    tells: BoolArray | None = None
+    raw: SiteState | None = None
+    _distrusted: BoolArray | None = None
+    _distrusted_until_s: float = -np.inf
     _sums: dict[bytes, Sums] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -69,11 +75,11 @@ class Estimator:
 
     def estimate(self, state: SiteState) -> SiteState:
         """The same image with gaps filled, wrong readings taken out, and an uncertainty for every value."""
-        nodes = state.nodes
+        nodes, self.raw = state.nodes, state
         read = np.asarray(nodes.quality > Quality.BAD)
         gross_va, net_va = self.tracker.gross_load(state), nodes.import_w + 1j * nodes.import_var
         self._look(state, read, gross_va, net_va)
-        trusted = read & ~self.verdicts.convicted
+        trusted = self._trusted(read, state.now_s)
         self._trusted_s = np.where(trusted, nodes.taken_at_s, self._trusted_s)
         missing = self._metered & ~trusted
         filling = None
@@ -88,7 +94,7 @@ class Estimator:
         taken_at_s = state.nodes.taken_at_s
         fresh = read & (taken_at_s > self._seen_s)
         self._seen_s = np.where(fresh, taken_at_s, self._seen_s)
-        trusted = read & ~self.verdicts.convicted
+        trusted = self._trusted(read, state.now_s)
         self.watch.follow(trusted, gross_va, taken_at_s)
         said_at_s = np.where(state.mims.quality > Quality.BAD, state.mims.taken_at_s, np.nan)
         self.moves.learn(taken_at_s, net_va, gross_va - net_va, said_at_s)
@@ -100,6 +106,17 @@ class Estimator:
         self._filler.remember(trusted & ~self._doubted(), gross_va, taken_at_s)
         self._harmonics.remember(trusted, state.nodes)
         self._filler.forget(self.verdicts.convicted)
+
+    def distrust(self, nodes: BoolArray, until_s: float) -> None:
+        """Somebody who sees more than this zone knows that these readings (N,) are wrong; believed until then (monotonic) [s]."""
+        self._distrusted, self._distrusted_until_s = (nodes, until_s) if nodes.any() else (None, -np.inf)
+
+    def _trusted(self, read: BoolArray, now_s: float) -> BoolArray:
+        """(N,) readings that nobody says are wrong."""
+        trusted = read & ~self.verdicts.convicted
+        if self._distrusted is not None and now_s < self._distrusted_until_s:
+            trusted &= ~self._distrusted
+        return trusted
 
     def _sums_of(self, usable: BoolArray) -> Sums:
         key = usable.tobytes()
@@ -168,7 +185,8 @@ class Estimator:
     def _tell(self, missing: BoolArray, filling: Filling | None, now_s: float) -> None:
         self.events.keep_only("bad_meter", self.verdicts.events(), Severity.WARNING)
         self._missing_since_s = np.where(missing, np.minimum(self._missing_since_s, now_s), np.inf)
-        told = np.flatnonzero(now_s - self._missing_since_s >= _TOLD_AFTER_S) if missing.any() else ()
+        overdue = missing & (now_s - self._missing_since_s >= _TOLD_AFTER_S)
+        told = np.flatnonzero(overdue if self.tells is None else overdue & self.tells)
         filled, unknown = [], []
         for n in map(int, told):
             name = self.layout.nodes[n].id

@@ -9,7 +9,7 @@ import numpy as np
 import structlog
 
 from mimctl.control.sum_watch import SumWatch
-from mimctl.forecast.outputs import OutputModel
+from mimctl.forecast.outputs import Outputs
 from mimctl.grid.estimate import Estimate, Group, Known, estimate, groups_of
 from mimctl.grid.observed import ObservedNetwork, Readings
 from mimctl.grid.sums import sums_of
@@ -108,9 +108,7 @@ class Filler:
         if nodes.any():
             self._last_va = np.where(nodes[:, None], np.nan, self._last_va)
 
-    def fill(
-        self, state: SiteState, trusted: BoolArray, missing: BoolArray, gross_va: ComplexArray, outputs: OutputModel
-    ) -> Filling:
+    def fill(self, state: SiteState, trusted: BoolArray, missing: BoolArray, gross_va: ComplexArray, outputs: Outputs) -> Filling:
         """Estimate the flows of the missing nodes (N,).
 
         Args:

@@ -12,6 +12,7 @@ import structlog
 
 from mimctl.analysis.report import Analyst
 from mimctl.control.above import Above
+from mimctl.control.above_estimate import AboveEstimator
 from mimctl.control.collect import Collector
 from mimctl.control.events import EventLog
 from mimctl.control.headroom import HeadroomWatch
@@ -71,6 +72,11 @@ class SiteController:
         return outside_zones(self.site)
 
     @cached_property
+    def above_estimator(self) -> AboveEstimator:
+        """Holds the meters above the zones against those of the zones."""
+        return AboveEstimator(self.level.above, self.zones, self.events, self.site.control.max_data_age_s)
+
+    @cached_property
     def analyst(self) -> Analyst:
         """Of the whole site, for whoever looks at what stands above the zones."""
         return Analyst(self.level.above.operators)
@@ -88,7 +94,8 @@ class SiteController:
         if self.upper is None:
             return
         async with self._reading:
-            self.upper_state = await self.upper.collect(self.clock.monotonic_s() + _READ_WITHIN_S)
+            read = await self.upper.collect(self.clock.monotonic_s() + _READ_WITHIN_S)
+        self.upper_state = self.above_estimator.estimate(read)
         whole = self.with_outputs(self.upper_state)
         self.headroom.look(whole, self.analyst.report(whole, detail=False), self._own_loads())
 

@@ -98,7 +98,7 @@ class ZoneController:
 
     def output_va(self, instant_s: float) -> ComplexArray:
         """(K,) what the ports put out at an instant, as modelled and reported [VA]."""
-        return self.cycle.tracker.outputs.at(instant_s)
+        return self.cycle.outputs.at(instant_s)
 
     def in_force_va(self, instant_s: float) -> ComplexArray:
         """(K,) what the devices hold at an instant if nobody writes until then, NaN where that is not known [VA]."""
@@ -170,6 +170,7 @@ def build_zone(
         analyst=Analyst(operators),
         estimator=Estimator(operators, tracker, events),
         tracker=tracker,
+        outputs=outputs,
         bounds_maker=BoundsMaker(layout, zone.id),
         supervisor=Supervisor(layout, events),
         rivals=Rivals(layout, own, events),
