@@ -110,8 +110,8 @@ def _finite(values: FloatArray) -> FloatArray:
     return np.where(np.isfinite(values), values, np.finfo(np.float64).max)
 
 
-def ramped(rule: RampRule, where: Reach, bounds: Bounds, operators: TreeOperators, every_s: FloatArray) -> Bounds:
-    """Smaller steps: of each port of the MIMs chosen; at nodes, of all that stands below them together.
+def ramp_steps_va(rule: RampRule, where: Reach, operators: TreeOperators, every_s: FloatArray) -> FloatArray:
+    """(K,) largest steps: of each port of the MIMs chosen; at nodes, of all that stands below them together [VA].
 
     What a node may move is dealt out to the ports below by their ratings: no port counts on another to stand still.
 
@@ -119,9 +119,7 @@ def ramped(rule: RampRule, where: Reach, bounds: Bounds, operators: TreeOperator
         every_s: (K,) time until each port is commanded again [s].
     """
     layout = operators.layout
-    step_va = bounds.step_max_va
-    own_va = np.where(where.chosen[layout.port_mim], _rate_va(rule, layout.port_voltage_v) * every_s, np.inf)
-    step_va = np.minimum(step_va, own_va)
+    step_va = np.where(where.chosen[layout.port_mim], _rate_va(rule, layout.port_voltage_v) * every_s, np.inf)
     for node in where.named:
         reached = np.asarray(abs(operators.port_flow[3 * node : 3 * node + 3]).toarray())
         together = (reached @ layout.port_rating_va).max(initial=0.0)
@@ -130,7 +128,7 @@ def ramped(rule: RampRule, where: Reach, bounds: Bounds, operators: TreeOperator
         most_va = _rate_va(rule, layout.voltage_ln_v[[node]])[0]
         share_va = most_va * every_s * layout.port_rating_va / together
         step_va = np.where((reached > _NEGLIGIBLE).any(axis=0), np.minimum(step_va, share_va), step_va)
-    return replace(bounds, step_max_va=frozen(step_va))
+    return np.asarray(frozen(step_va))
 
 
 def _rate_va(rule: RampRule, voltage_v: FloatArray) -> FloatArray:

@@ -22,7 +22,7 @@ from mimctl.control.rule_bounds import (
     harmonics_less,
     limited,
     locked,
-    ramped,
+    ramp_steps_va,
     reserved,
     resting,
     unattainable,
@@ -98,6 +98,12 @@ class RuleBook:
         return {rule.id: Spares(self._reach[rule.id].mims, rule.spare_mims) for rule in rules}
 
     @cached_property
+    def _steps_va(self) -> dict[str, FloatArray]:
+        """(K,) largest steps by each ramp [VA]."""
+        rules = [rule for rule in self._restraints if isinstance(rule, RampRule)]
+        return {rule.id: ramp_steps_va(rule, self._reach[rule.id], self.operators, self._every_s) for rule in rules}
+
+    @cached_property
     def _restrictions(self) -> dict[str, tuple[Restriction, ...]]:
         """What each rule is told by while it is in force."""
         reasons = {rule.id: Reason(f"rule.{rule.kind}", f"rule {rule.id}: {rule}") for rule in self._restraints}
@@ -150,7 +156,7 @@ class RuleBook:
             case LimitRule():
                 return limited(rule, where, bounds, self.operators.layout, least_a)
             case RampRule():
-                return ramped(rule, where, bounds, self.operators, self._every_s)
+                return replace(bounds, step_max_va=frozen(np.minimum(bounds.step_max_va, self._steps_va[rule.id])))
             case LockRule():
                 return locked(rule, where, bounds)
             case RelianceRule():
