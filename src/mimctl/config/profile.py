@@ -22,7 +22,7 @@ from mimctl.model.command_vectors import CommandStep, CommandVector, ExpectedWri
 from mimctl.model.errors import ConfigError
 from mimctl.model.problem import Problem, Severity, error, warning
 from mimctl.model.profile import DeviceProfile, GoldenVector, IdentityRule, InstanceCount, LinkHints, Provenance, Variant
-from mimctl.model.resources import data_root
+from mimctl.model.resources import data_root, state_root
 
 __all__ = [
     "ProfileFile",
@@ -38,31 +38,29 @@ __all__ = [
 _ID = re.compile(r"[a-z0-9_\-]+/[a-z0-9_\-]+\Z")
 
 
-def profile_directories(beside: Path | None = None, state: Path | None = None) -> list[Path]:
+def profile_directories(beside: Path | None = None) -> list[Path]:
     """Where profiles are looked for, first match wins: beside the site file, in the state directory, among mimctl's own."""
-    roots = [folder / "device_profiles" for folder in (beside, state) if folder is not None]
-    return [*roots, data_root() / "device_profiles"]
+    return [root / "device_profiles" for root in (*([beside] if beside is not None else []), state_root(), data_root())]
 
 
-def find_profile(profile_id: str, beside: Path | None = None, state: Path | None = None) -> Path | None:
+def find_profile(profile_id: str, beside: Path | None = None) -> Path | None:
     """The file of a profile, None where there is none.
 
     Args:
         profile_id: `vendor/model`.
         beside: directory of the site file.
-        state: state directory of the service.
     """
     if _ID.match(profile_id) is None:
         return None
-    candidates = (root / f"{profile_id}.yaml" for root in profile_directories(beside, state))
+    candidates = (root / f"{profile_id}.yaml" for root in profile_directories(beside))
     return next((path for path in candidates if path.is_file()), None)
 
 
-def known_profiles(beside: Path | None = None, state: Path | None = None) -> list[str]:
+def known_profiles(beside: Path | None = None) -> list[str]:
     """Ids of every profile that can be found, in order."""
     found = {
         "/".join(path.with_suffix("").parts[-2:])
-        for root in profile_directories(beside, state)
+        for root in profile_directories(beside)
         for path in root.glob("*/*.yaml")
         if _ID.match("/".join(path.with_suffix("").parts[-2:]))
     }

@@ -1,7 +1,8 @@
-"""Where the data that comes with mimctl lies: beside the sources in a checkout, inside the package when installed."""
+"""Where data lies: what comes with mimctl, beside the sources in a checkout or inside the package; and what it keeps."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from mimctl.model.errors import UserError
@@ -16,6 +17,16 @@ def data_root() -> Path:
     """The directory that holds `site_configs` and `device_profiles`."""
     in_checkout = _PACKAGE.parent.name == "src" and (_CHECKOUT / "device_profiles").is_dir()
     return _CHECKOUT if in_checkout else _INSTALLED
+
+
+def state_root() -> Path:
+    """The directory that holds what outlives a process, one directory below it per site: `$MIMCTL_STATE_DIR`, systemd's
+    `$STATE_DIRECTORY` or the user's XDG state directory. It need not exist."""
+    import platformdirs  # hardly any command needs to know
+
+    # systemd gives a list where a unit asks for several; the first is the one for state
+    named = os.environ.get("MIMCTL_STATE_DIR") or os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
+    return Path(named) if named else platformdirs.user_state_path("mimctl")
 
 
 def site_config(name: str) -> Path:

@@ -8,9 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import platformdirs
-
 from mimctl.model.errors import UserError
+from mimctl.model.resources import state_root
 
 #: a Unix socket's path must be shorter than this on Linux (sun_path)
 _SOCKET_PATH_MOST = 107
@@ -20,12 +19,9 @@ def state_path(site: str, root: Path | None = None) -> Path:
     """Where the directory of one site is, whether or not it exists.
 
     Args:
-        root: instead of `$MIMCTL_STATE_DIR`, systemd's `$STATE_DIRECTORY` or the user's XDG state directory.
+        root: instead of `state_root()`.
     """
-    # systemd gives a list where a unit asks for several; the first is the one for state
-    named = os.environ.get("MIMCTL_STATE_DIR") or os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
-    base = root or (Path(named) if named else platformdirs.user_state_path("mimctl"))
-    return base / site
+    return (root or state_root()) / site
 
 
 def state_directory(site: str, root: Path | None = None) -> Path:

@@ -167,9 +167,15 @@ def test_a_profile_beside_the_site_file_wins(write, tmp_path):
     assert packaged != mine
 
 
-def test_the_state_directory_comes_before_the_packaged_ones(write, tmp_path):
-    mine = write(GOOD)
-    assert find_profile("acme/m1", Path("/nowhere"), tmp_path) == mine
+def test_the_state_directory_comes_behind_the_site_file_and_before_the_packaged_ones(write, tmp_path, monkeypatch):
+    mine = write(GOOD.replace("acme/m1", "schneider/iem3155"), "schneider/iem3155")
+    packaged = find_profile("schneider/iem3155")
+    monkeypatch.setenv("MIMCTL_STATE_DIR", str(tmp_path))
+    assert find_profile("schneider/iem3155", Path("/nowhere")) == mine != packaged
+    nearer = tmp_path / "site" / "device_profiles" / "schneider" / "iem3155.yaml"
+    nearer.parent.mkdir(parents=True)
+    nearer.write_text(mine.read_text())
+    assert find_profile("schneider/iem3155", tmp_path / "site") == nearer
     assert find_profile("acme/m1") is None
 
 
