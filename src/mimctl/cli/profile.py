@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mimctl.cli.check import print_problems
+from mimctl.cli.profile_data import brief, command_row, described, point_rows
 from mimctl.cli.render import STDOUT, fail, json_option, print_table, write_json
 
 if TYPE_CHECKING:
@@ -15,8 +16,7 @@ if TYPE_CHECKING:
 
     from mimctl.model.chain import ChainPoint, ChainRules
     from mimctl.model.problem import Problem
-    from mimctl.model.profile import DeviceProfile, RegisterMap
-    from mimctl.model.setpoints import CommandPoint, MimMap
+    from mimctl.model.profile import DeviceProfile
 
 
 @click.group("profile", epilog="Example:  mimctl profile show victron/gx")
@@ -90,7 +90,7 @@ def list_(context: click.Context, json_target: str | None) -> None:
 
 def _print_list(found: list[DeviceProfile], json_target: str | None) -> None:
     if json_target is not None:
-        write_json(json_target, {"profiles": [_brief(p) for p in found]})
+        write_json(json_target, {"profiles": [brief(p) for p in found]})
     if json_target == STDOUT:
         return
     rows = [(p.id, p.register_map.device_class, ", ".join(p.models), p.provenance.confidence, p.provenance.verified) for p in found]
@@ -136,87 +136,6 @@ def _load(name: str) -> DeviceProfile:
     return load_profile(path)
 
 
-def described(profile: DeviceProfile) -> dict[str, Any]:
-    """A profile as plain data: what `show` prints."""
-    register_map = profile.register_map
-    return {
-        **_brief(profile),
-        "source": profile.provenance.source,
-        "transport": profile.hints,
-        "max_registers": register_map.max_registers,
-        "identity": {name: f"{p.address} {p.type}" for name, p in register_map.identity},
-        "sunspec": profile.chain,
-        "points": _points(register_map),
-        "setpoints": None if register_map.mim is None else _setpoints(register_map.mim),
-        "variants": [v.name for v in profile.variants],
-        "gaps": profile.gaps,
-        "golden_vectors": [v.name for v in profile.vectors],
-        "golden_commands": [v.name for v in profile.command_vectors],
-    }
-
-
-def _brief(profile: DeviceProfile) -> dict[str, Any]:
-    return {
-        "id": profile.id,
-        "vendor": profile.vendor,
-        "models": profile.models,
-        "class": profile.register_map.device_class,
-        "use": profile.use,
-        "confidence": profile.provenance.confidence,
-        "verified": profile.provenance.verified,
-    }
-
-
-def _points(register_map: RegisterMap) -> list[dict[str, Any]]:
-    signs = {s.key: f"sign of {s.by}" + (f" bit {s.bit}" if s.bit is not None else "") for s in register_map.signed}
-    rows: list[dict[str, Any]] = [
-        {
-            "key": p.key,
-            "function": p.function,
-            "address": p.address,
-            "type": p.type.value,
-            "scale": p.scale * p.sign,
-            "scale_register": p.scale_address,
-            "unit": p.unit,
-            "note": signs.get(p.key, "read once" if p.static else ""),
-        }
-        for p in register_map.points
-    ]
-    for d in register_map.differences:
-        unit = next((p.unit for p in register_map.points if p.key == d.plus), "")
-        rows.append({"key": d.key, "note": f"{d.plus} − {d.minus}", "unit": unit})
-    return rows
-
-
-def _setpoints(mim_map: MimMap) -> dict[str, Any]:
-    return {
-        "ports": mim_map.ports,
-        "active_power": [p is not None for p in mim_map.setpoint_w],
-        "reactive_power": [p is not None for p in mim_map.setpoint_var],
-        "order": [_command(c) for c in mim_map.commands],
-        "keepalive": mim_map.keepalive,
-        "failsafe": mim_map.failsafe,
-        "failsafe_s": mim_map.failsafe_s,
-        "silent_action": mim_map.silent_action,
-        "policy": mim_map.policy,
-    }
-
-
-def _command(command_point: CommandPoint) -> dict[str, Any]:
-    point = command_point.point
-    return {
-        "key": point.key,
-        "role": command_point.role,
-        "address": point.address,
-        "type": point.type.value,
-        "scale": point.scale * point.sign,
-        "minimum": point.minimum,
-        "maximum": point.maximum,
-        "codes": command_point.codes or None,
-        "persistent": command_point.persistent,
-    }
-
-
 def _print(profile: DeviceProfile) -> None:
     told = profile.provenance
     click.echo(f"{profile.id}: {profile.vendor} {', '.join(profile.models)} ({profile.register_map.device_class})")
@@ -226,7 +145,7 @@ def _print(profile: DeviceProfile) -> None:
     if profile.chain is not None:
         _print_chain(profile.chain)
     columns = ("key", "function", "address", "type", "scale", "scale_register", "unit", "note")
-    rows = [[_cell(row.get(c)) for c in columns] for row in _points(profile.register_map)]
+    rows = [[_cell(row.get(c)) for c in columns] for row in point_rows(profile.register_map)]
     if rows:
         if profile.chain is not None:
             click.echo("\nbeside the chain")
@@ -237,7 +156,7 @@ def _print(profile: DeviceProfile) -> None:
         then = "" if mim_map.silent_action is None else f", then {mim_map.silent_action}"
         click.echo(f"\nsetpoints of {mim_map.ports} port{'s' * (mim_map.ports > 1)}, failsafe: {mim_map.failsafe}{waits}{then}")
         columns = ("key", "role", "address", "type", "scale", "minimum", "maximum", "codes")
-        rows = [[_cell(_command(c).get(name)) for name in columns] for c in mim_map.commands]
+        rows = [[_cell(command_row(c).get(name)) for name in columns] for c in mim_map.commands]
         print_table(columns, rows, right=("address", "scale", "minimum", "maximum"))
     for variant in profile.variants:
         click.echo(f"\nvariant: {variant.name}")

@@ -75,6 +75,16 @@ def test_show_tells_points_setpoints_provenance_and_gaps(capsys):
         assert words in out
 
 
+def test_show_tells_what_means_no_value_and_which_register_comes_first(capsys):
+    assert main(["profile", "show", "huawei/sun2000_meter"]) == 0
+    assert "no value: 0x7FFFFFFF" in capsys.readouterr().out
+    assert main(["profile", "show", "sungrow/sh"]) == 0
+    assert "low word first" in capsys.readouterr().out
+    assert main(["profile", "show", "sungrow/sh", "--json", "-"]) == 0
+    points = {p["key"]: p for p in json.loads(capsys.readouterr().out)["points"]}
+    assert (points["dc_power"]["word_order"], points["status"]["names"]) == ("lsw", {"1": "charging", "2": "discharging"})
+
+
 def test_show_tells_what_is_taken_from_a_chain_and_what_beside_it(capsys):
     assert main(["profile", "show", "fronius/gen24"]) == 0
     out = capsys.readouterr().out
