@@ -36,10 +36,19 @@ def check_links_keep_up(draft: Draft) -> Iterator[Problem]:
         if item.type is LinkType.MODBUS_RTU and item.device is None:
             continue
         link = build_link(item, draft.folder)
-        traffic = (found for device in on_link[item.id] if (found := _traffic(draft, link, device)) is not None)
-        load = link_load(link, traffic)
+        traffic = [found for device in on_link[item.id] if (found := _traffic(draft, link, device)) is not None]
+        load = link_load(link, [*traffic, *_transfer_traffic(draft, link)])
         if load is not None and load.share > USABLE_SHARE:
             yield error("link.cycle_too_short", path, _sentence(link, load))
+
+
+def _transfer_traffic(draft: Draft, link: Link) -> Iterator[Traffic]:
+    """What transfer devices ask of a link: each is read in the shortest cycle, once for all zones."""
+    cycle_s = min((zone.cycle_s for zone in draft.file.zones), default=DEFAULT_CYCLE_S)
+    for _, item in draft.transfers():
+        profile = draft.profiles.get(item.profile or "")
+        if item.link == link.id and profile is not None and profile.chain is None:
+            yield mapped_device(link, profile.register_map, cycle_s, commanded=False)
 
 
 def _traffic(draft: Draft, link: Link, device: MeterItem | MimItem) -> Traffic | None:
