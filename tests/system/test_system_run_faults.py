@@ -139,7 +139,7 @@ async def _stage_that(controller: SiteController, stage: str, what: Any) -> None
     setattr(owner, method, once)
 
 
-STAGES = ("collector.collect", "analyst.report", "tracker.forecast", "supervisor.check", "bounds_maker.bounds", "balancer.solve")
+STAGES = ("collector.collect", "analyst.report", "tracker.forecast", "supervisor.check", "bounds_maker.bounds", "cascade.plan")
 
 
 class _StageFailed(Exception):

@@ -21,7 +21,7 @@ class Score:
     def __init__(self, clock: SimpleNamespace, complete: Callable[[float], bool]) -> None:
         self.cycles, self._clock, self._complete = 0, clock, complete
 
-    def add(self, _zones: Sequence[object], _dt_s: float) -> None:
+    def add(self, _zones: Sequence[object], _dt_s: float, _above: object) -> None:
         self.cycles += self._complete(self._clock.now_s)
 
 
@@ -32,7 +32,7 @@ def watched(
     clock = SimpleNamespace(now_s=100.0)
     zone = SimpleNamespace(zone=SimpleNamespace(id="z"), cycle=SimpleNamespace(number=0))
     paused: list[bool] = []
-    service = SimpleNamespace(controller=SimpleNamespace(zones=[zone]), pause=paused.append)
+    service = SimpleNamespace(controller=SimpleNamespace(zones=[zone], upper_state=None), pause=paused.append)
     scores = {name: Score(clock, complete) for name in ("baseline", "controlled")}
     watch = _Watch(cast(Any, service), cast(Any, scores), seconds, asyncio.Event(), cast(Any, None))
     looks = []

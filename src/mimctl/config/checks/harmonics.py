@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from mimctl.config.draft import Draft
-from mimctl.grid.harmonics import cancellable
 from mimctl.model.harmonics import HarmonicFilter
 from mimctl.model.problem import Problem, error, warning
 from mimctl.model.site import SUNSPEC
@@ -58,6 +57,8 @@ def check_filters_are_in_time(draft: Draft) -> Iterator[Problem]:
         if item is None:
             continue
         orders = tuple(sorted(set(item.orders)))
+        from mimctl.grid.harmonics import cancellable  # numpy and scipy, which most sites can be judged without
+
         kept = cancellable(HarmonicFilter(orders, item.timing_error_s), hz)
         late = ", ".join(str(order) for order in orders if order not in kept)
         place, error_us = f"{path}.harmonic_filter.timing_error_s", 1e6 * item.timing_error_s
