@@ -28,6 +28,8 @@ from mimctl.model.layout import ComplexArray
 
 #: a node with less than this share of what a MIM gains is not worth a word
 _WORTH, _ALL = 0.05, 0.995
+#: a plan that is nearer than this to what was set needs no telling [A]
+_APART_A = 0.1
 #: outputs within this of the setpoint are it [W]
 _FOLLOWS_W = 25.0
 #: what the device itself says of its last command (64901 CmdSta)
@@ -99,7 +101,8 @@ def _does(view: View, m: int, set_va: ComplexArray, reasons: Sequence[Narrowing]
         return [f"{name} is released: it goes to its safe state and is given no setpoint"]
     lines = [f"{name} {moves(n.layout, m, set_va)}"]
     run = n.layout.ports_of_mim[m]
-    if np.abs(n.plan_va[run] - set_va[run]).max(initial=0.0) > 2.0 and n.bounds.mim_enabled[m]:
+    apart_a = np.abs(n.plan_va[run] - set_va[run]) / n.layout.port_voltage_v[run]
+    if apart_a.max(initial=0.0) >= _APART_A and n.bounds.mim_enabled[m]:
         lines.append(f"the plan was another: {name} {moves(n.layout, m, n.plan_va)}")
     if not reasons:
         lines.append("nothing held it back: this is where the balance of the site is best")
