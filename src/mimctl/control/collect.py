@@ -156,8 +156,10 @@ class Collector:
 
     def doubts(self) -> Mapping[str, Reason]:
         """The devices that answer, but not with everything they should, and why."""
-        read = ((d.device, s.samples.get(d.device)) for s in self._sweeps for d in s.devices if not s.failed(d.device))
-        return {name: sample.reason for name, sample in read if sample is not None and sample.reason is not None}
+        read = ((name, sample.reason) for s in self._sweeps for name, sample in s.samples.items())
+        told = {name: reason for name, reason in read if reason is not None}
+        failed = self.errors() if told else {}
+        return {name: reason for name, reason in told.items() if name not in failed}
 
     def sweeps_s(self) -> Mapping[str, Sequence[float]]:
         """By link, how long the last sweeps took [s]."""

@@ -198,8 +198,7 @@ class Dispatcher:
             return None
         ports = self._layout.ports_of_mim[write.mim]
         self._uncertain[write.mim], self._tried_at_s[write.mim] = True, self._clock.monotonic_s()
-        watts = tuple(float(w) for w in plan.inject_w[ports])
-        vars_ = tuple(float(q) for q in plan.inject_var[ports])
+        watts, vars_ = tuple(plan.inject_w[ports].tolist()), tuple(plan.inject_var[ports].tolist())
         shares = self._filters.command(write.mim, plan.harmonics)
         return await driver.apply(MimCommand(watts, vars_, self._layout.mims[write.mim].validity_s, write.reason, shares))
 

@@ -30,8 +30,10 @@ class FiltersTold:
 
     def command(self, m: int, shares: HarmonicShares | None) -> tuple[HarmonicShare, ...] | None:
         """The part of a plan that one MIM is told; None for a MIM without a filter."""
+        if shares is None or not self._ports.any:
+            return None
         ports = self._layout.ports_of_mim[m]
-        if shares is None or not self._ports.able[ports].all() or (self._orders[ports] == NO_FILTER).any():
+        if not self._ports.able[ports].all() or (self._orders[ports] == NO_FILTER).any():
             return None
         return tuple(
             HarmonicShare(share, orders if share > 0 else 0)
@@ -41,7 +43,7 @@ class FiltersTold:
     def holds(self, m: int, held: HeldSetpoint | None) -> None:
         """What a MIM was found to hold, or took; None = nobody knows. One that shows no shares has no filter."""
         ports = self._layout.ports_of_mim[m]
-        if not self._ports.able[ports].all() or (self._orders[ports] == NO_FILTER).any():
+        if not self._ports.any or not self._ports.able[ports].all() or (self._orders[ports] == NO_FILTER).any():
             return
         if held is None or held.harmonics is None:
             self._share[ports] = np.nan

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -58,7 +59,14 @@ def _light_value(value: Any, before: Any) -> Any:
 
 
 def _light_fields(value: Any, before: Mapping[str, Any]) -> dict[str, Any]:
-    return {f.name: _light_value(getattr(value, f.name), before.get(f.name)) for f in fields(value)}
+    kind: Any = type(value)
+    return {name: _light_value(getattr(value, name), before.get(name)) for name in _names(kind)}
+
+
+@cache
+def _names(kind: type) -> tuple[str, ...]:
+    """The fields of a dataclass."""
+    return tuple(f.name for f in fields(kind))
 
 
 def _wide_value(value: Any) -> Any:

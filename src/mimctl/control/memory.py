@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from datetime import datetime, timedelta
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -66,6 +66,8 @@ class Memory(Generic[Record]):
         self._records: list[Record] = []
         self._texts: list[int] = []
         self._bytes = 0
+        #: ids of the arrays of the newest record, which keeps them alive
+        self._newest: Set[int] = frozenset()
 
     def __len__(self) -> int:
         return len(self._records)
@@ -87,8 +89,8 @@ class Memory(Generic[Record]):
     def add(self, record: Record) -> None:
         """Remember one more, and forget what there is no room for."""
         before = self.newest
-        known = set() if before is None else {id(array) for array in before.arrays()}
-        new = {id(array): array.nbytes for array in record.arrays()}
+        known, new = self._newest, {id(array): array.nbytes for array in record.arrays()}
+        self._newest = new.keys()
         text = record.text_bytes(before)
         self._records.append(record)
         self._texts.append(text)
