@@ -126,7 +126,8 @@ class ReserveItem(_OnMims):
 
 
 class RampItem(_OnMims):
-    """A rule of type `ramp`: setpoints move no faster. At a node it is what all MIMs there and below do to each phase together."""
+    """A rule of type `ramp`: setpoints move no faster. At a node it is what all MIMs there and below do to each phase together.
+    Below a breaker that is over its limit for hours, or a head that is fed back into, it holds nobody up."""
 
     type: Literal["ramp"] = Field(description="What the rule does.")
     max_w_per_s: Annotated[float, Positive, POWER_RATE] | None = Field(

@@ -18,6 +18,9 @@ from mimctl.model.sample import Quality
 
 #: room over the mean of the phases for losses, and for the margin that plans keep from limits
 ABOVE_MEAN = 1.06
+_FULL_PCT = 100.0
+#: of a head's limit: less than that of backfeed may be a meter's noise at no load
+_NOISE = 0.005
 #: an influence below this is rounding of a zero
 _NEGLIGIBLE = 1e-9
 
@@ -129,6 +132,16 @@ def ramp_steps_va(rule: RampRule, where: Reach, operators: TreeOperators, every_
         share_va = most_va * every_s * layout.port_rating_va / together
         step_va = np.where((reached > _NEGLIGIBLE).any(axis=0), np.minimum(step_va, share_va), step_va)
     return np.asarray(frozen(step_va))
+
+
+def in_danger(situation: Situation) -> BoolArray:
+    """(K,) ports at or below a breaker that is over its limit for hours, or a head that is fed back into: nothing holds them up."""
+    state, layout = situation.state, situation.state.layout
+    over: BoolArray = np.asarray(np.nan_to_num(situation.report.loading_pct) > _FULL_PCT)
+    guarded = layout.guarded
+    noise_w = _NOISE * layout.voltage_ln_v[guarded] * layout.limit_a[guarded]
+    over[guarded] |= (state.nodes.import_w[guarded] < (layout.head_min_import_w - noise_w)[:, None]).any(axis=1)
+    return np.asarray(layout.below[over][:, layout.port_node].any(axis=0))
 
 
 def _rate_va(rule: RampRule, voltage_v: FloatArray) -> FloatArray:

@@ -20,6 +20,7 @@ from mimctl.control.rule_bounds import (
     attainable_a,
     harmonics_free,
     harmonics_less,
+    in_danger,
     limited,
     locked,
     ramp_steps_va,
@@ -156,7 +157,8 @@ class RuleBook:
             case LimitRule():
                 return limited(rule, where, bounds, self.operators.layout, least_a)
             case RampRule():
-                return replace(bounds, step_max_va=frozen(np.minimum(bounds.step_max_va, self._steps_va[rule.id])))
+                steps_va = np.where(in_danger(situation), np.inf, self._steps_va[rule.id])
+                return replace(bounds, step_max_va=frozen(np.minimum(bounds.step_max_va, steps_va)))
             case LockRule():
                 return locked(rule, where, bounds)
             case RelianceRule():

@@ -215,6 +215,19 @@ def test_a_ramp_of_mims_and_of_what_a_node_sees():
     assert rack.step_max_va == pytest.approx([920.0] * 3 + [np.inf] * 6)
 
 
+def test_no_ramp_holds_up_whoever_stands_below_a_breaker_that_is_over_its_limit():
+    """20 A on L1 of rack1, the breaker of which has 16 A for hours now."""
+    nodes = tuple(replace(n, rating_a=20.0) if n.id == "rack1" else n for n in SITE.nodes)
+    bench = Bench(RampRule(id="r", max_w_per_s=100.0), site=replace(SITE, nodes=nodes))
+    assert bench.left().step_max_va.tolist() == [np.inf] * 3 + [200.0] * 6
+
+
+def test_no_ramp_holds_up_whoever_feeds_back():
+    load_w = LOAD_W.copy()
+    load_w[2, 0] = -8000.0
+    assert np.isinf(Bench(RampRule(id="r", max_w_per_s=100.0), load_w=load_w).left().step_max_va).all()
+
+
 def test_what_is_locked_is_given_back_and_only_an_operator_may_set_it():
     bench = Bench(LockRule(id="l", place=Place(nodes=("rack1",))))
     after = bench.left()
