@@ -133,3 +133,37 @@ async def test_the_desk_answers_from_a_process_of_its_own():
     json.dumps(told, allow_nan=False)
     follows = [line for s in why["sections"] if s["title"] == "sent and answered" for line in s["lines"]]
     assert "as it was told" in follows[-1]
+
+
+async def test_a_zone_that_decides_no_more_is_told_with_how_long_ago_that_was():
+    loop = ClosedLoop(uneven_site())
+    await loop.run(6)
+    loop.clock.advance_to(loop.clock.monotonic_s() + 40.0)
+    told = await ExplainDesk(loop.controller, loop.clock).answer({})
+    when = told["answers"][0]["sections"][0]["lines"]
+    # the last of six decisions a second apart is 41 s old, and the one before it has its answers in
+    assert when[1] == "the nearest decision that is remembered is 42 s earlier than asked"
+
+
+async def test_what_stands_above_the_zones_is_told_by_the_site_level():
+    loop = ClosedLoop(zoned_site(uneven_site()))
+    desk = ExplainDesk(loop.controller, loop.clock)
+    with pytest.raises(UserError, match="the site level has solved nothing yet"):
+        await desk.answer({"node": "feed"})
+    await loop.run(3)
+    await loop.controller.solve_site()
+    await loop.run(3)
+    (above,) = (await desk.answer({"node": "feed"}))["answers"]
+    assert above["zone"] is None
+    alone = next(a for a in above["alternatives"] if a["what"] == "without any MIM")
+    # all loads of the hall, of power factor 1/|1 + 0.25j|
+    expected = [w * abs(1 + 0.25j) / 230 for w in (7100, 4300, 3000)]
+    assert alone["current_a"]["feed"] == pytest.approx(expected, rel=0.01)
+    (rack,) = (await desk.answer({"node": "rack1"}))["answers"]
+    priced = [line for s in rack["sections"] if s["title"] == "the grid above" for line in s["lines"]]
+    assert priced[0].startswith("above pdu an ampere is dearest on L1")
+    assert "by the site level's last word" in priced[0]
+
+
+def zoned_site(site):
+    return replace(site, zones=tuple(replace(zone, heads=("pdu",)) for zone in site.zones))

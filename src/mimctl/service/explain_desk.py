@@ -43,21 +43,21 @@ class ExplainDesk:
         """
         now = self._clock.utc()
         at = _word(request, "at")
-        asked = None if at is None else instant_of(at, now, self._controller.site.timezone)
+        asked = now if at is None else instant_of(at, now, self._controller.site.timezone)
         question = Question(_word(request, "mim"), _word(request, "node"), asked)
         if question.mim is not None and question.node is not None:
             raise UserError("ask about a MIM or about a node, not both at once")
-        cases = self._cases(question, _word(request, "zone"))
+        cases = self._cases(question, _word(request, "zone"), latest=at is None)
         if self._busy.locked():
             raise UserError("another explanation is being worked out; ask again in a moment")
         async with self._busy:
             return {"site": self._controller.site.id, "answers": await self._explained(cases, question)}
 
-    def _cases(self, question: Question, zone: str | None) -> list[Case | AboveCase]:
+    def _cases(self, question: Question, zone: str | None, *, latest: bool) -> list[Case | AboveCase]:
         named = self._zones(question, zone)
         if not named:
-            return [self._above_case(question)]
-        found: list[Case | AboveCase] = [self._case(z, question) for z in named if len(z.memory)]
+            return [self._above_case(question, latest=latest)]
+        found: list[Case | AboveCase] = [self._case(z, question, latest=latest) for z in named if len(z.memory)]
         if not found:
             raise UserError(f"{', '.join(z.id for z in named)}: no decision has been made yet")
         return found
@@ -77,24 +77,23 @@ class ExplainDesk:
             return []
         return [_one(chosen, "node", question.node, every, zone)]
 
-    def _case(self, zone: ZoneController, question: Question) -> Case:
+    def _case(self, zone: ZoneController, question: Question, *, latest: bool) -> Case:
         records = zone.memory.records
-        i = len(records) - 1 if question.asked is None else zone.memory.at(question.asked)
+        i = len(records) - 1 if latest or question.asked is None else zone.memory.at(question.asked)
+        if latest and i and records[i - 1].number == records[i].number - 1:
+            i -= 1  # the devices' answers to this one are in
         record = records[i]
         following = records[i + 1] if i + 1 < len(records) and records[i + 1].number == record.number + 1 else None
-        if question.asked is None and following is None and len(records) > 1 and records[i - 1].number == record.number - 1:
-            # the one before the newest has its answers in
-            record, following = records[i - 1], record
         before = [s for s in self._controller.memory.records if s.now_s <= record.now_s]
         remembered = (records[0].utc, records[-1].utc, len(records))
         return Case(zone.layout.site, record, following, before[-1] if before else None, self._dry_run, remembered)
 
-    def _above_case(self, question: Question) -> AboveCase:
+    def _above_case(self, question: Question, *, latest: bool) -> AboveCase:
         memory = self._controller.memory
         if not len(memory):
             raise UserError(f"'{question.node}' stands above the zones, and the site level has solved nothing yet")
         solves = memory.records
-        solve: SiteSolve = solves[-1 if question.asked is None else memory.at(question.asked)]
+        solve: SiteSolve = solves[-1 if latest or question.asked is None else memory.at(question.asked)]
         return AboveCase(self._controller.site, solve, (solves[0].utc, solves[-1].utc, len(solves)))
 
     async def _explained(self, cases: list[Case | AboveCase], question: Question) -> list[dict[str, Any]]:

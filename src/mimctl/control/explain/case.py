@@ -15,7 +15,7 @@ class Question:
 
     Args:
         mim, node: by id; neither = a summary.
-        asked: instant that was asked for; None = now.
+        asked: instant that was asked for; None = whenever that was.
     """
 
     mim: str | None = None

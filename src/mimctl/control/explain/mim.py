@@ -105,7 +105,7 @@ def _does(view: View, m: int, set_va: ComplexArray, reasons: Sequence[Narrowing]
     if apart_a.max(initial=0.0) >= _APART_A and n.bounds.mim_enabled[m]:
         lines.append(f"the plan was another: {name} {moves(n.layout, m, n.plan_va)}")
     if not reasons:
-        lines.append("nothing held it back: this is where the balance of the site is best")
+        lines.append("nothing held it back: J is least there")
     elif not n.bounds.mim_enabled[m]:
         lines.append("it was not in the plan")
     return lines

@@ -29,6 +29,8 @@ _OWNERS = {
     "interlock": "an interlock",
     "plan": "the plan",
     "harmonic": "the harmonic filters",
+    "transfer": "the transfer system",
+    "grid": "the watch over the grid",
 }
 #: setpoints are whole watts and vars
 _ROUNDING_VA = 2.0

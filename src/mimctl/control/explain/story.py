@@ -18,8 +18,8 @@ from mimctl.model.bounds import Restriction, UpstreamPrice
 from mimctl.model.layout import FloatArray
 from mimctl.model.phases import PHASES
 
-#: an answer that is further off than this is said to be so [s]
-_NEAR_S = 5.0
+#: an answer that is further off than this is said to be so [s]; the site level solves less often
+_NEAR_S, _NEAR_ABOVE_S = 5.0, 60.0
 _NARROWER = 1e-4
 
 
@@ -58,12 +58,13 @@ def when(case: Case | AboveCase, question: Question) -> list[str]:
     if question.asked is None:
         return lines
     off_s = (record.utc - question.asked).total_seconds()
-    if question.asked < oldest and abs(off_s) > _NEAR_S:
+    near_s = _NEAR_S if isinstance(case, Case) else _NEAR_ABOVE_S
+    if question.asked < oldest and abs(off_s) > near_s:
         began = clock(oldest, site.timezone)
         lines.append(
             f"nothing older than {began} is remembered ({counted(count, 'decision')}); this is the nearest, {seconds(off_s)} later"
         )
-    elif abs(off_s) > _NEAR_S:
+    elif abs(off_s) > near_s:
         lines.append(
             f"the nearest decision that is remembered is {seconds(abs(off_s))} {'later' if off_s > 0 else 'earlier'} than asked"
         )
@@ -110,8 +111,10 @@ def _narrowed_by(view: View, limit: Limit) -> str:
 
 
 def told_at(n: Numbers, node: int) -> list[Restriction]:
-    """What was said about one node."""
-    return [r for r in n.bounds.restrictions if r.where == n.layout.nodes[node].id]
+    """What was said about one node; what is said of a whole zone is about its heads."""
+    site = n.layout.site
+    names = {n.layout.nodes[node].id} | ({zone.id for zone in site.zones} if node in n.layout.heads else set())
+    return [r for r in n.bounds.restrictions if r.where in names]
 
 
 def _silent_owner(view: View, node: int) -> str:
