@@ -53,6 +53,13 @@ class _Outputs:
     def reported(self, taken_at_s: FloatArray, output_va: ComplexArray, usable: BoolArray) -> None:
         """The zones have heard it already."""
 
+    def unsure_va(self, now_s: float, heard: BoolArray) -> FloatArray:
+        """(K,) [VA]"""
+        result = np.zeros(self.ports)
+        for zone, place in zip(self.zones, self.places, strict=True):
+            result[place.ports] = zone.cycle.outputs.unsure_va(now_s, heard[place.mims])
+        return result
+
 
 class AboveEstimator:
     """Of one site with something above its zones."""

@@ -101,7 +101,8 @@ class Estimator:
         used_gross, used_net = gross_va, net_va
         if not trusted.all():
             used_gross, used_net = np.where(trusted[:, None], gross_va, 0), np.where(trusted[:, None], net_va, 0)
-        check = self.watch.check(self._sums_of(trusted), used_gross, used_net, taken_at_s, fresh, state.now_s)
+        unsure_va = self.tracker.outputs.unsure_va(state.now_s, state.mims.quality > Quality.BAD)
+        check = self.watch.check(self._sums_of(trusted), used_gross, used_net, taken_at_s, fresh, state.now_s, unsure_va)
         self.verdicts.weigh(check, used_net, state.now_s)
         self._filler.remember(trusted & ~self._doubted(), gross_va, taken_at_s)
         self._harmonics.remember(trusted, state.nodes)

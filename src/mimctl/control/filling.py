@@ -16,6 +16,7 @@ from mimctl.grid.sums import sums_of
 from mimctl.grid.tree import TreeOperators
 from mimctl.model.errors import PowerFlowFailed
 from mimctl.model.layout import BoolArray, ComplexArray, FloatArray, frozen
+from mimctl.model.sample import Quality
 from mimctl.model.state import SiteState
 
 #: an estimate is of use where twice its standard deviation is below this share of the node's limit
@@ -125,7 +126,8 @@ class Filler:
         sigma_va = self._sigma_va(
             np.where(trusted[:, None], gross_va - behind_va, 0), np.where(trusted, taken_at_s - instant_s, 0.0)
         )
-        found = self._estimate(state.now_s, trusted, gross_va, sigma_va)
+        unsure_va = outputs.unsure_va(state.now_s, state.mims.quality > Quality.BAD)
+        found = self._estimate(state.now_s, trusted, gross_va, sigma_va, unsure_va)
         guess_va = np.where(trusted[:, None], gross_va, np.nan_to_num(found.gross_va)) - behind_va
         self._net_va = np.where(np.isfinite(guess_va), guess_va, 0)
         net_va, phasor_v = found.gross_va - behind_va, self._nominal_v()
@@ -155,7 +157,9 @@ class Filler:
         both = np.hypot(self._watch.sigma_va(net_va), self._watch.astray_va(np.abs(apart_s)))
         return np.asarray(both * (1 + 1j))
 
-    def _estimate(self, now_s: float, trusted: BoolArray, gross_va: ComplexArray, sigma_va: ComplexArray) -> Estimate:
+    def _estimate(
+        self, now_s: float, trusted: BoolArray, gross_va: ComplexArray, sigma_va: ComplexArray, unsure_va: FloatArray
+    ) -> Estimate:
         lost_va, lost_sigma_va = self._watch.losses(self._net_va)
         age_s = np.maximum(now_s - self._last_s, 0.0)[:, None]
         size_va = np.abs(self._last_va)
@@ -172,6 +176,7 @@ class Filler:
                 lost_va=lost_va,
                 lost_sigma_va=lost_sigma_va,
                 present=self._layout.phase_present,
+                unsure_va=unsure_va,
             ),
         )
 

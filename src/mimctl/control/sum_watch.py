@@ -129,7 +129,14 @@ class SumWatch:
         return self.moved_va[nodes] * share[:, None]
 
     def check(
-        self, sums: Sums, gross_va: ComplexArray, net_va: ComplexArray, taken_at_s: FloatArray, fresh: BoolArray, now_s: float
+        self,
+        sums: Sums,
+        gross_va: ComplexArray,
+        net_va: ComplexArray,
+        taken_at_s: FloatArray,
+        fresh: BoolArray,
+        now_s: float,
+        unsure_va: FloatArray,
     ) -> Check:
         """Compare.
 
@@ -137,12 +144,13 @@ class SumWatch:
             sums: those that can be made of the usable readings.
             gross_va, net_va: (N, 3) zero where not usable [VA].
             taken_at_s: (N,) instants [s]; fresh: (N,) read since the last call.
+            unsure_va: (K,) how far the outputs of ports may be off that the gross flows count with [VA].
         """
         lost_va, lost_sigma_va = self.losses(net_va)
         residual_va = sums.residual_va(gross_va, lost_va)
         # P and Q are both off by this much: √2 for the length of the two
         noise = np.sqrt(2 * sums.variance(self.sigma_va(net_va) ** 2, lost_sigma_va**2))
-        tolerance_va = self._accuracy.threshold * noise + self._skew(sums, taken_at_s)
+        tolerance_va = self._accuracy.threshold * noise + self._skew(sums, taken_at_s) + sums.unsure(unsure_va)
         ratio = (np.abs(residual_va) / tolerance_va).max(axis=1, initial=0.0)
         renewed = np.bincount(sums.equation, fresh[sums.member], len(sums.nodes)) > 0
         self._persist(sums, ratio, renewed, now_s)

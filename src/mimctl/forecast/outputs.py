@@ -48,6 +48,10 @@ class Outputs(Protocol):
         """What the devices measured themselves: instants (M,), outputs (K,), and which of them count (M,)."""
         ...
 
+    def unsure_va(self, now_s: float, heard: BoolArray) -> FloatArray:
+        """(K,) how far that may be from the truth [VA]; `heard` (M,) whose reports can be used."""
+        ...
+
 
 class OutputModel:
     """Model of all ports of a site. K ports, M MIMs; injection positive."""
@@ -64,6 +68,7 @@ class OutputModel:
         self._delays: list[tuple[float, BoolArray | None]] = [(float(d), delays_s == d) for d in np.unique(delays_s)]
         if len(self._delays) <= 1:
             self._delays = [(d, None) for d, _ in self._delays] or [(0.0, None)]
+        self._late: BoolArray = delays_s > 0
         reports_s = max((mim.latency.report_every_s for mim in layout.mims), default=0.0)
         self._memory_s = float(delays_s.max(initial=0.0)) + reports_s + _OLDEST_S
 
@@ -92,6 +97,27 @@ class OutputModel:
     def at(self, instant_s: float) -> ComplexArray:
         """(K,) [VA] output of every port at one instant."""
         return self._modelled(instant_s) + self._bias_va
+
+    def unsure_va(self, now_s: float, heard: BoolArray) -> FloatArray:
+        """(K,) how far ports may be from what the model says [VA], by all that they may be doing instead.
+
+        A MIM that acts late may do what it was told before, or already what it was told last; one that nobody hears may have
+        tripped as well. Wired ones that are heard are corrected in each cycle.
+
+        Args:
+            heard: (M,) the device's reports can be used.
+        """
+        silent = ~heard[self._port_mim]
+        result = np.zeros(len(silent))
+        if not (silent | self._late).any():
+            return result
+        now_va = self.at(now_s)
+        for segment in reversed(self._segments):
+            result = np.maximum(result, np.abs(segment.target_va - now_va))
+            if segment.since_s < now_s - self._memory_s:
+                break
+        result = np.where(silent, np.maximum(result, np.abs(now_va)), result)
+        return np.where(silent | self._late, result, 0.0)
 
     def _modelled(self, instant_s: float) -> ComplexArray:
         """Every port as late as its medium makes it."""

@@ -41,6 +41,7 @@ class Known:
         last_sigma_va: how sure that is now, as `sigma_va`.
         lost_va: losses of the branches above each node [VA]; lost_sigma_va: their standard deviation.
         present: phases that the nodes have.
+        unsure_va: (K,) how far the outputs of ports may be off that the gross flows count with; None = nothing [VA].
     """
 
     usable: BoolArray
@@ -51,6 +52,7 @@ class Known:
     lost_va: ComplexArray
     lost_sigma_va: FloatArray
     present: BoolArray
+    unsure_va: FloatArray | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -113,6 +115,8 @@ def estimate(sums: Sums, groups: Sequence[Group], known: Known) -> Estimate:
     by_sums, number_of = np.zeros(nodes, dtype=np.bool_), np.full(nodes, -1, dtype=np.int64)
     lost_va = np.asarray(sums.losses @ known.lost_va.reshape(-1))
     lost_variance = np.asarray(sums.losses_spread @ known.lost_sigma_va.reshape(-1) ** 2)
+    if known.unsure_va is not None:
+        lost_variance = lost_variance + (sums.unsure(known.unsure_va).reshape(-1) / 2) ** 2
     for number, group in enumerate(groups):
         problem = _problem(group, known, lost_va[group.rows], lost_variance[group.rows])
         mean, deviation, determined = problem.solve()

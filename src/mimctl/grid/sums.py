@@ -31,6 +31,7 @@ class Sums:
         equation, member: (P,) the same as pairs; every equation has its own node first, at `first` (E,).
         both, both_spread: (3E, 6N) terms and −losses side by side, and their squares: one product for both.
         gather: (3E, 3P) |terms|² of each pair.
+        ports: (3E, K) size of what one VA that a port is not known to put out adds; zero where it passes both sides.
     """
 
     nodes: IntArray
@@ -44,6 +45,7 @@ class Sums:
     both: sparse.csr_array
     both_spread: sparse.csr_array
     gather: sparse.csr_array
+    ports: sparse.csr_array
 
     def residual_va(self, gross_va: ComplexArray, lost_va: ComplexArray) -> ComplexArray:
         """(E, 3) node less children less losses [VA]; gross and lost are (N, 3), unknown entries zero."""
@@ -56,6 +58,10 @@ class Sums:
     def gathered(self, of_pairs: FloatArray) -> FloatArray:
         """(E, 3) sums over the pairs of variances (P, 3) at the members' own phases."""
         return np.asarray(self.gather @ of_pairs.reshape(-1)).reshape(-1, 3)
+
+    def unsure(self, of_ports: FloatArray) -> FloatArray:
+        """(E, 3) what the sums may be off by where the outputs of ports (K,) are not known better than that [VA]."""
+        return np.asarray(self.ports @ of_ports).reshape(-1, 3)
 
     def block(self, equation: int, node: int) -> ComplexArray:
         """(3, 3) how one node's flow enters one equation."""
@@ -74,7 +80,7 @@ def sums_of(operators: TreeOperators, usable: BoolArray) -> Sums:
         equation = _Equation(p, [(p, np.eye(3, dtype=np.complex128))], [])
         if _gather(operators, usable, children, p, np.eye(3, dtype=np.complex128), equation):
             found.append(equation)
-    return _assemble(found, len(layout.nodes))
+    return _assemble(found, operators)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +104,8 @@ def _gather(
     return True
 
 
-def _assemble(equations: list[_Equation], nodes: int) -> Sums:
+def _assemble(equations: list[_Equation], operators: TreeOperators) -> Sums:
+    nodes = len(operators.layout.nodes)
     size = (3 * len(equations), 3 * nodes)
     terms, losses = sparse.lil_array(size, dtype=np.complex128), sparse.lil_array(size, dtype=np.complex128)
     members = np.zeros((len(equations), nodes), dtype=np.bool_)
@@ -127,4 +134,5 @@ def _assemble(equations: list[_Equation], nodes: int) -> Sums:
         both=sparse.csr_array(sparse.hstack([whole, -lost])),
         both_spread=sparse.csr_array(sparse.hstack([abs(whole) ** 2, losses_spread])),
         gather=gather.tocsr(),
+        ports=abs(whole @ operators.port_flow),
     )
