@@ -13,6 +13,28 @@ from mimctl.model.rules import Place, Window
 
 
 @dataclass(frozen=True)
+class Surroundings:
+    """Of a draft, what every rule asks for: worked out once for all of them."""
+
+    draft: Draft
+
+    @cached_property
+    def port_nodes(self) -> dict[str, set[str]]:
+        """The nodes of the ports of each MIM."""
+        found: dict[str, set[str]] = {}
+        for _, mim, port in self.draft.ports():
+            found.setdefault(mim.id, set()).add(port.node)
+        return found
+
+    @cached_property
+    def zones_of_mims(self) -> dict[str, str]:
+        """The zone of each MIM that has all its ports in one."""
+        zone_of = self.draft.zone_of_node
+        found = {mim: {zone_of.get(node) for node in nodes} for mim, nodes in self.port_nodes.items()}
+        return {mim: next(iter(zones)) or "" for mim, zones in found.items() if len(zones) == 1 and None not in zones}
+
+
+@dataclass(frozen=True)
 class RestraintView:
     """One rule that takes away.
 
@@ -20,9 +42,13 @@ class RestraintView:
         path: in the document.
     """
 
-    draft: Draft
+    around: Surroundings
     path: str
     item: RestraintItem
+
+    @property
+    def draft(self) -> Draft:
+        return self.around.draft
 
     @cached_property
     def window(self) -> Window:
@@ -37,10 +63,10 @@ class RestraintView:
         """Ids of the MIMs that it reaches."""
         names = self.place
         if not names.names:
-            return frozenset(port_nodes(self.draft))
+            return frozenset(self.around.port_nodes)
         below = {node for head in names.nodes if head in self.draft.tree.supply for node in self.draft.tree.below(head)}
-        found = {mim for mim, nodes in port_nodes(self.draft).items() if nodes & below}
-        found |= {mim for mim, zone in zones_of_mims(self.draft).items() if zone in names.zones}
+        found = {mim for mim, nodes in self.around.port_nodes.items() if nodes & below}
+        found |= {mim for mim, zone in self.around.zones_of_mims.items() if zone in names.zones}
         return frozenset(found | set(names.mims))
 
     @cached_property
@@ -57,7 +83,7 @@ class RestraintView:
         """Ids of the zones in which it acts; None where that is above them."""
         if not self.place.names:
             return zones_of(self.draft)
-        own = zones_of_mims(self.draft)
+        own = self.around.zones_of_mims
         inside = [self.draft.zone_of_node.get(n) for n in self.place.nodes if n in self.draft.tree.supply]
         return tuple(dict.fromkeys([*self.place.zones, *inside, *(own[m] for m in self.place.mims if m in own)]))
 
@@ -69,9 +95,10 @@ def above_zones(draft: Draft) -> frozenset[str]:
 
 def restraints_of(draft: Draft) -> Iterator[RestraintView]:
     """In the order of the file."""
+    around = Surroundings(draft)
     for i, item in enumerate(draft.file.rules):
         if not isinstance(item, BalanceItem):
-            yield RestraintView(draft, draft.path("rules", i), item)
+            yield RestraintView(around, draft.path("rules", i), item)
 
 
 def balance_of(draft: Draft) -> Iterator[tuple[str, BalanceItem]]:
@@ -84,17 +111,3 @@ def balance_of(draft: Draft) -> Iterator[tuple[str, BalanceItem]]:
 def zones_of(draft: Draft) -> tuple[str, ...]:
     """Ids of all zones, the default one included."""
     return tuple(dict.fromkeys(zone for zone, _, _ in draft.zone_heads))
-
-
-def port_nodes(draft: Draft) -> dict[str, set[str]]:
-    """The nodes of the ports of each MIM."""
-    found: dict[str, set[str]] = {}
-    for _, mim, port in draft.ports():
-        found.setdefault(mim.id, set()).add(port.node)
-    return found
-
-
-def zones_of_mims(draft: Draft) -> dict[str, str]:
-    """The zone of each MIM that has all its ports in one."""
-    found = {mim: {draft.zone_of_node.get(node) for node in nodes} for mim, nodes in port_nodes(draft).items()}
-    return {mim: next(iter(zones)) or "" for mim, zones in found.items() if len(zones) == 1 and None not in zones}

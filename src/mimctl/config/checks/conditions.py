@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from mimctl.config.build_rules import build_condition
 from mimctl.config.draft import Draft
 from mimctl.config.rule_values import unit_of
-from mimctl.config.rule_view import RestraintView, zones_of, zones_of_mims
+from mimctl.config.rule_view import RestraintView, Surroundings, zones_of
 from mimctl.config.schema_rules import AnyRule, BalanceItem, ConditionItem
 from mimctl.model.problem import Problem, error, warning
 from mimctl.model.rules import Watched
@@ -63,7 +63,7 @@ def check_places(draft: Draft) -> Iterator[Problem]:
 
 def check_seen_in_zone(draft: Draft) -> Iterator[Problem]:
     """`rule.condition_elsewhere`: a zone that measures something else; `rule.condition_unmeasured`: no meter there."""
-    metered = {str(meter.get("node")) for meter in draft.raw("meters")}
+    metered, around = {str(meter.get("node")) for meter in draft.raw("meters")}, Surroundings(draft)
     for path, rule, when in _conditions(draft):
         built = build_condition(draft, when)
         if built is None:
@@ -71,7 +71,7 @@ def check_seen_in_zone(draft: Draft) -> Iterator[Problem]:
         key, name, zone = _watched_in(draft, when, built.node)
         if name is None or (key != "battery" and name not in draft.tree.supply):
             continue
-        for acts in _zones(draft, path, rule):
+        for acts in _zones(around, path, rule):
             if acts != zone:
                 here = "above the zones, where nobody measures" if acts is None else f"in the zone '{acts}', which does not measure"
                 text = f"'{rule.id}' acts {here} '{name}': name something that is measured there"
@@ -87,14 +87,14 @@ def _watched_in(draft: Draft, when: ConditionItem, node: str | None) -> tuple[st
     if when.battery is not None:
         mims = {battery.id: battery.mim for battery in draft.file.batteries}
         known = mims.get(when.battery)
-        return "battery", None if known is None else when.battery, zones_of_mims(draft).get(known or "")
+        return "battery", None if known is None else when.battery, Surroundings(draft).zones_of_mims.get(known or "")
     return "feed" if when.feed is not None else "node", node, draft.zone_of_node.get(node or "")
 
 
-def _zones(draft: Draft, path: str, rule: AnyRule) -> tuple[str | None, ...]:
+def _zones(around: Surroundings, path: str, rule: AnyRule) -> tuple[str | None, ...]:
     if isinstance(rule, BalanceItem):
-        return tuple(rule.zones or zones_of(draft))
-    return RestraintView(draft, path, rule).zones
+        return tuple(rule.zones or zones_of(around.draft))
+    return RestraintView(around, path, rule).zones
 
 
 CHECKS: tuple[Callable[[Draft], Iterator[Problem]], ...] = (check_thresholds, check_possible, check_places, check_seen_in_zone)

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from itertools import combinations
 
 from mimctl.config.build_rules import build_window
 from mimctl.config.draft import Draft
 from mimctl.config.rule_view import (
     RestraintView,
+    Surroundings,
     above_zones,
     balance_of,
-    port_nodes,
     restraints_of,
     zones_of,
-    zones_of_mims,
 )
 from mimctl.config.schema_rules import HarmonicItem, LimitItem, LockItem, RampItem, RelianceItem, ReserveItem
 from mimctl.model.problem import Problem, error, warning
@@ -96,13 +94,13 @@ def check_some_mim_is_reached(draft: Draft) -> Iterator[Problem]:
     if draft.unclear("mims", "id"):
         return
     for view in restraints_of(draft):
-        if not isinstance(view.item, LimitItem) and not view.mims & port_nodes(draft).keys():
+        if not isinstance(view.item, LimitItem) and not view.mims & view.around.port_nodes.keys():
             yield warning("rule.no_mim", view.path, f"'{view.item.id}' reaches no MIM: it does nothing; name places that have some")
 
 
 def check_reserve_leaves_some(draft: Draft) -> Iterator[Problem]:
     """`rule.reserve_all`: nothing left to work with."""
-    zones = zones_of_mims(draft)
+    zones = Surroundings(draft).zones_of_mims
     batteries = {battery.mim: battery for battery in draft.file.batteries}
     for view in restraints_of(draft):
         item = view.item
@@ -206,7 +204,7 @@ def _most_w(view: RestraintView, item: LimitItem, node: str) -> float:
 def check_balance_is_not_locked(draft: Draft) -> Iterator[Problem]:
     """`rule.always_locked`: a rule that balances a zone only while others have all its MIMs locked."""
     locks = [view for view in restraints_of(draft) if isinstance(view.item, LockItem) and view.item.when is None]
-    own = zones_of_mims(draft)
+    own = Surroundings(draft).zones_of_mims
     rules = [(path, item.id, item.zones or zones_of(draft), build_window(item.window)) for path, item in balance_of(draft)]
     for path, name, zones, window in rules or [("rules", "balance", zones_of(draft), Window())]:
         for zone in zones:
@@ -230,9 +228,12 @@ def check_balance_is_taken(draft: Draft) -> Iterator[Problem]:
 
 def check_same_twice(draft: Draft) -> Iterator[Problem]:
     """`rule.twice`: two rules that say the same of the same place at the same time."""
-    for first, second in combinations(restraints_of(draft), 2):
-        if type(first.item) is type(second.item) and first.item.model_copy(update={"id": second.item.id}) == second.item:
-            yield warning("rule.twice", second.path, f"'{second.item.id}' says what '{first.item.id}' says already: drop one")
+    first: dict[str, str] = {}
+    for view in restraints_of(draft):
+        said = repr(view.item.model_copy(update={"id": "", "nodes": None, "feeds": None, "zones": None}))
+        same = first.setdefault(f"{said} at {view.place}", view.item.id)
+        if same != view.item.id:
+            yield warning("rule.twice", view.path, f"'{view.item.id}' says what '{same}' says already: drop one")
 
 
 CHECKS: tuple[Callable[[Draft], Iterator[Problem]], ...] = (
