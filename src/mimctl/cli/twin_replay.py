@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mimctl.cli.render import STDOUT, print_table, write_json
-from mimctl.cli.twin import until_told
+from mimctl.cli.until_told import until_told
 from mimctl.twin.replay import ReplayServer
 from mimctl.wire.dump import load_dump
 
