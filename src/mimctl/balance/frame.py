@@ -181,13 +181,31 @@ class Frame:
         return sparse.csr_array(real_stacked(sparse.coo_array(turn)) @ self.response)
 
     @cached_property
+    def concentration(self) -> FloatArray:
+        """(N,) weight of |I1|²/I_rated² beside 3(|I0|² + |I2|²)/I_rated²: more at feeds that MIMs are to even out between them.
+
+        A MIM with ports on two feeds can move load from one to the other. The yardstick knows nothing of it.
+        """
+        weight: FloatArray = np.full(len(self.layout.nodes), self.settings.concentration)
+        even = self.layout.site.control.even_feeds
+        if even <= 0 or self.settings.concentration <= 0 or not self.layout.mims:
+            return weight
+        under = self.layout.below[self.layout.heads][:, self.layout.port_node]
+        for ports in self.layout.ports_of_mim:
+            touched = np.flatnonzero(under[:, ports].any(axis=1))
+            if len(touched) > 1:
+                heads = self.layout.heads[touched]
+                weight[heads] = np.maximum(weight[heads], even)
+        return weight
+
+    @cached_property
     def gradient_factor(self) -> FloatArray:
         """(N,) 2/(V·I_rated)² [1/VA²]."""
         return 2 / self.rating_va**2
 
     def flow_gradient(self, flow: ComplexArray, weights: FloatArray) -> ComplexArray:
         """(N, 3) gradient of Σ w (J_n + concentration) with respect to the node flows [1/VA]."""
-        mean = (flow[:, 0] + flow[:, 1] + flow[:, 2]) * (1 / 3 - self.settings.concentration / 9)
+        mean = (flow[:, 0] + flow[:, 1] + flow[:, 2]) * (1 / 3 - self.concentration / 9)
         gradient: ComplexArray = (weights * self.gradient_factor)[:, None] * (flow - mean[:, None])
         return gradient
 

@@ -88,12 +88,13 @@ def pairs_of_rows(matrix: sparse.csr_array) -> tuple[IntArray, IntArray, IntArra
 
 def _mixed_response(frame: Frame) -> tuple[sparse.csr_array, IntArray]:
     """Rows of Q·response of the reached nodes, and each row's node."""
-    kappa = 1 / 3 - frame.settings.concentration / 9
-    theta = (1 - math.sqrt(1 - 3 * kappa)) / 3  # (1 − θ·11ᵀ)² = 1 − κ·11ᵀ
-    mix = np.eye(6) - theta * np.kron(np.ones((3, 3)), np.eye(2))
     nodes = frame.reached
+    kappa = 1 / 3 - frame.concentration[nodes] / 9
+    theta = (1 - np.sqrt(1 - 3 * kappa)) / 3  # (1 − θ·11ᵀ)² = 1 − κ·11ᵀ
+    sums = sparse.csr_array(np.kron(np.ones((3, 3)), np.eye(2)))
     rows = (6 * nodes[:, None] + np.arange(6)).ravel()
-    mixed = sparse.csr_array(sparse.kron(sparse.eye_array(len(nodes)), mix) @ frame.response[rows])
+    mix = sparse.eye_array(6 * len(nodes)) - sparse.kron(sparse.diags_array(theta), sums)
+    mixed = sparse.csr_array(sparse.csr_array(mix) @ frame.response[rows])
     per_va = sparse.diags_array(np.repeat(math.sqrt(2) / frame.rating_va[nodes], 6))
     matrix = sparse.csr_array(per_va @ mixed)
     matrix.sort_indices()

@@ -215,6 +215,7 @@ def _control(draft: Draft) -> m.ControlSettings:
         max_voltage_pu=item.max_voltage_pct / 100,
         loads_feed_back=item.loads_feed_back,
         grid=_grid(item.grid),
+        even_feeds=item.even_feeds_pct / 100,
     )
 
 

@@ -78,6 +78,11 @@ class ControlItem(Record):
         description="Some loads give power back, as photovoltaics and lifts do. Otherwise a load that seems to is taken for a "
         "meter whose current transformers are the wrong way round, and the MIMs below it stay where they are.",
     )
+    even_feeds_pct: Annotated[float, Field(ge=0, le=100), PERCENT] = Field(
+        0.0,
+        description="How much it counts, beside balanced phases, that feeds with MIMs between them are loaded alike; 20 % nearly "
+        "evens them out. What is moved costs conversion losses. Default: power moves between feeds only where a limit needs it.",
+    )
     grid: GridItem = Field(default_factory=GridItem, description="What a healthy source looks like.")
 
 

@@ -82,7 +82,7 @@ class Marginal:
     def curvature(self, node: int) -> FloatArray:
         """(6, 6) [1/W²]"""
         if node not in self._curvature:
-            share = 1 / 3 - self.frame.settings.concentration / 9
+            share = 1 / 3 - self.frame.concentration[node] / 9
             form = self.weights[node] * self.frame.gradient_factor[node] * (np.eye(3) - share)
             self._curvature[node] = np.kron(form, np.eye(2))
         return self._curvature[node]

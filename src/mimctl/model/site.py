@@ -201,6 +201,7 @@ class ControlSettings:
         max_data_age_s: nothing is decided on older measurements [s].
         hold_cycles: how many cycles a failed solve may stand on the last accepted plan.
         min_voltage_pu / max_voltage_pu: band of every phase voltage.
+        even_feeds: what the loading of feeds with MIMs between them counts beside their unbalance; 0 = only where a limit needs it.
         grid: outside of it a source counts as lost.
         loads_feed_back: some loads give power back (photovoltaics, lifts): such a reading is then no sign of a wrong meter.
     """
@@ -212,6 +213,7 @@ class ControlSettings:
     max_voltage_pu: float = 1.1
     loads_feed_back: bool = False
     grid: GridBand = GridBand()
+    even_feeds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
