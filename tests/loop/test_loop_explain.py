@@ -18,7 +18,9 @@ from mimctl.control.explain.numbers import Numbers
 from mimctl.control.explain.story import View
 from mimctl.control.light import wide
 from mimctl.model.errors import UserError
+from mimctl.model.latency import Latency, LatencyClass
 from mimctl.model.lease import Cap, LeaseSource, LockOut, Setpoint
+from mimctl.model.rules import LimitRule, Place
 from mimctl.service.explain_desk import ExplainDesk
 
 #: setpoints are whole watts and vars
@@ -167,3 +169,25 @@ async def test_what_stands_above_the_zones_is_told_by_the_site_level():
 
 def zoned_site(site):
     return replace(site, zones=tuple(replace(zone, heads=("pdu",)) for zone in site.zones))
+
+
+async def test_a_rule_that_narrows_a_breaker_is_named_as_its_owner():
+    site = replace(uneven_site(), restraints=(LimitRule(id="night", place=Place(nodes=("pdu",)), max_a=22.0),))
+    loop = ClosedLoop(site)
+    await loop.run(8)
+    why = answer(cases(loop)[-2], Question(node="pdu"))
+    told = [line for s in why["sections"] if s["title"] == "what narrowed it" for line in s["lines"]]
+    # the loads alone draw 31.8 A on L1, a third of all is 21.6 A
+    assert told == [f"a rule of the site file, pdu: rule night: {site.restraints[0]} [rule.limit]"]
+
+
+async def test_a_mim_of_a_slow_class_says_so():
+    slow = Latency(LatencyClass.SLOW, delay_s=2.0, command_every_s=10.0)
+    site = uneven_site()
+    site = replace(site, mims=tuple(replace(m, latency=slow, validity_s=60.0) if m.id == "mim-rack2" else m for m in site.mims))
+    loop = ClosedLoop(site)
+    await loop.run(8)
+    why = answer(cases(loop)[3], Question(mim="mim-rack2"))
+    text = "it is of the slow class: it follows the part of the load that it can keep up with, and is commanded every 10 s at most"
+    told = [line for s in why["sections"] if s["title"] == "what narrowed it" for line in s["lines"]]
+    assert told == [f"the latency class: {text} [latency.class]"]

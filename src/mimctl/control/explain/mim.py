@@ -53,7 +53,7 @@ def explain_mim(view: View, question: Question, m: int) -> dict[str, Any]:
         Section("what was seen", tuple(_seen(view, nodes, set_va))),
         Section("what it is for", tuple(_worth(view, m, set_va))),
         Section("limits that bind", tuple(limit_lines(view, limits))),
-        Section("what narrowed it", tuple(_told(reasons, {"bounds"}) + narrowed_nodes(view, n.way_of(m)))),
+        Section("what narrowed it", tuple(_narrowed(reasons) + narrowed_nodes(view, n.way_of(m)))),
         Section("the judge", tuple(_told(reasons, {"judge"}) or ["let the plan through as it was"])),
         Section("sent and answered", tuple(_sent(view, m, reasons))),
         Section("the grid above", tuple(price_above(view, nodes[0]))),
@@ -140,6 +140,11 @@ def _told(reasons: Sequence[Narrowing], stages: set[str]) -> list[str]:
     return [f"{r.owner}: {r.reason.text} [{r.reason.code}]" for r in reasons if r.stage in stages]
 
 
+def _narrowed(reasons: Sequence[Narrowing]) -> list[str]:
+    """What came before the solve or held in it, but for the limits, which are told with their prices."""
+    return _told([r for r in reasons if not (r.stage == "solve" and r.owner == "a limit")], {"bounds", "solve"})
+
+
 def _sent(view: View, m: int, reasons: Sequence[Narrowing]) -> list[str]:
     """What went to the device and what came back."""
     record, n = view.case.record, view.numbers
@@ -160,7 +165,7 @@ def _sent(view: View, m: int, reasons: Sequence[Narrowing]) -> list[str]:
         return [*lines, "it had told nothing since by the next decision"]
     later_s = float(after.mim_taken_s[m]) - record.now_s
     off_w = float(np.abs(out.real - np.nan_to_num(held).real)[run].max())
-    follows = "as it was told" if off_w <= _FOLLOWS_W else f"up to {off_w:.0f} W beside its setpoint"
+    follows = "as it was told" if off_w <= _FOLLOWS_W else f"still {off_w:.0f} W from its setpoint"
     lines.append(f"by its own reading {seconds(later_s)} later it {moves(n.layout, m, out)}: {follows}")
     status = float(after.command_status[m])
     if not np.isnan(status) and int(status) in _COMMAND_STATUS:
