@@ -85,6 +85,8 @@ class Dispatcher:
         #: a setpoint was on its way and nobody knows whether it arrived, since `_tried_at_s`
         self._uncertain: BoolArray = np.zeros(count, dtype=np.bool_)
         self._met: BoolArray = np.zeros(count, dtype=np.bool_)
+        #: found with a setpoint of which nobody knows whose it is, or that stands for ever; a stop ends it all the same
+        self._strange: BoolArray = np.zeros(count, dtype=np.bool_)
         self._tried_at_s: FloatArray = np.full(count, -np.inf)
         #: what the devices told of how they are commanded, and how long each waits for us by that [s]
         self._waits: tuple[list[MimMap | None], FloatArray] | None = None
@@ -145,7 +147,8 @@ class Dispatcher:
     def _due(self, plan: SafePlan) -> dict[int, _Write]:
         reasons = {judgement.mim: judgement.reason for judgement in plan.judgements}
         due: dict[int, _Write] = {}
-        for m in np.flatnonzero(plan.release & (self._in_force | self._uncertain)):
+        holding = self._in_force | self._uncertain
+        for m in np.flatnonzero(plan.release & (holding | self._strange if self._stopped() else holding)):
             due[int(m)] = _Write(int(m), "release", reasons.get(self._layout.mims[m].id, _RELEASE))
         # a heartbeat would keep alive whatever the device took last: where that is not known, it is told anew instead
         for m in np.flatnonzero((plan.send | plan.refresh & self._uncertain) & ~plan.release):
@@ -210,7 +213,7 @@ class Dispatcher:
             return
         if not holds.kept:
             self._changed_at_s[m] = now_s
-        self._uncertain[m] = False
+        self._uncertain[m] = self._strange[m] = False
         self._in_force[m] = write.kind != "release"
         self._setpoint_va[ports] = np.array(holds.inject_w) + 1j * np.array(holds.inject_var)
         if write.kind == "release":
@@ -235,8 +238,7 @@ class Dispatcher:
             if held is None:
                 continue
             if not remaining_s > 0:
-                if self._stopped():  # nobody knows whose it is, or it stands for ever: now it does not
-                    self._uncertain[m], self._tried_at_s[m] = True, state.now_s
+                self._strange[m] = True
                 continue
             self._setpoint_va[self._layout.ports_of_mim[m]] = np.array(held.inject_w) + 1j * np.array(held.inject_var)
             self._filters.holds(int(m), held)
@@ -259,7 +261,7 @@ class Dispatcher:
     def let_go(self, yielded: BoolArray) -> None:
         """These MIMs belong to somebody else now: nothing is written to them, not even a release."""
         for m in np.flatnonzero(yielded):
-            self._in_force[m] = self._uncertain[m] = False
+            self._in_force[m] = self._uncertain[m] = self._strange[m] = False
             self._written_at_s[m] = self._changed_at_s[m] = -np.inf
             self._setpoint_va[self._layout.ports_of_mim[m]] = self._held_va(int(m))
 

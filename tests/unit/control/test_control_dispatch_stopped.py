@@ -109,7 +109,24 @@ async def found_holding(*, stopped: bool, watchdog_s: float) -> list[list[str]]:
     return [mim.written for mim in bench.mims]
 
 
-async def test_a_setpoint_without_an_end_is_released_under_a_stop_and_left_alone_otherwise():
+async def test_a_setpoint_without_an_end_is_released_by_a_stop_that_is_called_later():
+    """Nothing was ever written to it, as where its meter was dead all the time; a stop leaves nobody injecting all the same."""
+    bench = Bench()
+    bench.mims[0].holds = HELD
+    state = state_of(SITE, np.zeros((4, 3)))
+    state.mims.watchdog_remaining_s.flags.writeable = True
+    state.mims.watchdog_remaining_s[:] = np.nan
+    bench.dispatch.adopt(state)
+    await bench.dispatch.send(RELEASE, 1e6)
+    assert bench.mims[0].written == []
+    bench.stopped = True
+    bench.dispatch.expire(1e5)
+    await bench.dispatch.send(RELEASE, 1e6)
+    await bench.dispatch.send(RELEASE, 1e6)
+    assert [mim.written for mim in bench.mims] == [["release"], []]
+
+
+async def test_a_setpoint_without_an_end_is_released_under_released_under_a_stop_and_left_alone_otherwise():
     assert await found_holding(stopped=True, watchdog_s=np.nan) == [["release"], []]
     assert await found_holding(stopped=False, watchdog_s=np.nan) == [[], []]
     assert await found_holding(stopped=True, watchdog_s=5.0) == [["release"], []]
