@@ -34,8 +34,9 @@ async def test_at_constant_load_nothing_ever_rises_and_the_end_is_the_optimum_of
     assert before - loop.planned[-1] >= 0.9995 * (before - best)
 
 
-async def test_fifty_zones_answer_at_once_and_nothing_rises():
-    loop = LevelLoop(zoned_hall(50), site_every=4)
+@pytest.mark.parametrize("delay", [1, 2])
+async def test_fifty_zones_answer_at_once_and_nothing_rises(delay):
+    loop = LevelLoop(zoned_hall(50), delay_cycles=delay, site_every=4)
     await loop.run(14)
     before, best = loop.without_control(), loop.best()
     assert_never_rises(loop.planned[2:], before - best)
