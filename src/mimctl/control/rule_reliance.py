@@ -115,12 +115,13 @@ class Reliance:
         self._looked_at_s = state.now_s
 
     def _tell(self, excess_a: FloatArray, allowed_a: FloatArray, spent: BoolArray) -> None:
+        """Of the loads that are known: that a meter is silent is told elsewhere."""
         layout, found = self.operators.layout, []
-        for i in np.flatnonzero(self._capped.any(axis=1)):
+        known: BoolArray = self._capped & np.isfinite(excess_a)
+        for i in np.flatnonzero(known.any(axis=1)):
             name = layout.nodes[self.where.nodes[i]].id
-            phases = ", ".join(phase for phase, capped in zip(PHASES, self._capped[i], strict=True) if capped)
-            worst_a = float(np.nan_to_num(excess_a[i][self._capped[i]], nan=np.inf).max())
-            rests = "an unknown current rests" if np.isinf(worst_a) else f"{max(0.0, worst_a):.1f} A rest"
+            phases = ", ".join(phase for phase, over in zip(PHASES, known[i], strict=True) if over)
+            rests = f"{max(0.0, float(excess_a[i][known[i]].max())):.1f} A rest"
             why = f"the {self.rule.max_s_per_day / 60:.0f} min of today are used up" if spent[i] else f"{allowed_a[i, 0]:g} A may"
             found.append((name, f"{name} {phases}: {rests} on MIMs, {why} (rule {self.rule.id}): move load away"))
         self.over = tuple(found)

@@ -65,6 +65,7 @@ class RuleBook:
     _latches: dict[str, Latch] = field(init=False)
     _answers: dict[str, Answer] = field(init=False, default_factory=dict)
     _seen: SiteState | None = field(init=False, default=None)
+    _began_s: float | None = field(init=False, default=None)
     _in_force: frozenset[str] = field(init=False, default=frozenset())
     _harmonics: tuple[tuple[str, ...], HarmonicBounds] | None = field(init=False, default=None)
 
@@ -125,6 +126,7 @@ class RuleBook:
         """
         if state is not self._seen:
             self._seen = state
+            self._began_s = state.now_s if self._began_s is None else self._began_s
             for name, latch in self._latches.items():
                 self._answers[name] = latch.look(measured(latch.condition, state, report), state.now_s)
         return frozenset(r.id for r in self._balancing if r.when is not None and self._answers.get(r.id) is not Answer.HOLDS)
@@ -187,7 +189,8 @@ class RuleBook:
         """What a person must know stays open while it holds."""
         if self.events is None:
             return
-        blind = [r for r in rules if self._answers.get(r.id) is Answer.UNKNOWN]
+        starting = self._seen is None or self._began_s is None or self._seen.now_s - self._began_s <= self.max_age_s
+        blind = [] if starting else [r for r in rules if self._answers.get(r.id) is Answer.UNKNOWN]
         texts = [(r.id, f"rule {r.id} is in force because what its condition looks at is not measured") for r in blind]
         self.events.keep_only("rule.condition_unknown", texts, Severity.WARNING)
         layout, limits = self.operators.layout, [rule for rule in rules if isinstance(rule, LimitRule)]

@@ -282,6 +282,15 @@ def test_a_condition_decides_and_what_is_unknown_counts_as_restricted():
     assert bench.events.open() == ()
 
 
+def test_while_the_first_readings_are_on_their_way_nobody_is_told():
+    bench = Bench(LockRule(id="l", when=FULL), RelianceRule(id="r", place=PDU))
+    assert not bench.left(known=False).mim_enabled.any()
+    assert bench.wait(5).left(known=False) is not None
+    assert bench.events.open() == ()
+    bench.wait(1).left(known=False)
+    assert [e.code for e in bench.events.open()] == ["rule.condition_unknown"]
+
+
 def test_a_balance_rule_gives_way_to_the_next_while_its_condition_does_not_hold():
     first, second = BalanceRule("full", ("z",), deadband_a=1.0, when=FULL), BalanceRule("else", ("z",), deadband_a=2.0)
     bench = Bench(balance=(first, second))
