@@ -68,10 +68,10 @@ class ControlItem(Record):
     max_data_age_s: Annotated[float, Positive, DURATION] = Field(5.0, description="Nothing is decided on older measurements.")
     hold_cycles: int = Field(5, ge=0, le=1000, description="Cycles that a failed solve may stand on the last accepted plan.")
     min_voltage_pct: Annotated[float, Field(gt=0, lt=100), PERCENT] = Field(
-        90.0, description="Lowest phase voltage, share of the nominal one."
+        90.0, description="Lowest phase voltage, share of the nominal one; the default is that of EN 50160, 10 % below."
     )
     max_voltage_pct: Annotated[float, Field(gt=100, le=200), PERCENT] = Field(
-        110.0, description="Highest phase voltage, share of the nominal one."
+        110.0, description="Highest phase voltage, share of the nominal one; the default is that of EN 50160, 10 % above."
     )
     loads_feed_back: bool = Field(
         False,
