@@ -323,6 +323,10 @@ class Dispatcher:
         return self._commanded[m].mim_map if m in self._commanded else None
 
     def _waits_s(self, m: int) -> float:
+        """How long after a write a device may still hold on to it: its clock starts when the command has come [s]."""
+        return self._layout.mims[m].latency.delay_s + self._own_wait_s(m)
+
+    def _own_wait_s(self, m: int) -> float:
         """How long a device waits for us: the time that it is given, or its own where that is fixed or shorter [s]."""
         told, given_s = self._map(m), float(self._validity_s[m])
         if told is None:

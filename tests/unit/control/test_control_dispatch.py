@@ -13,6 +13,7 @@ from tests.builders import START, rack_site
 from mimctl.control.dispatch import Dispatcher
 from mimctl.model.clock import SystemClock, VirtualClock
 from mimctl.model.errors import LinkTimeout, WriteHeld
+from mimctl.model.latency import TYPICAL, LatencyClass
 from mimctl.model.layout import SiteLayout
 from mimctl.model.plan import Judgement, SafePlan, Verdict
 from mimctl.model.points import PointSpec, PointType
@@ -181,6 +182,18 @@ async def silent(mim_map, *, after_s, **site_says):
     clock.advance_to(after_s)
     dispatch.expire(clock.monotonic_s())
     return dispatch, device
+
+
+async def test_the_time_that_a_command_takes_comes_before_its_validity():
+    """10 s of validity begin 30 s after the write: at 35 s the device may well inject, and a stop has to end that."""
+    said = {"latency": TYPICAL[LatencyClass.SLOW], "validity_s": 10.0}
+    dispatch, device = await silent(None, after_s=35.0, **said)
+    assert dispatch.in_force[0]
+    assert dispatch.in_force_va(39.0)[0] == 100
+    await dispatch.send(plan(release=[0]), 36.0)
+    assert device.written[-1] == "release"
+    dispatch, _ = await silent(None, after_s=41.0, **said)
+    assert not dispatch.in_force[0]
 
 
 async def test_a_device_without_a_failsafe_holds_its_setpoint_for_ever_and_is_released_in_the_end():
