@@ -143,14 +143,17 @@ def dump_of(data: Any) -> RegisterDump:
 
 
 def _block(data: Any, head: Mapping[str, Any], path: str) -> DumpBlock:
-    if not isinstance(data, dict) or not isinstance(data.get("words"), list):
+    given = data.get("words") if isinstance(data, dict) else None
+    if given is None and isinstance(data, dict) and "count" in data:
+        given = []  # asked for, and nothing of it is known
+    if not isinstance(given, list):
         raise UserError(f"{path}: an object with 'start' and a list 'words' is needed")
     unit = _whole(data.get("unit", head.get("unit", 1)), 0, 255, f"{path}.unit")
     function = _whole(data.get("function", head.get("function", READ_HOLDING)), READ_HOLDING, READ_INPUT, f"{path}.function")
     if "start" not in data:
         raise UserError(f"{path}: the key 'start' is missing: the first register, as it is on the wire (from 0)")
     start = _whole(data["start"], 0, 0xFFFF, f"{path}.start")
-    words = [_word(word, f"{path}.words[{n}]") for n, word in enumerate(data["words"])]
+    words = [_word(word, f"{path}.words[{n}]") for n, word in enumerate(given)]
     count = _whole(data.get("count", len(words)), 1, 0x10000, f"{path}.count")
     if len(words) > count:
         raise UserError(f"{path}: {len(words)} words, though count is {count}")

@@ -33,6 +33,11 @@ def test_a_file_is_read_as_documented(tmp_path):
     assert dump.words() == {(1, 3): {10: 1, 12: 0xFFFF, 5: 7}}
 
 
+@pytest.mark.parametrize("words", [{}, {"words": None}, {"words": []}])
+def test_a_block_of_which_nothing_is_known_is_a_block(words):
+    assert dump_of({"blocks": [{"start": 7, "count": 3, **words}]}).blocks == (DumpBlock(1, 3, 7, (None, None, None)),)
+
+
 def test_unit_and_function_may_stand_once_for_all_blocks():
     assert dump_of({"unit": 9, "function": 4, "blocks": [{"start": 0, "words": [1]}]}).blocks == (DumpBlock(9, 4, 0, (1,)),)
 
@@ -54,6 +59,7 @@ def test_unit_and_function_may_stand_once_for_all_blocks():
         ({"blocks": [block(0, [1, 2], count=1)]}, "2 words, though count is 1"),
         ({"blocks": [block(0, [1], function=6)]}, "function: 6"),
         ({"blocks": [block(0, [1], unit=256)]}, "unit: 256"),
+        ({"blocks": [{"start": 1}]}, r"blocks\[0\]: an object with 'start' and a list 'words'"),
         ({"blocks": [{"words": [1]}]}, r"blocks\[0\]: the key 'start' is missing"),
         ({"blocks": [block(0, [1])], "redacted": 3}, "redacted"),
         ({"blocks": [block(0, [1])], "note": 3}, "note"),
