@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from mimctl.cli.before_after import print_before_after, print_harmonics
+from mimctl.cli.explain import show
 from mimctl.cli.fault_table import print_faults
 from mimctl.cli.interrupts import loading
 from mimctl.cli.options import LOADS_HELP, Number, faults_option, positive, seed_option, without_option
 from mimctl.cli.render import console, fail, json_option, print_table, progress, write_json
+from mimctl.model.errors import UserError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from mimctl.control.explain.case import Question
     from mimctl.model.site import Site
     from mimctl.simulation.loads import ChosenLoads
 
@@ -38,6 +41,9 @@ _HOLE = 2.0
 @click.option("--optimum/--no-optimum", default=True, show_default=True, help="Work out the yardstick; off is about twice as fast.")
 @faults_option
 @without_option
+@click.option("--explain-at", metavar="TIME", help="Tell why it was decided so at this time, as `mimctl explain --at` does.")
+@click.option("--mim", metavar="ID", help="With --explain-at: of this MIM.")
+@click.option("--node", metavar="ID", help="With --explain-at: of this feed, PDU or rack.")
 @json_option
 def command(
     site: Path,
@@ -49,6 +55,9 @@ def command(
     optimum: bool,
     faults: Path | None,
     without: tuple[str, ...],
+    explain_at: str | None,
+    mim: str | None,
+    node: str | None,
     json_target: str | None,
 ) -> None:
     """Run a site on a virtual clock and compare before with after.
@@ -64,6 +73,10 @@ def command(
         from mimctl.simulation.loads import choose_loads
         from mimctl.simulation.without import cost, left_out
 
+    if explain_at is None and (mim is not None or node is not None):
+        raise click.UsageError("--mim and --node go with --explain-at")
+    if mim is not None and node is not None:
+        raise click.UsageError("--mim and --node are two questions: ask one at a time")
     # a fault that is wanted is told in the table, not line by line
     set_up("error" if faults is None else "critical")
     if hours is not None:
@@ -78,12 +91,14 @@ def command(
     _tell_loads(chosen)
     wrong = () if faults is None else load_faults(faults, loaded, start=chosen.start, seed=seed)
     request = Request(loaded, chosen.loads, chosen.start, chosen.hours, step, seed, optimum, wrong)
+    if explain_at is not None:
+        request = replace(request, explain=_question(explain_at, mim, node, chosen, loaded))
     with progress(f"simulating {chosen.hours:g} h", chosen.hours * 3600) as done:
         result = simulate(request, done)
     if without:
         again = choose_loads(loaded, loads, start=begin, hours=hours, step_s=step, seed=seed)
         with progress(f"once more without {', '.join(missing.names())}", chosen.hours * 3600) as done:
-            less = simulate(replace(request, loads=again.loads, without=missing), done)
+            less = simulate(replace(request, loads=again.loads, without=missing, explain=None), done)
         result["without"] = cost(result, less, missing)
     result["loads"] = chosen.trace if chosen.trace is not None else {"generator": seed}
     if json_target is not None:
@@ -93,8 +108,30 @@ def command(
         _tell_without(result, to_stderr=json_target == "-")
     if faults is not None:
         print_faults(result["faults"], to_stderr=json_target == "-")
+    if explain_at is not None and json_target != "-":
+        click.echo()
+        show(result["explained"])
     if result["fault"] is not None:
         fail(f"the result is not to be trusted: {result['fault']}")
+
+
+def _question(at: str, mim: str | None, node: str | None, chosen: ChosenLoads, site: Site) -> Question:
+    """What is to be explained; a time of day is that of the last day simulated, a time ago is counted from the end."""
+    from mimctl.control.explain.case import Question
+    from mimctl.control.explain.find import unknown
+    from mimctl.service.instants import instant_of
+
+    known = {"MIM": (mim, [m.id for m in site.mims]), "node": (node, [n.id for n in site.nodes])}
+    for what, (name, every) in known.items():
+        if name is not None and name not in every:
+            raise UserError(unknown(what, name, every))
+    end = chosen.start + timedelta(hours=chosen.hours)
+    asked = instant_of(at, end, site.timezone)
+    if not chosen.start <= asked <= end:
+        raise UserError(
+            f"--explain-at {at} is not in the time simulated, {chosen.start:%Y-%m-%dT%H:%M:%SZ} and {chosen.hours:g} h on"
+        )
+    return Question(mim, node, asked)
 
 
 def _refuse_endless(hours: float, step_s: float) -> None:

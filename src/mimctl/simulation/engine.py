@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from mimctl.control.events import EventLog
+from mimctl.control.explain.case import Question
 from mimctl.control.site_controller import build_site_controller
 from mimctl.control.zone import ZoneController
 from mimctl.grid.losses import ConversionLosses
@@ -32,6 +33,7 @@ from mimctl.model.plan import Verdict
 from mimctl.model.site import Site
 from mimctl.simulation.calm import Travel, together
 from mimctl.simulation.compare import Comparison
+from mimctl.simulation.explained import Explanation
 from mimctl.simulation.fault_report import FaultReport
 from mimctl.simulation.faults import FaultRun
 from mimctl.simulation.rivals import OptimumRival, RuleRival
@@ -64,6 +66,7 @@ class Request:
         optimum: whether the yardstick is worked out (it costs about as much as the control).
         faults: what goes wrong, and when.
         without: controllers that do not run at all.
+        explain: one decision to be explained.
     """
 
     site: Site
@@ -75,6 +78,7 @@ class Request:
     optimum: bool = True
     faults: tuple[Fault, ...] = ()
     without: Without = EVERYBODY
+    explain: Question | None = None
 
 
 @dataclass(eq=False)
@@ -148,6 +152,7 @@ class _Simulation:
             self._operators, request.loads, port_terminals(layout), names, self._steps * len(_POINTS), self._on_instant
         )
         self._counts = _Counts()
+        self._why = None if request.explain is None else Explanation(request.explain, request.step_s)
         self._travels = [Travel(zone.layout) for zone in self._controller.zones]
 
     async def run(self) -> dict[str, Any]:
@@ -201,6 +206,8 @@ class _Simulation:
             self._site_due_s = now_s + self._request.site.control.site_period_s
             await self._controller.solve_site()
         self._counts.note(records)
+        if self._why is not None:
+            self._why.look(self._controller)
         if self._request.faults:
             self._report.hear(self._events, now_s)
         for zone, travel in zip(self._controller.zones, self._travels, strict=True):
@@ -226,6 +233,7 @@ class _Simulation:
             **comparison,
             **self._harmonics(),
             **faults,
+            **({} if self._why is None else {"explained": self._why.answers(self._controller)}),
             "fault": fault,
             "limit_violations": comparison["limit_violations"] + counts.over_rating,
             "writes": counts.writes,
