@@ -71,9 +71,8 @@ def picture(case: Case, commanded: BoolArray) -> Picture:
     all_ours = bool(commanded.all())
     views = gross_va if all_ours else _views(ratings, gross_va, *(np.where(commanded, 0.0, va) for va in (output_va, accepted_va)))
 
-    phase_a, neutral_a = _current_limits(ratings, state, evidence, bounds)
-    if case.sources is not None:
-        phase_a = np.minimum(phase_a, case.sources.phase_a)
+    source_a = np.inf if case.sources is None else case.sources.phase_a
+    phase_a, neutral_a = _current_limits(ratings, state, evidence, bounds, source_a)
     heads = ratings.layout.guarded
     least = ratings.layout.head_min_import_w[:, None] + evidence.margin_va[heads]
     least = np.fmax(least, bounds.head_min_import_w[:, None])
@@ -141,7 +140,9 @@ def _views(ratings: Ratings, gross_va: ComplexArray, output_va: ComplexArray, to
     return np.concatenate(found) if len(found) > 1 else gross_va
 
 
-def _current_limits(ratings: Ratings, state: SiteState, evidence: Evidence, bounds: Bounds) -> tuple[FloatArray, FloatArray]:
+def _current_limits(
+    ratings: Ratings, state: SiteState, evidence: Evidence, bounds: Bounds, source_a: FloatArray | float
+) -> tuple[FloatArray, FloatArray]:
     """(N, 3), (N,) limits of the fundamental at nominal voltage: harmonics take their part, a low voltage raises currents.
 
     Harmonic currents come from the loads and stay when the fundamental changes; an estimated node keeps those it had.
@@ -158,7 +159,7 @@ def _current_limits(ratings: Ratings, state: SiteState, evidence: Evidence, boun
     voltage = np.maximum(np.fmin(evidence.voltage_pu, 1.0), _LOWEST_VOLTAGE_PU)
     # the worse of both readings, or of both ends of an estimate
     margin_a = evidence.margin_va / layout.voltage_ln_v[:, None]
-    phase_a = narrower(layout.limit_a[:, None] - margin_a, bounds.node_limit_a)
+    phase_a = narrower(np.minimum(layout.limit_a[:, None], source_a) - margin_a, bounds.node_limit_a)
     left_a = layout.neutral_limit_a - margin_a.sum(axis=1)
     neutral_a = np.minimum(narrower(left_a, bounds.node_neutral_limit_a), BOUNDLESS)
     return (

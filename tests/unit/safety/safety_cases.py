@@ -161,7 +161,7 @@ class Scene:
             step_max_va=np.full(k, np.inf),
             node_limit_a=np.repeat(layout.limit_a[:, None], 3, axis=1),
             node_neutral_limit_a=np.where(np.isnan(layout.neutral_rating_a), np.inf, layout.neutral_rating_a),
-            head_min_import_w=np.full(len(layout.heads), -np.inf),
+            head_min_import_w=np.full(len(layout.guarded), -np.inf),
             weights=np.ones(n),
         )
 

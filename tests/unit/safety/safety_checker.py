@@ -13,6 +13,7 @@ from safety_cases import Scene
 
 from mimctl.model.node import Node, Winding
 from mimctl.model.plan import SafePlan, SolveStatus
+from mimctl.model.transfer import TransferState
 
 METER_TOLERANCE = 0.005
 DEAD_PU = 0.5
@@ -132,6 +133,47 @@ class Checker:
         present = f"L{c + 1}" in [p.value for p in n.phases]
         return present and self.node_usable(i) and self.scene.state.nodes.voltage_ln_v[i][c] < DEAD_PU * n.voltage_ln_v
 
+    # --- transfer devices: (available VA, W back) of the worst source that may feed; None = it is open ---------------
+
+    def device_state(self, t: int) -> str:
+        image, device = self.scene.state.transfers, self.site.transfers[t]
+        if device.fixed is not None:
+            return device.fixed.word
+        if image is None or image.quality[t] == 0 or not self.scene.now_s - image.taken_at_s[t] <= self.max_age:
+            return "unknown"
+        return TransferState(int(image.state[t])).word
+
+    def source_at(self, i: int) -> tuple[float, float]:
+        """What may be drawn per phase [A] and flow back per phase [W] at one node by its own transfer devices."""
+        most_a, back_w = math.inf, math.inf
+        for t, device in enumerate(self.site.transfers):
+            if device.node != self.site.nodes[i].id:
+                continue
+            state = self.device_state(t)
+            if state == "open":
+                back_w = min(back_w, 0.0)
+                continue
+            named = [s for s in device.sources if s.state.word == state] or list(device.sources)
+            image, fed = self.scene.state.transfers, state in ("normal", "alternate", "battery", "generator")
+            told = image.available_va[t] if fed and image is not None else math.nan
+            for source in named:
+                given = [va for va in (source.available_va, told) if va is not None and math.isfinite(va)]
+                most_a = min([most_a, *(va / 3 / self.site.nodes[i].voltage_ln_v for va in given)])
+                back_w = min(back_w, math.inf if source.reverse_power_limit_w is None else source.reverse_power_limit_w)
+        return most_a, back_w
+
+    def behind(self, node: str, wanted: str) -> bool:
+        """Whether a device in this state stands between a source and a node."""
+        above = {self.site.nodes[i].id for i in self.path(node)}
+        return any(d.node in above and self.device_state(t) == wanted for t, d in enumerate(self.site.transfers))
+
+    def off_frequency(self, i: int) -> bool:
+        hertz = self.scene.state.nodes.frequency_hz
+        if hertz is None or not self.node_usable(i):
+            return False
+        share, band = hertz[i] / self.site.frequency_hz, self.site.control.grid
+        return bool(share < band.min_frequency_pu or share > band.max_frequency_pu)
+
     def leave_of(self, m: int) -> str:  # noqa: PLR0911
         """The strictest rule for one MIM: release, silent, hold, shrink or free."""
         scene, mims = self.scene, self.scene.state.mims
@@ -145,6 +187,8 @@ class Checker:
         cover_ages = [math.inf if i is None else self.age(scene.state.nodes.taken_at_s[i]) for i in covers]
         limit = RELEASE_FACTOR * self.max_age
         if not age <= limit or any(not a <= limit for a in cover_ages):
+            return "release"
+        if any(self.behind(p.node, "open") or any(self.off_frequency(i) for i in self.path(p.node)) for _, p in own):
             return "release"
         alive = True
         for k, port in own:
@@ -179,6 +223,7 @@ class Checker:
         if not alive or any(i is None or not self.node_usable(i) for i in covers):
             return "hold"
         unknown = any(self.unknown(i) for _, p in own for i in self.path(p.node))
+        unknown = unknown or any(self.behind(p.node, "fault") for _, p in own)
         return "shrink" if unknown or not self.mim_usable(m, 2) else "free"
 
     def unknown(self, i: int) -> bool:
@@ -256,7 +301,7 @@ class Checker:
         usable, phases, factors = self.node_usable(i), [], []
         fundamental = [complex(w, q) for w, q in zip(nodes.import_w[i], nodes.import_var[i], strict=True)]
         for c in range(3):
-            limit = _least(n.rating_a * n.continuous_factor, bounds.node_limit_a[i][c])
+            limit = _least(min(n.rating_a * n.continuous_factor, self.source_at(i)[0]), bounds.node_limit_a[i][c])
             thd, rms = nodes.thd_i_pct[i][c] / 100, nodes.current_a[i][c]
             rms = abs(fundamental[c]) / n.voltage_ln_v if math.isnan(rms) else rms
             harmonic = rms * thd / math.sqrt(1 + thd**2) if usable and math.isfinite(rms * thd) else 0.0
@@ -323,11 +368,13 @@ class Checker:
         rows = [Row(f"{n.id} L{c + 1}", phases[c] + slack[c], *(abs(f[c]) / n.voltage_ln_v for f in flows)) for c in range(3)]
         sums = [abs(sum(f[c] / v[c] for c in range(3))) for f in flows]
         rows.append(Row(f"{n.id} neutral", neutral + sum(slack), *sums))
-        if n.parent is None:
-            feed = next(f for f in self.site.feeds if f.node == n.id)
-            head = [node.id for node in self.site.nodes if node.parent is None].index(n.id)
-            bound = self.scene.bounds.head_min_import_w[head]
-            least = max(-feed.reverse_power_limit_w, bound if not math.isnan(bound) else -math.inf)
+        guarded = [node.id for node in self.site.nodes if node.parent is None]
+        places = {device.node for device in self.site.transfers}
+        guarded += [node.id for node in self.site.nodes if node.parent is not None and node.id in places]
+        if n.id in guarded:
+            feed_w = next((-f.reverse_power_limit_w for f in self.site.feeds if f.node == n.id), -math.inf)
+            bound = self.scene.bounds.head_min_import_w[guarded.index(n.id)]
+            least = max(feed_w, bound if not math.isnan(bound) else -math.inf, -self.source_at(i)[1])
             for c in range(3):
                 limit = -least / n.voltage_ln_v + slack[c]
                 rows.append(Row(f"{n.id} import L{c + 1}", limit, *(-f[c].real / n.voltage_ln_v for f in flows)))

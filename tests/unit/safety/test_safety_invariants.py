@@ -15,7 +15,9 @@ from safety_checker import complaints
 from mimctl.model.node import Transformer, Winding
 from mimctl.model.phases import Rotation
 from mimctl.model.plan import SafePlan, SolveStatus
-from mimctl.model.site import Battery, LossModel
+from mimctl.model.site import Battery, DeviceAddress, LossModel
+from mimctl.model.state import TransferImage
+from mimctl.model.transfer import Transfer, TransferKind, TransferSource, TransferState
 from mimctl.safety.judge import Accepted, SafetySettings
 
 FAULTS = (
@@ -47,6 +49,8 @@ FAULTS = (
     "locked",
     "off_output",
     "deadband",
+    "source",
+    "frequency",
 )
 CONNECTIONS = ("L1", "L2", "L3", "L1L2", "L2L3", "L3L1", "3ph")
 
@@ -85,6 +89,21 @@ def random_site(r: random.Random):
     )
 
 
+def random_transfers(r: random.Random, where) -> tuple[Transfer, ...]:
+    """One or two, anywhere in the tree."""
+    found = []
+    for t, place in enumerate(r.sample([n.id for n in where.nodes], r.randint(1, 2))):
+        sources = (
+            TransferSource(TransferState.NORMAL, None, r.choice([None, 0.0])),
+            TransferSource(TransferState.BATTERY, r.choice([1500.0, 5000.0]), r.choice([0.0, 200.0])),
+            TransferSource(TransferState.GENERATOR, r.choice([None, 3000.0]), r.choice([0.0, None])),
+        )
+        fixed = r.choice([None, None, *TransferState])
+        address = None if fixed is not None else DeviceAddress("bus", 50 + t)
+        found.append(Transfer(f"t{t}", TransferKind.ATS, place, sources, address, fixed))
+    return tuple(found)
+
+
 def random_setpoints(r: random.Random, where, size: float) -> np.ndarray:
     """(K,) in whole units; each MIM sums to zero, or nearly to what its battery may give."""
     setpoints: list[complex] = []
@@ -99,6 +118,8 @@ def random_setpoints(r: random.Random, where, size: float) -> np.ndarray:
 def random_scene(seed: int, faults: tuple[str, ...]) -> Scene:
     r = random.Random(seed)
     where = random_site(r)
+    if "source" in faults:
+        where = replace(where, transfers=random_transfers(r, where))
     shape = (len(where.nodes), 3)
     load = np.array([[complex(r.uniform(0, 900), r.uniform(-50, 300)) for _ in range(3)] for _ in range(shape[0])])
     if "overload" in faults:
@@ -201,6 +222,18 @@ def spoil(scene: Scene, fault: str, r: random.Random) -> None:  # noqa: PLR0912
             scene.options["locked"] = frozenset({r.choice([layout.nodes[n].id, layout.mims[m].id])})
         case "off_output":
             scene.ports(inject_w=put(state.ports.inject_w, k, state.ports.inject_w[k] + r.choice([50.0, -700.0])))
+        case "source":
+            count = len(scene.site.transfers)
+            said = TransferImage(
+                state=np.array([int(r.choice(list(TransferState))) for _ in range(count)]),
+                quality=np.array([r.choice([0, 1, 2, 2, 2]) for _ in range(count)]),
+                taken_at_s=np.array([NOW_S - r.choice([0.2, 0.2, 6.0, np.nan]) for _ in range(count)]),
+                available_va=np.array([r.choice([np.nan, np.nan, 2000.0]) for _ in range(count)]),
+                frequency_hz=np.full(count, 50.0),
+            )
+            scene.state = replace(scene.state, transfers=r.choice([None, said, said, said]))
+        case "frequency":
+            scene.nodes(frequency_hz=put(np.full(len(layout.nodes), 50.0), n, r.choice([47.0, 47.6, 52.0, np.nan])))
         case "deadband":
             scene.plan = replace(scene.plan, deadband_a=r.choice([0.5, 3.0, np.nan]))
 
