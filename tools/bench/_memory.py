@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import count
 
 import numpy as np
 
@@ -15,6 +16,8 @@ from mimctl.model.sample import Sample
 from mimctl.model.site import Site
 
 _NOMINAL_V = 230.0
+#: devices are read one after another, so many on each link
+_EACH_S, _ON_A_LINK = 0.002, 50
 _METER_KEYS = tuple(f"{q}.{p}" for q in ("active_power", "reactive_power", "voltage", "current") for p in ("L1", "L2", "L3"))
 _MIM_KEYS = (
     *(f"{q}.port{p}" for q in ("active_power", "reactive_power", "voltage") for p in (1, 2, 3)),
@@ -25,17 +28,22 @@ _MIM_KEYS = (
 
 @dataclass(eq=False)
 class MemoryDriver:
-    """Answers from memory; as a MIM it obeys at once."""
+    """Answers from memory; as a MIM it obeys at once.
+
+    Args:
+        ago_s: how long before the cycle it was read: no two devices of a link are read at once [s].
+    """
 
     device: str
     clock: VirtualClock
     keys: tuple[str, ...]
     values: FloatArray
+    ago_s: float
 
     def held(self) -> None: ...
 
     async def read(self) -> Sample:
-        return Sample(self.device, self.clock.monotonic_s(), self.keys, self.values)
+        return Sample(self.device, self.clock.monotonic_s() - self.ago_s, self.keys, self.values)
 
     async def apply(self, command: MimCommand) -> HeldSetpoint:
         ports = len(command.inject_w)
@@ -64,8 +72,9 @@ class MemoryDevices:
     def __init__(self, site: Site, clock: VirtualClock) -> None:
         volts = np.full(3, _NOMINAL_V)
         meter, mim = np.concatenate([np.zeros(6), volts, np.zeros(3)]), np.concatenate([np.zeros(6), volts, np.zeros(2)])
-        self._meters = {m.node: MemoryDriver(m.id, clock, _METER_KEYS, meter) for m in site.meters}
-        self.mims = {m.id: MemoryDriver(m.id, clock, _MIM_KEYS, mim) for m in site.mims}
+        ago_s = (_EACH_S * (place % _ON_A_LINK) for place in count())
+        self._meters = {m.node: MemoryDriver(m.id, clock, _METER_KEYS, meter, next(ago_s)) for m in site.meters}
+        self.mims = {m.id: MemoryDriver(m.id, clock, _MIM_KEYS, mim, next(ago_s)) for m in site.mims}
         self.group = MemoryGroup("bench", {**{d.device: d for d in self._meters.values()}, **self.mims})
 
     def measure(self, nodes: tuple[str, ...], flow: ComplexArray) -> None:

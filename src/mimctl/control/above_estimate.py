@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
+from mimctl.balance.inputs import without_nan
 from mimctl.control.above import Above
 from mimctl.control.estimator import Estimator
 from mimctl.control.events import EventLog
@@ -49,6 +51,25 @@ class _Outputs:
         for zone, place in zip(self.zones, self.places, strict=True):
             result[place.ports] = np.nan_to_num(zone.output_va(instant_s))
         return result
+
+    def each_at(self, instants_s: FloatArray, ports: IntArray) -> ComplexArray:
+        """(E,) [VA]"""
+        result = np.zeros(len(ports), dtype=np.complex128)
+        owner, own = self._owners
+        order = np.argsort(owner[ports], kind="stable")
+        ends = np.searchsorted(owner[ports][order], np.arange(len(self.zones) + 1))
+        for zone, begin, end in zip(self.zones, ends[:-1], ends[1:], strict=True):
+            at = order[begin:end]
+            result[at] = without_nan(zone.cycle.outputs.each_at(instants_s[at], own[ports[at]]))
+        return result
+
+    @cached_property
+    def _owners(self) -> tuple[IntArray, IntArray]:
+        """(K,) the zone of each port, −1 = none, and which of the zone's ports it is."""
+        owner, own = np.full(self.ports, -1), np.zeros(self.ports, dtype=np.int64)
+        for z, place in enumerate(self.places):
+            owner[place.ports], own[place.ports] = z, np.arange(len(place.ports))
+        return owner, own
 
     def reported(self, taken_at_s: FloatArray, output_va: ComplexArray, usable: BoolArray) -> None:
         """The zones have heard it already."""

@@ -10,11 +10,12 @@ from __future__ import annotations
 import math
 from collections import deque
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
-from mimctl.model.layout import BoolArray, ComplexArray, FloatArray, SiteLayout
+from mimctl.model.layout import BoolArray, ComplexArray, FloatArray, IntArray, SiteLayout
 
 #: a first-order response is within 5 % after three time constants
 _TIME_CONSTANTS_TO_95_PCT = 3.0
@@ -31,10 +32,10 @@ class _Segment:
     target_va: ComplexArray
 
 
-def distinct(instants_s: FloatArray) -> FloatArray:
-    """Every instant once; mostly there is but one, which takes no sorting."""
-    first = instants_s[:1]
-    return first if (instants_s == first).all() else np.unique(instants_s)
+def distinct(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Every value once; where there is but one that takes no sorting."""
+    first = values[:1]
+    return first if (values == first).all() else np.unique(values)
 
 
 class Outputs(Protocol):
@@ -42,6 +43,10 @@ class Outputs(Protocol):
 
     def at(self, instant_s: float) -> ComplexArray:
         """(K,) at one instant [VA]."""
+        ...
+
+    def each_at(self, instants_s: FloatArray, ports: IntArray) -> ComplexArray:
+        """(E,) single ports (E,), each at a finite instant of its own [VA]."""
         ...
 
     def reported(self, taken_at_s: FloatArray, output_va: ComplexArray, usable: BoolArray) -> None:
@@ -68,6 +73,7 @@ class OutputModel:
         self._delays: list[tuple[float, BoolArray | None]] = [(float(d), delays_s == d) for d in np.unique(delays_s)]
         if len(self._delays) <= 1:
             self._delays = [(d, None) for d, _ in self._delays] or [(0.0, None)]
+        self._delay_s: FloatArray = delays_s
         self._late: BoolArray = delays_s > 0
         reports_s = max((mim.latency.report_every_s for mim in layout.mims), default=0.0)
         self._memory_s = float(delays_s.max(initial=0.0)) + reports_s + _OLDEST_S
@@ -97,6 +103,10 @@ class OutputModel:
     def at(self, instant_s: float) -> ComplexArray:
         """(K,) [VA] output of every port at one instant."""
         return self._modelled(instant_s) + self._bias_va
+
+    def each_at(self, instants_s: FloatArray, ports: IntArray) -> ComplexArray:
+        """(E,) [VA] output of single ports (E,), each at a finite instant of its own."""
+        return self._modelled_each(instants_s, ports) + self._bias_va[ports]
 
     def unsure_va(self, now_s: float, heard: BoolArray) -> FloatArray:
         """(K,) how far ports may be from what the model says [VA], by all that they may be doing instead.
@@ -137,12 +147,24 @@ class OutputModel:
         return segment.target_va + (segment.start_va - segment.target_va) * left
 
     def _modelled_at_each(self, instants_s: FloatArray, ports: BoolArray) -> ComplexArray:
-        """(K,) each usable port at its own instant; few distinct instants, so one evaluation for each."""
+        """(K,) each usable port at its own instant, zero elsewhere."""
         instants = distinct(instants_s[ports])
         if len(instants) == 1 and ports.all():
             return self._modelled(float(instants[0]))
+        result, at = np.zeros(len(ports), dtype=np.complex128), np.flatnonzero(ports)
+        result[at] = self._modelled_each(instants_s[at], at)
+        return result
+
+    def _modelled_each(self, instants_s: FloatArray, ports: IntArray) -> ComplexArray:
+        """(E,) single ports, each at an instant of its own; few commands are in question, so one evaluation for each of those."""
+        acted_s = instants_s - self._delay_s[ports]
+        begins_s = np.array([segment.since_s for segment in self._segments])
+        which = np.maximum(np.searchsorted(begins_s, acted_s, side="right") - 1, 0)
         result = np.zeros(len(ports), dtype=np.complex128)
-        for instant in instants:
-            at_this = ports & (instants_s == instant)
-            result[at_this] = self._modelled(float(instant))[at_this]
+        for i in distinct(which):
+            segment, at = self._segments[int(i)], which == i
+            own = ports[at]
+            left = np.exp(-np.maximum(acted_s[at] - segment.since_s, 0.0) / self._tau_s[own])
+            target_va = segment.target_va[own]
+            result[at] = target_va + (segment.start_va[own] - target_va) * left
         return result

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from mimctl.forecast.outputs import Outputs, distinct
 from mimctl.forecast.own_loads import OwnLoads
 from mimctl.grid.tree import TreeOperators
 from mimctl.model.forecast import LoadForecast
-from mimctl.model.layout import BoolArray, ComplexArray, FloatArray, frozen
+from mimctl.model.layout import BoolArray, ComplexArray, FloatArray, IntArray, frozen
 from mimctl.model.sample import Quality
 from mimctl.model.state import SiteState
 
@@ -55,10 +56,26 @@ class LoadTracker:
         net: ComplexArray = state.nodes.import_w + 1j * state.nodes.import_var
         if not len(self.operators.layout.ports):
             return net
-        instants = state.nodes.taken_at_s
-        gross = net.copy()
-        for instant in distinct(instants[usable]):
-            behind = np.asarray(self.operators.port_flow @ self.outputs.at(float(instant))).reshape(-1, 3)
-            rows = usable & (instants == instant)
-            gross[rows] += behind[rows]
-        return gross
+        usable = usable & np.isfinite(state.nodes.taken_at_s)  # what is estimated may be of no instant
+        instants = distinct(state.nodes.taken_at_s[usable])
+        if len(instants) == 1:
+            behind = np.asarray(self.operators.port_flow @ self.outputs.at(float(instants[0]))).reshape(-1, 3)
+        else:
+            behind = self._behind_each(state.nodes.taken_at_s, usable)
+        return net + behind if usable.all() else np.where(usable[:, None], net + behind, net)
+
+    def _behind_each(self, taken_at_s: FloatArray, usable: BoolArray) -> ComplexArray:
+        """(N, 3) output of the MIMs at or below each usable node at its own instant, port by port [VA]."""
+        rows, ports, shares = self._entries
+        if not usable.all():
+            at = usable[rows // 3]
+            rows, ports, shares = rows[at], ports[at], shares[at]
+        out = shares * self.outputs.each_at(taken_at_s[rows // 3], ports)
+        size = 3 * len(usable)
+        return (np.bincount(rows, out.real, size) + 1j * np.bincount(rows, out.imag, size)).reshape(-1, 3)
+
+    @cached_property
+    def _entries(self) -> tuple[IntArray, IntArray, ComplexArray]:
+        """(E,) rows, columns and values of `port_flow`."""
+        entries = self.operators.port_flow.tocoo()
+        return entries.coords[0].astype(np.int64), entries.coords[1].astype(np.int64), entries.data

@@ -46,3 +46,18 @@ def test_reports_of_another_instant_prove_nothing() -> None:
 def test_moves_as_small_as_the_rounding_of_the_reports_prove_nothing() -> None:
     """The MIM really moves by some tenths of a watt, which its whole watts cannot tell: no factor of 0."""
     assert np.isnan(watch(1.0, gain=0.0, dither_w=0.3, rounded=True)[0])
+
+
+def test_where_nothing_is_suspected_a_factor_may_be_a_few_samples_old_and_no_older() -> None:
+    rng = np.random.default_rng(3)
+    watcher = MoveWatch(LAYOUT, LAYOUT.below[:, LAYOUT.port_node])
+    output, ages, sure = np.zeros(3), [], np.zeros(1)
+    for second in range(120):
+        net = np.tile((1000.0 - output).astype(complex), (3, 1))
+        watcher.learn(np.full(3, float(second)), net, np.tile(output.astype(complex), (3, 1)), np.full(1, float(second)))
+        output = 200 * rng.standard_normal(3)
+        found = watcher.factors(lately=True)[1]
+        ages.append(0 if found is not sure else ages[-1] + 1)
+        sure = found
+    assert 0 < max(ages) < 5
+    assert watcher.factors()[0][RACK] == pytest.approx(1.0, abs=1e-4)
