@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from mimctl.model.lorawan import LorawanLink
+
 
 class LinkType(StrEnum):
     """Transport and framing of a link."""
@@ -15,11 +17,17 @@ class LinkType(StrEnum):
     MODBUS_TLS = "modbus_tls"
     MODBUS_RTU = "modbus_rtu"
     MODBUS_RTU_TCP = "modbus_rtu_tcp"
+    LORAWAN = "lorawan"
 
     @property
     def is_rtu(self) -> bool:
         """RTU frames: answers carry no transaction id."""
         return self in (LinkType.MODBUS_RTU, LinkType.MODBUS_RTU_TCP)
+
+    @property
+    def is_radio(self) -> bool:
+        """Devices have an EUI-64 in place of a unit id, and no registers."""
+        return self is LinkType.LORAWAN
 
 
 class Parity(StrEnum):
@@ -83,6 +91,7 @@ class Link:
         write_function: 6 for devices that take a single register by function 6 only, else 16.
         local_echo: whatever is sent comes back first, as many two-wire RS-485 adapters do (RTU only).
         latency_s: from a request to its answer, without its bytes on a serial line; None = as links of its kind have it [s].
+        lorawan: the network server of a LoRaWAN link; host, port and TLS are then those of its MQTT broker.
     """
 
     id: str
@@ -102,6 +111,7 @@ class Link:
     write_function: int = 16
     local_echo: bool = False
     latency_s: float | None = None
+    lorawan: LorawanLink | None = None
 
     @property
     def expected_latency_s(self) -> float:

@@ -8,8 +8,8 @@ from __future__ import annotations
 import ipaddress
 import os
 import ssl
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -100,10 +100,15 @@ def role_of(certificate: bytes) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class ThrowawayPki:
-    """A certificate authority that nobody should trust, and one pair for each side."""
+    """A certificate authority that nobody should trust, and one pair for each side.
+
+    Args:
+        others: further clients, by name.
+    """
 
     server: TlsFiles
     client: TlsFiles
+    others: Mapping[str, TlsFiles] = field(default_factory=dict)
 
 
 def make_throwaway_pki(
@@ -111,6 +116,7 @@ def make_throwaway_pki(
     *,
     hosts: Sequence[str] = ("localhost", "127.0.0.1"),
     role: str | None = "operator",
+    others: Sequence[str] = (),
     valid: timedelta = timedelta(days=7),
     now: datetime | None = None,
 ) -> ThrowawayPki:
@@ -119,6 +125,7 @@ def make_throwaway_pki(
     Args:
         hosts: names and addresses that the server answers under.
         role: of the client, by the role extension; None = none.
+        others: names of further clients, which have no role.
         now: begin of validity (less five minutes for skewed clocks), UTC; None = the present.
     """
     directory.mkdir(parents=True, exist_ok=True)
@@ -130,7 +137,11 @@ def make_throwaway_pki(
     role_value = [] if role is None else [x509.UnrecognizedExtension(ROLE_OID, _utf8_string(role))]
     client = ca.issue("mimctl", ExtendedKeyUsageOID.CLIENT_AUTH, role_value)
     return ThrowawayPki(
-        server=_store(directory, "server", ca_file, server, hosts[0]), client=_store(directory, "client", ca_file, client, hosts[0])
+        server=_store(directory, "server", ca_file, server, hosts[0]),
+        client=_store(directory, "client", ca_file, client, hosts[0]),
+        others={
+            name: _store(directory, name, ca_file, ca.issue(name, ExtendedKeyUsageOID.CLIENT_AUTH, []), hosts[0]) for name in others
+        },
     )
 
 

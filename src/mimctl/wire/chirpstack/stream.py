@@ -1,0 +1,169 @@
+"""The event stream: one MQTT connection that comes back by itself, in a session that outlives it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import ssl
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from mimctl.model.clock import Clock
+from mimctl.model.errors import UserError
+from mimctl.model.link import Link
+from mimctl.wire.tls import client_context
+
+if TYPE_CHECKING:
+    from aiomqtt import Client
+
+#: silence after which a broker is asked whether it is there; half as much again, and it is gone [s]
+_KEEPALIVE_S = 15
+#: a connection that is given up is waited for so long, to leave it in order [s]
+_LEAVE_S = 15.0
+#: a flood fills this, and what comes then is lost rather than the memory
+_MOST_WAITING = 20_000
+
+
+@asynccontextmanager
+async def connected(client: Client) -> AsyncIterator[Client]:
+    """A client while it is connected. One that is cancelled half-way is not torn apart, which its library does not survive."""
+    entering = asyncio.ensure_future(client.__aenter__())
+    try:
+        await asyncio.shield(entering)
+    except asyncio.CancelledError:
+        await asyncio.wait({entering}, timeout=_LEAVE_S)
+        if entering.done() and not entering.cancelled() and entering.exception() is None:
+            await client.__aexit__(None, None, None)
+        _let_go(client)
+        raise
+    except BaseException:
+        _let_go(client)
+        raise
+    try:
+        yield client
+    finally:
+        try:
+            await client.__aexit__(None, None, None)
+        finally:
+            _let_go(client)
+
+
+def _let_go(client: Client) -> None:
+    """Close what is left of a connection; the library leaves the socket of one that the broker never answered to the collector."""
+    client._client._sock_close()
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """Pauses between tries [s]."""
+
+    first_s: float = 1.0
+    most_s: float = 60.0
+
+    def pause_s(self, failures: int) -> float:
+        """Longer each time, and never quite the same, so that many controllers do not come back as one."""
+        whole_s = min(self.most_s, self.first_s * 2.0 ** min(failures, 16))
+        return whole_s * random.uniform(0.75, 1.0)
+
+
+class EventStream:
+    """Keeps a connection to the broker of a link and hands on every message.
+
+    Args:
+        take: called with topic and payload; must not raise.
+        answer_s: longest wait for the broker's answer, also to a farewell [s].
+    """
+
+    def __init__(
+        self,
+        link: Link,
+        topic: str,
+        client_id: str,
+        clock: Clock,
+        *,
+        take: Callable[[str, bytes], None],
+        answer_s: float = 5.0,
+        backoff: Backoff | None = None,
+    ) -> None:
+        self._link, self._topic, self._client_id, self._clock = link, topic, client_id, clock
+        self._take, self._answer_s = take, answer_s
+        self._backoff = backoff or Backoff()
+        self._task: asyncio.Task[None] | None = None
+        self._log = structlog.get_logger("mimctl.lorawan")
+        self.connected = False
+        self.connections = 0
+        self.why = "not connected yet"
+
+    async def open(self) -> None:
+        """Start keeping the connection; returns at once."""
+        if self._task is None:
+            self._task = asyncio.create_task(self._keep(), name=f"events of {self._link.id}")
+
+    async def close(self) -> None:
+        """Leave the broker; it keeps the session."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def _keep(self) -> None:
+        from aiomqtt import MqttError
+
+        failures = 0
+        while True:
+            try:
+                async with connected(self._client()) as client:
+                    await client.subscribe(self._topic, qos=1)
+                    failures = 0
+                    self._up()
+                    async for message in client.messages:
+                        self._take(message.topic.value, message.payload if isinstance(message.payload, bytes) else b"")
+            except (MqttError, OSError, ssl.SSLError, UserError) as error:
+                self._down(error)
+            finally:
+                self.connected = False
+            await self._clock.sleep_until(self._clock.monotonic_s() + self._backoff.pause_s(failures))
+            failures += 1
+
+    def _client(self) -> Client:
+        from aiomqtt import Client, ProtocolVersion
+
+        tls: dict[str, Any] = {} if self._link.tls is None else {"tls_context": client_context(self._link.tls)}
+        return Client(
+            self._link.host,
+            self._link.port,
+            identifier=self._client_id,
+            protocol=ProtocolVersion.V311,
+            clean_session=False,
+            keepalive=_KEEPALIVE_S,
+            timeout=self._answer_s,
+            max_queued_incoming_messages=_MOST_WAITING,
+            logger=_quiet_logger(),
+            **tls,
+        )
+
+    def _up(self) -> None:
+        self.connected, self.why = True, ""
+        self.connections += 1
+        self._log.info("broker.connected", link=self._link.id, host=self._link.host, port=self._link.port)
+
+    def _down(self, error: Exception) -> None:
+        told = (
+            f"the broker {self._link.host}:{self._link.port} is not there: {' '.join(str(error).split()) or type(error).__name__}"
+        )
+        if self.connected or told != self.why:
+            self._log.warning("broker.lost", link=self._link.id, why=told)
+        self.connected, self.why = False, told
+
+
+def _quiet_logger() -> logging.Logger:
+    """The client's own chatter, for debugging alone: it names every message."""
+    logger = logging.getLogger("mimctl.lorawan.mqtt")
+    if logger.level == logging.NOTSET:
+        logger.setLevel(logging.ERROR)
+    return logger
