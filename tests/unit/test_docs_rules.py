@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
 import yaml
 
+from mimctl.config.schema import SiteFile
 from mimctl.config.schema_rules import AnyRule
 from mimctl.config.site import check_site
 
@@ -26,6 +28,16 @@ def test_check_finds_nothing_in_the_examples(tmp_path):
         site, problems = check_site(file)
         assert [str(p) for p in problems] == []
         assert site is not None
+
+
+def test_an_editor_finds_nothing_in_the_examples():
+    jsonschema = pytest.importorskip("jsonschema", reason="comes with the extra zigbee")
+    whole = SiteFile.model_json_schema()
+    validator = jsonschema.Draft202012Validator({**whole["properties"]["rules"], "$defs": whole["$defs"]})
+    for rules in BLOCKS:
+        assert [error.message for error in validator.iter_errors(rules)] == []
+    assert list(validator.iter_errors([{"id": "a", "type": "lock", "max": "3 A"}])), "it does look"
+    assert list(validator.iter_errors([{"id": "a"}])) == [], "a rule without a type balances"
 
 
 def test_every_type_is_shown():

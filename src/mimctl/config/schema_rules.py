@@ -52,6 +52,8 @@ class ConditionItem(Record):
 
 
 class _Rule(Record):
+    """What every rule has."""
+
     id: Id = Field(description="Name of the rule.")
     window: WindowItem = Field(default_factory=WindowItem, description="When the rule is in force. Default: always.")
     when: ConditionItem | None = Field(
@@ -80,12 +82,16 @@ class BalanceItem(_Rule):
 
 
 class _AtNodes(_Rule):
+    """A rule about nodes."""
+
     nodes: _Ids | None = Field(None, description="Nodes it acts on. Default, where no zone or feed is named either: every zone.")
     feeds: _Ids | None = Field(None, description="Feeds it acts on, which means their heads.")
     zones: _Ids | None = Field(None, description="Zones it acts on, which means their heads.")
 
 
 class _OnMims(_Rule):
+    """A rule about MIMs."""
+
     mims: _Ids | None = Field(None, description="MIMs it acts on. Default, where nothing else is named either: all.")
     nodes: _Ids | None = Field(None, description="Nodes it acts on: every MIM with a port there or below.")
     feeds: _Ids | None = Field(None, description="Feeds it acts on: every MIM with a port below their heads.")

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 from pydantic import BaseModel
 
-from mimctl.config import schema, schema_devices, schema_grid
+from mimctl.config import schema, schema_devices, schema_grid, schema_rules
 from mimctl.config.units import Record
 from mimctl.model.link import Link
 from mimctl.model.site import ControlSettings, TwinSpec
 
-MODULES = (schema, schema_grid, schema_devices)
+MODULES = (schema, schema_grid, schema_devices, schema_rules)
 RECORDS = [
     value
     for module in MODULES
@@ -29,7 +29,7 @@ def test_every_key_is_described(record):
 
 @pytest.mark.parametrize("record", RECORDS, ids=lambda r: r.__name__)
 def test_fields_with_a_unit_suffix_are_quantities(record):
-    suffixes = ("_a", "_w", "_va", "_s", "_pct", "_ohm", "_hz", "_wh", "_m", "_ln_v", "_w_per_s", "_per_va")
+    suffixes = ("_a", "_w", "_va", "_s", "_pct", "_ohm", "_hz", "_wh", "_m", "_ln_v", "_w_per_s", "_a_per_s", "_per_va")
     for name in record.model_fields:
         if name.endswith(suffixes):
             assert name in record.dimensions(), name
@@ -39,7 +39,7 @@ def test_fields_with_a_unit_suffix_are_quantities(record):
 def test_the_json_schema_shows_both_spellings_of_every_quantity():
     definitions = schema.SiteFile.model_json_schema()["$defs"]
     for record in RECORDS:
-        if record in {schema.SiteFile, schema_devices.DeviceItem}:
+        if record in {schema.SiteFile, schema_devices.DeviceItem} or record.__name__.startswith("_"):
             continue
         properties = definitions[record.__name__]["properties"]
         for short, field in record.spellings().items():
