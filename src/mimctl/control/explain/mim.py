@@ -107,7 +107,7 @@ def _does(view: View, m: int, set_va: ComplexArray, reasons: Sequence[Narrowing]
     if not reasons:
         lines.append("nothing held it back: J is least there")
     elif not n.bounds.mim_enabled[m]:
-        lines.append("it was not in the plan")
+        lines.append("it was left out of the plan, and is taken to hold what it was last told")
     return lines
 
 
