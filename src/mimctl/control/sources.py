@@ -82,6 +82,10 @@ class GridWatch:
         self._behind: BoolArray = np.zeros((len(below), mims), dtype=np.bool_)
         for m, ports in enumerate(self.layout.ports_of_mim):
             self._behind[:, m] = below[:, ports].any(axis=1)
+        metered = np.array([meter is not None for meter in self.layout.meter_of_node], dtype=np.bool_)
+        at = ((int(n), np.flatnonzero(self.layout.below[n] & metered)) for n in self.layout.guarded if not metered[n])
+        #: those that stand in for a guarded node without a meter: all metered nodes below
+        self._stand_ins = {n: below for n, below in at if len(below)}
 
     def narrow(self, bounds: Bounds, situation: Situation) -> Bounds:
         """Nobody behind a lost source is commanded; they are released in this very cycle."""
@@ -156,14 +160,18 @@ class GridWatch:
                     for node, _ in device.where:
                         n = layout.node_index[node]
                         hertz[n] = image.frequency_hz[t] if np.isnan(hertz[n]) else hertz[n]
+        for n, below in self._stand_ins.items():
+            # as long as one of them has voltage, the source has
+            volts_pu[n] = np.where(layout.phase_present[n], np.fmax.reduce(volts_pu[below], axis=None), np.nan)
+            hertz[n] = np.fmax.reduce(hertz[below]) if np.isnan(hertz[n]) else hertz[n]
         return volts_pu, hertz
 
     def _proven(self, state: SiteState, g: int) -> bool:
         """Whether all that can be measured there is measured, and inside the band: silence proves nothing."""
         n = int(self.layout.guarded[g])
         volts_pu, _ = self._measured(state)
-        metered = self.layout.meter_of_node[n] is not None
-        return not metered or not np.isnan(volts_pu[n][self.layout.phase_present[n]]).any()
+        seen = self.layout.meter_of_node[n] is not None or n in self._stand_ins
+        return not seen or not np.isnan(volts_pu[n][self.layout.phase_present[n]]).any()
 
     def _name(self, g: int) -> str:
         return self.layout.nodes[int(self.layout.guarded[g])].id
