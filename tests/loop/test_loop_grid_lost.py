@@ -70,21 +70,18 @@ async def test_a_head_without_a_meter_is_lost_when_everything_below_is_dark_and_
     site = uneven_site()
     loop = ClosedLoop(replace(site, meters=tuple(m for m in site.meters if m.node not in ("feed", "pdu"))))
     await loop.run(8)
-    assert all(in_force(loop))
-    schedule(loop.plant, [Fault(FaultKind.RACK_TRIPPED, ("rack1",), at_s=loop.plant.t_s, until_s=loop.plant.t_s + 5)])
+    schedule(loop.plant, [Fault(FaultKind.RACK_TRIPPED, ("rack1",), at_s=loop.plant.t_s)])
     await loop.run(3)
     assert in_force(loop) == [False, True, True]
     assert not lost(loop)
-    await loop.run(10)
-    assert all(in_force(loop))
     schedule(loop.plant, [Fault(FaultKind.FEED_LOST, ("A",), at_s=loop.plant.t_s, until_s=loop.plant.t_s + 5)])
     await loop.run(3)
     assert not any(in_force(loop))
     assert set(lost(loop)) == {"feed"}
     await loop.run(8)
-    assert not any(in_force(loop))
+    assert "is back" in lost(loop)["feed"]
     await loop.run(12)
-    assert all(in_force(loop))
+    assert not lost(loop)
 
 
 async def test_losing_one_feed_gives_back_what_stands_on_it_and_leaves_the_other_alone():
