@@ -57,7 +57,7 @@ class Estimator:
     def __post_init__(self) -> None:
         layout = self.layout
         self.watch = SumWatch(layout, self.accuracy)
-        self.moves = MoveWatch(layout, layout.below[:, layout.port_node])
+        self.moves = MoveWatch(layout)
         self.verdicts = Verdicts(layout, self.moves)
         self._filler = Filler(self.operators, self.watch)
         self._harmonics = LastHarmonics(self.operators)

@@ -36,19 +36,13 @@ _GRAIN = 1.0
 
 
 class MoveWatch:
-    """Factors between what the meters saw and what the MIMs said, per node.
+    """Factors between what the meters saw and what the MIMs said, per node."""
 
-    Args:
-        reach: (N, K) a port is at or below a node.
-    """
-
-    def __init__(self, layout: SiteLayout, reach: BoolArray) -> None:
+    def __init__(self, layout: SiteLayout) -> None:
         nodes = len(layout.nodes)
-        self._some: BoolArray = np.asarray(reach.any(axis=1))
-        mims = np.zeros((nodes, len(layout.mims)), dtype=np.bool_)
-        for port, mim in enumerate(layout.port_mim):
-            mims[:, mim] |= reach[:, port]
-        self._node, self._mim = np.nonzero(mims)
+        #: (P,) pairs of a node and a MIM with a port at or below it
+        self._node, self._mim = _pairs(layout)
+        self._some: BoolArray = np.bincount(self._node, minlength=nodes) > 0
         self._last_s: FloatArray = np.full(nodes, np.nan)
         self._net = np.zeros((nodes, 3), dtype=np.complex128)
         self._behind = np.zeros((nodes, 3), dtype=np.complex128)
@@ -126,6 +120,18 @@ class MoveWatch:
         noise = rest / (6 * self._samples[at] - _COUNT) + _GRAIN
         factor[at], sigma[at] = found[:, 0], np.sqrt(noise * inverse[:, 0, 0])
         return factor, sigma
+
+
+def _pairs(layout: SiteLayout) -> tuple[IntArray, IntArray]:
+    """Node by node, every MIM with a port at or below it."""
+    found = set()
+    for node, mim in zip(layout.port_node.tolist(), layout.port_mim.tolist(), strict=True):
+        at = node
+        while at >= 0:
+            found.add((at, mim))
+            at = int(layout.parent[at])
+    pairs = np.array(sorted(found), dtype=np.int64).reshape(-1, 2)
+    return pairs[:, 0], pairs[:, 1]
 
 
 def _places(flags: BoolArray) -> slice | IntArray:

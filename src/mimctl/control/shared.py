@@ -49,6 +49,8 @@ def with_shared(site: Site, groups: Sequence[DriverGroup], clock: Clock, cycle_s
     Args:
         cycle_s: instead of the zones' own periods [s].
     """
+    if not site.transfers:
+        return list(groups)
     watched = [transfer.id for zone in site.zones for transfer in restrict(site, zone).transfers]
     several = {name for name in watched if watched.count(name) > 1}
     if not several:

@@ -11,7 +11,7 @@ from mimctl.balance.inputs import usable_nodes, without_nan
 from mimctl.balance.problem import Balancer
 from mimctl.balance.settings import BalanceSettings
 from mimctl.control.above import Above
-from mimctl.control.grants import Grants
+from mimctl.control.grants import Grants, HeadLimit
 from mimctl.control.orders import HeadOrder, Standing
 from mimctl.control.site_picture import SitePicture
 from mimctl.control.upstream import HeadPrice, Marginal, head_price, standing_price
@@ -39,6 +39,7 @@ class SiteLevel:
     last: Plan | None = None
     moved_on_from_va: ComplexArray | None = None
     _anchor_va: ComplexArray = field(init=False)
+    _standing: tuple[HeadLimit | None, ...] | None = None
 
     def __post_init__(self) -> None:
         self._balancer = Balancer(self.above.operators, _SETTINGS)
@@ -55,8 +56,9 @@ class SiteLevel:
 
     def standing(self, zone: str) -> Sequence[Standing]:
         """What holds for the heads of a zone while nothing is told."""
-        limits = self._grants.standing()
-        ways = zip(self.above.ways, limits, strict=True)
+        if self._standing is None:
+            self._standing = self._grants.standing()
+        ways = zip(self.above.ways, self._standing, strict=True)
         return [Standing(standing_price(way, self._balancer.frame), limit) for way, limit in ways if way.zone == zone]
 
     def solve(self, picture: SitePicture) -> Mapping[str, Sequence[HeadOrder]]:

@@ -18,7 +18,7 @@ def watch(
 ) -> tuple[float, float]:
     """A MIM that takes away most of the rack's unbalance of the second before; (factor, deviation) found at the rack."""
     rng = np.random.default_rng(5)
-    watcher = MoveWatch(LAYOUT, LAYOUT.below[:, LAYOUT.port_node])
+    watcher = MoveWatch(LAYOUT)
     load, output = np.array([3000.0, 1200.0, 700.0]), np.zeros(3)
     for second in range(seconds):
         load = load + np.array([15.0, -10.0, 5.0]) * (second % 60 < 30) + 40 * rng.standard_normal(3)
@@ -50,7 +50,7 @@ def test_moves_as_small_as_the_rounding_of_the_reports_prove_nothing() -> None:
 
 def test_where_nothing_is_suspected_a_factor_may_be_a_few_samples_old_and_no_older() -> None:
     rng = np.random.default_rng(3)
-    watcher = MoveWatch(LAYOUT, LAYOUT.below[:, LAYOUT.port_node])
+    watcher = MoveWatch(LAYOUT)
     output, ages, sure = np.zeros(3), [], np.zeros(1)
     for second in range(120):
         net = np.tile((1000.0 - output).astype(complex), (3, 1))
