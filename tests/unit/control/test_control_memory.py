@@ -129,3 +129,12 @@ async def test_the_same_limits_are_kept_once():
         assert last.solve.bounds_parts[name] is first.solve.bounds_parts[name]
     assert last.solve.before_va is first.after_va
     assert last.solve.anchor_va is first.solve.plan_va
+
+
+def test_the_bytes_are_right_after_much_was_forgotten():
+    memory, arrays = Memory(most_bytes=60_000, most_records=70), [np.zeros(100 + i % 7) for i in range(100)]
+    for second in range(900):
+        # each array is shared by nine records that follow each other
+        memory.add(Thing(START + timedelta(seconds=second), arrays[second // 9]))
+        unique = {id(thing.array): thing.array.nbytes for thing in memory.records}
+        assert memory.nbytes == sum(unique.values())
