@@ -1,0 +1,94 @@
+"""From a link of the site file to zigpy's radio class and its configuration."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+from mimctl.model.errors import MissingExtra
+from mimctl.model.zigbee import RadioKind, ZigbeeRadio
+
+#: packages whose debug lines hold network keys
+_TALKATIVE = ("zigpy", "zigpy_znp", "bellows", "aiosqlite")
+#: only their owner reads files with keys in them
+PRIVATE = 0o600
+
+
+def require_zigbee() -> None:
+    """Whether the extra is there.
+
+    Raises:
+        MissingExtra: one line that names it.
+    """
+    try:
+        import bellows  # noqa: F401
+        import zigpy  # noqa: F401
+        import zigpy_znp  # noqa: F401
+    except ImportError as error:
+        raise MissingExtra("zigbee", "a link of the type zigbee") from error
+    hush()
+
+
+def hush() -> None:
+    """No key in any log: what these packages say below a warning is never written, whatever the level of the program."""
+    for name in _TALKATIVE:
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def radio_class(radio: ZigbeeRadio) -> Any:
+    """The class that speaks to this kind of coordinator, guarded."""
+    require_zigbee()
+    from mimctl.wire.zigbee.guard import guarded
+
+    if radio.kind is RadioKind.TWIN:
+        from mimctl.wire.zigbee.air_socket import SocketPort
+        from mimctl.wire.zigbee.memory_radio import memory_radio
+
+        return guarded(memory_radio(SocketPort.at(radio.device)))
+    if radio.kind is RadioKind.EZSP:
+        from bellows.zigbee.application import ControllerApplication as Ezsp
+
+        return guarded(Ezsp)
+    from zigpy_znp.zigbee.application import ControllerApplication as Znp
+
+    return guarded(Znp)
+
+
+def configuration(radio: ZigbeeRadio, database: Path) -> dict[str, Any]:
+    """What zigpy is told, unchecked: it does that itself, and only once."""
+    return {
+        "device": {"path": radio.device, "baudrate": radio.baudrate, "flow_control": radio.flow_control},
+        "database_path": str(database),
+        # firmware for devices comes from the internet; a data centre's network ends at its wall
+        "ota": {"enabled": False, "providers": []},
+        "topology_scan_enabled": False,
+        # another stick, or one whose network was changed elsewhere, is told and not silently used
+        "validate_network_settings": True,
+    }
+
+
+def make_private(file: Path) -> None:
+    """Create a file that only its owner can read, or take the others' rights away.
+
+    Raises:
+        OSError: it cannot be made, or belongs to somebody else.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    os.close(os.open(file, os.O_RDWR | os.O_CREAT, PRIVATE))
+    file.chmod(PRIVATE)
+
+
+def check_database(file: Path) -> None:
+    """Look at a database before zigpy does: where that fails, it leaves a thread behind that keeps the process from ending.
+
+    Raises:
+        sqlite3.DatabaseError: it is damaged, or none.
+    """
+    with contextlib.closing(sqlite3.connect(file, timeout=1.0)) as database:
+        found = database.execute("PRAGMA quick_check(1)").fetchone()
+        if found is None or found[0] != "ok":
+            raise sqlite3.DatabaseError("quick_check failed")

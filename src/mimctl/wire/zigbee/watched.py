@@ -1,0 +1,127 @@
+"""What one device has reported: raw numbers with the instant they came, by place. No zigpy here: drivers read it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from mimctl.wire.zigbee import zcl
+
+#: endpoint, cluster, manufacturer code, attribute
+Spot = tuple[int, int, int | None, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """One attribute that is to be reported.
+
+    Args:
+        change: least change that is told at once, in the unit of the value: raw × scale × multiplier / divisor.
+        fixed: a scale that does not change: read once, never reported.
+    """
+
+    spot: Spot
+    least_s: float = 1.0
+    most_s: float = 60.0
+    change: float = 0.0
+    scale: float = 1.0
+    multiplier: Spot | None = None
+    divisor: Spot | None = None
+    fixed: bool = False
+
+
+@dataclass(slots=True)
+class Reported:
+    """The last of one attribute. `raw` None: the device has no value."""
+
+    kind: int
+    raw: int | None
+    at_s: float
+
+
+@dataclass(eq=False)
+class Watched:
+    """One device that somebody wants to hear.
+
+    Args:
+        eui: sixteen hexadecimal digits.
+        refuse: counts what was not believed: why, who.
+    """
+
+    eui: str
+    wanted: tuple[Wanted, ...]
+    refuse: Callable[[str, str], None] = field(default=lambda _why, _who: None)
+    values: dict[Spot, Reported] = field(default_factory=dict)
+    #: attributes that the device does not have
+    absent: set[Spot] = field(default_factory=set)
+    #: its reporting is set up
+    ready: bool = False
+    #: what keeps it from being set up, for people
+    trouble: str = "not on the network yet"
+    heard_at_s: float = float("-inf")
+    reports: int = 0
+    tries: int = 0
+    retry_at_s: float = float("-inf")
+    _spots: frozenset[Spot] = frozenset()
+
+    def __post_init__(self) -> None:
+        self._spots = frozenset(w.spot for w in self.wanted)
+
+    def forget(self, why: str) -> None:
+        """Nothing that was heard is believed any more: the link is gone or the device has left."""
+        self.values.clear()
+        self.ready, self.trouble, self.tries, self.retry_at_s = False, why, 0, float("-inf")
+
+    def take(self, spot: Spot, kind: int, value: object, at_s: float) -> bool:
+        """One attribute as it came off the air; False where it is not wanted or not believed."""
+        if spot not in self._spots:
+            return False
+        known = self.values.get(spot)
+        try:
+            size = zcl.size_of(kind)
+        except ValueError:
+            size = 0
+        if not size or not isinstance(value, int) or (known is not None and known.kind != kind):
+            self.refuse("wrong data type", self.eui)
+            return False
+        raw = None if value == zcl.no_value(kind) else int(value)
+        if known is None:
+            self.values[spot] = Reported(kind, raw, at_s)
+        else:
+            known.raw, known.at_s = raw, at_s
+        self.heard_at_s = at_s
+        self.reports += 1
+        return True
+
+    def unit(self, wanted: Wanted) -> float:
+        """What one raw count of a value stands for; NaN where its scale is not known or makes no sense.
+
+        A scale that the device does not have is 1, as the cluster library says.
+        """
+        factors = [1.0, 1.0]
+        for n, spot in enumerate((wanted.multiplier, wanted.divisor)):
+            if spot is None or spot in self.absent:
+                continue
+            known = self.values.get(spot)
+            if known is None or not known.raw:
+                return math.nan
+            factors[n] = float(known.raw)
+        return wanted.scale * factors[0] / factors[1]
+
+    def places(self) -> Iterable[tuple[tuple[int, int, int | None], list[Wanted]]]:
+        """What is wanted, by endpoint, cluster and manufacturer code."""
+        found: dict[tuple[int, int, int | None], list[Wanted]] = {}
+        for wanted in self.wanted:
+            found.setdefault(wanted.spot[:3], []).append(wanted)
+        return found.items()
+
+    def silent_s(self, now_s: float) -> float:
+        """How long it has said nothing [s]."""
+        return now_s - self.heard_at_s
+
+    @property
+    def patience_s(self) -> float:
+        """A device that reports says something at least so often, three misses allowed [s]."""
+        regular = [w.most_s for w in self.wanted if not w.fixed and w.spot not in self.absent]
+        return 3 * min(regular, default=60.0)

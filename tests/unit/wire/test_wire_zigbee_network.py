@@ -1,0 +1,158 @@
+"""Forming, letting one device in, backups and the map, on the in-memory radio."""
+
+import asyncio
+import sqlite3
+
+import pytest
+
+from mimctl.model.errors import Unreachable, UserError
+from mimctl.model.zigbee import RadioKind, ZigbeeRadio
+from mimctl.wire.zigbee import network
+from mimctl.wire.zigbee.air import Air
+from mimctl.wire.zigbee.guard import guarded
+from mimctl.wire.zigbee.memory_radio import AirPort, memory_radio
+from zigbee_mim import EUI, ZigbeeMim
+
+RADIO = ZigbeeRadio(RadioKind.ZNP, "memory")
+#: the example of the Zigbee Base Device Behavior Specification, 10.1
+CODE, KEY = "83FED3407A939723A5C639B26916D505C3B5", "66b6900981e1ee3ca4206b6b861c02bb"
+
+
+class Hand:
+    """The commands of `network` on one air, with a database of its own."""
+
+    def __init__(self, folder, air=None):
+        self.air = Air() if air is None else air
+        self.port = AirPort(self.air)
+        self.radio = guarded(memory_radio(self.port))
+        self.database = folder / "zb.db"
+
+    def __getattr__(self, name):
+        def call(*args, **kwargs):
+            return getattr(network, name)(RADIO, self.database, *args, make_radio=lambda: self.radio, **kwargs)
+
+        return call
+
+
+@pytest.fixture
+async def hand(tmp_path):
+    made = Hand(tmp_path)
+    await made.form(channel=20)
+    return made
+
+
+async def test_a_formed_network_has_a_random_key_and_is_not_formed_twice(hand, tmp_path):
+    held = hand.air.stick.network
+    with pytest.raises(UserError, match="has a network already"):
+        await hand.form()
+    assert hand.air.stick.network == held
+    other = Hand(tmp_path / "other")
+    found = await other.form(channel=15)
+    assert (found.channel, found.coordinator) == (15, hand.air.stick.eui)
+    assert other.air.stick.network["network_key"]["key"] != held["network_key"]["key"]
+
+
+@pytest.mark.parametrize(("code", "key"), [(CODE, KEY), (CODE.lower(), KEY)])
+def test_the_key_of_an_install_code_is_that_of_the_specification(code, key):
+    assert network.link_key(code).serialize().hex() == key
+
+
+@pytest.mark.parametrize("code", ["", "83FED3407A939723A5C639B26916D505C3B6", "xyz", CODE[:-2]])
+def test_an_install_code_with_a_wrong_check_sum_is_refused(code):
+    with pytest.raises(UserError, match="no install code"):
+        network.link_key(code)
+
+
+async def comes(mim, air, key):
+    """The device tries until it is let in."""
+    while not air.admit(mim.node, bytes.fromhex(key)):  # noqa: ASYNC110 - as a device does
+        await asyncio.sleep(0.01)
+    mim.node.announce()
+
+
+async def test_one_device_is_let_in_by_its_install_code_and_the_network_is_closed_behind_it(hand):
+    mim, other = ZigbeeMim(hand.air), ZigbeeMim(hand.air, eui="00124b0000000002", nwk=0x1002)
+    coming = asyncio.create_task(comes(mim, hand.air, KEY))
+    guess = asyncio.create_task(comes(other, hand.air, KEY))
+    found = await hand.permit(EUI, CODE, 5.0)
+    assert (found.eui, found.maker, found.model, found.ready) == (EUI, "mimctl", "MIM", True)
+    assert not hand.air.open_to
+    await asyncio.sleep(0.05)
+    assert not guess.done()
+    guess.cancel()
+    await coming
+    assert [d.eui for d in await hand.devices()] == [EUI]
+
+
+async def test_a_device_that_does_not_come_is_told_and_the_network_is_closed(hand):
+    with pytest.raises(UserError, match="did not join"):
+        await hand.permit(EUI, CODE, 0.3)
+    assert not hand.air.open_to
+
+
+async def test_a_device_with_another_key_stays_outside(hand):
+    coming = asyncio.create_task(comes(ZigbeeMim(hand.air), hand.air, "00" * 16))
+    with pytest.raises(UserError, match="did not join"):
+        await hand.permit(EUI, CODE, 0.3)
+    coming.cancel()
+
+
+@pytest.mark.parametrize("seconds", [0, 61, 3600])
+async def test_the_window_is_short(hand, seconds):
+    with pytest.raises(UserError, match="60 s at most"):
+        await hand.permit(EUI, CODE, seconds)
+
+
+@pytest.mark.parametrize("eui", ["", "12", "00:12:4b:00:00:00:00:0g", "0123456789abcdef01"])
+async def test_an_address_that_is_none_is_refused(hand, eui):
+    with pytest.raises(UserError, match="no EUI-64"):
+        await hand.permit(eui, CODE)
+
+
+async def test_a_backup_goes_on_another_coordinator_and_counts_on(hand, tmp_path):
+    kept = await hand.backup()
+    spare = Hand(tmp_path / "spare")
+    found = await spare.restore(kept)
+    before, after = hand.air.stick.network, spare.air.stick.network
+    assert after["network_key"]["key"] == before["network_key"]["key"]
+    assert after["network_key"]["tx_counter"] == before["network_key"]["tx_counter"] + 10000
+    assert (found.channel, found.coordinator) == (20, hand.air.stick.eui)
+
+
+@pytest.mark.parametrize("kept", [{}, {"network_info": {}}, {"network_info": 7, "node_info": None, "backup_time": "x"}])
+async def test_what_is_no_backup_is_refused(hand, kept):
+    held = hand.air.stick.network
+    with pytest.raises(UserError, match="no backup"):
+        await hand.restore(kept)
+    assert hand.air.stick.network == held
+
+
+async def test_the_map_shows_who_hears_whom(hand):
+    coming = asyncio.create_task(comes(ZigbeeMim(hand.air), hand.air, KEY))
+    await hand.permit(EUI, CODE, 5.0)
+    await coming
+    (line,) = await hand.survey()
+    assert (line.of, line.nwk, line.lqi) == (EUI, "0000", 200)
+
+
+@pytest.mark.parametrize("what", ["backup", "devices", "survey"])
+async def test_without_a_network_or_a_coordinator_it_says_so(tmp_path, what):
+    hand = Hand(tmp_path)
+    with pytest.raises(Unreachable, match="mimctl zigbee form"):
+        await getattr(hand, what)()
+    hand.port.present = False
+    with pytest.raises(Unreachable, match="does not answer"):
+        await getattr(hand, what)()
+
+
+async def test_a_damaged_database_is_told(hand):
+    hand.database.write_bytes(b"no database at all" * 100)
+    with pytest.raises(UserError, match="damaged"):
+        await hand.devices()
+
+
+async def test_the_database_holds_the_key_as_the_security_page_says(hand):
+    with sqlite3.connect(hand.database) as database:
+        kept = "".join(row[0] for row in database.execute("SELECT backup_json FROM network_backups_v16"))
+    database.close()
+    assert hand.air.stick.network["network_key"]["key"] in kept
