@@ -61,6 +61,7 @@ class _Reader:
         self._known = {
             "mim": [m.id for m in site.mims],
             "meter": [m.id for m in site.meters],
+            "transfer": [t.id for t in site.transfers if t.address is not None],
             "link": [link.id for link in site.links],
             "node": [n.id for n in site.nodes],
             "feed": [f.id for f in site.feeds],

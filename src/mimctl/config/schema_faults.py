@@ -155,6 +155,7 @@ class OfflineItem(OfDevice):
     """Cannot be read or written; it runs on by itself, and the watchdog of a MIM runs out."""
 
     kind: Literal["offline"]
+    transfer: Targets | None = Field(None, description="Transfer devices that it befalls, instead of meters.")
 
 
 class StuckItem(OfMim):

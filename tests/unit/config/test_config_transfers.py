@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from tests.site_factory import site_dict, write_site
 
+from mimctl.config.faults import check_faults
 from mimctl.config.site import check_site
+from mimctl.config.source import parse_document
 from mimctl.model.site import DeviceAddress
 from mimctl.model.transfer import TransferKind, TransferSource, TransferState
 
@@ -88,3 +91,12 @@ def test_two_devices_at_one_node(tmp_path):
 def test_a_state_that_nobody_knows_is_told_with_what_there_is(tmp_path):
     _, problems = read(tmp_path, STS | {"states": {1: "nromal"}})
     assert "normal" in problems[0].message
+
+
+def test_a_file_of_faults_may_take_a_transfer_device_off_its_link(tmp_path):
+    site, _ = read(tmp_path, STS | {"states": {1: "normal"}}, {"id": "ups-b", "kind": "ups", "feed": "B", "state": "normal"})
+    text = "schema: 1\nfaults:\n  - {kind: offline, transfer: sts-a, at: 5 s}\n  - {kind: offline, transfer: ups-b}\n"
+    document = parse_document(tmp_path / "faults.yaml", text.encode())
+    faults, problems = check_faults(document, site, start=datetime(2026, 1, 5, tzinfo=UTC), seed=1)
+    assert [(fault.targets, fault.at_s) for fault in faults] == [(("sts-a",), 5.0)]
+    assert [(p.code, p.path) for p in problems] == [("fault.unknown", "faults[1].transfer")]
