@@ -11,6 +11,7 @@ import numpy as np
 
 from mimctl.control.above import Above
 from mimctl.forecast.own_loads import OwnLoads
+from mimctl.grid.distortion import harmonic_squares
 from mimctl.grid.tree import TreeOperators
 from mimctl.model.bounds import Bounds
 from mimctl.model.decision import DecisionRecord
@@ -149,7 +150,31 @@ class PictureMaker:
         forecast = self._loads.forecast(gross, usable)
         by_zone = dict(zip((zone.id for zone in self.zones), answers, strict=True))
         answering_heads = np.array([by_zone.get(zone, False) for zone in self._head_zone], dtype=np.bool_)
-        return SitePicture(forecast, arrays.bounds(), arrays.accepted_va, answering_heads, now_s)
+        bounds = arrays.bounds() if upper is None else self._left(arrays.bounds(), upper)
+        return SitePicture(forecast, bounds, arrays.accepted_va, answering_heads, now_s)
+
+    def _left(self, bounds: Bounds, upper: SiteState) -> Bounds:
+        """Limits above the zones without what harmonics take of them, and what estimated and doubted flows may be off by.
+
+        No zone's judge sees these breakers: what is granted is all that they are kept by.
+        """
+        nodes, operators, above = upper.nodes, self.above.operators, ~self.above.zoned & (upper.nodes.quality > Quality.BAD)
+        volts = self._layout.voltage_ln_v[:, None]
+        flow_va = nodes.import_w + 1j * nodes.import_var
+        squares = harmonic_squares(nodes, flow_va / (operators.unit_voltages[None, :] * volts))
+        phase_a2, neutral_a2 = (np.where(np.isfinite(a2), np.maximum(a2, 0.0), 0.0) for a2 in squares)
+        phase_a = np.sqrt(np.maximum(bounds.node_limit_a**2 - phase_a2, 0.0))
+        neutral_a = np.sqrt(np.maximum(bounds.node_neutral_limit_a**2 - neutral_a2, 0.0))
+        margin_va = nodes.margin_va()
+        if margin_va is not None:
+            # nobody knows how far it is off: then all of it may be spoken for
+            margin_a = np.where(np.isfinite(margin_va), margin_va / volts, np.finfo(np.float64).max / 4)
+            phase_a, neutral_a = phase_a - margin_a, neutral_a - margin_a.sum(axis=1)
+        return replace(
+            bounds,
+            node_limit_a=frozen(np.where(above[:, None], np.maximum(phase_a, 0.0), bounds.node_limit_a)),
+            node_neutral_limit_a=frozen(np.where(above, np.maximum(neutral_a, 0.0), bounds.node_neutral_limit_a)),
+        )
 
     def _take_upper(self, upper: SiteState | None, usable: BoolArray, gross: ComplexArray) -> float | None:
         """Net flows of the nodes outside the zones; when they were measured."""

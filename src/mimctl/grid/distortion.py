@@ -14,6 +14,8 @@ _HIGHEST_THD_PCT = 1000.0
 def harmonic_squares(nodes: NodeState, fundamental_a: ComplexArray) -> tuple[FloatArray, FloatArray]:
     """Squares of rms harmonic currents: rms² = I1² + Ih² with Ih = THD·I1; the neutral's are what no fundamental explains.
 
+    Estimated nodes keep those that they had when they were last read.
+
     Args:
         fundamental_a: (N, 3) phase currents by P and Q, as phasors or their conjugates [A].
 
@@ -22,4 +24,7 @@ def harmonic_squares(nodes: NodeState, fundamental_a: ComplexArray) -> tuple[Flo
     """
     thd = np.minimum(nodes.thd_i_pct, _HIGHEST_THD_PCT) / 100
     rms_a = np.where(np.isnan(nodes.current_a), np.abs(fundamental_a), nodes.current_a)
-    return (rms_a * thd) ** 2 / (1 + thd**2), nodes.neutral_a**2 - np.abs(fundamental_a.sum(axis=1)) ** 2
+    phases, neutral = (rms_a * thd) ** 2 / (1 + thd**2), nodes.neutral_a**2 - np.abs(fundamental_a.sum(axis=1)) ** 2
+    if nodes.harmonic_a is None:
+        return phases, neutral
+    return np.fmax(phases, nodes.harmonic_a[:, :3] ** 2), np.fmax(neutral, nodes.harmonic_a[:, 3] ** 2)

@@ -153,9 +153,6 @@ def _current_limits(
     # fmin and fmax take the other operand for a NaN: what is not measured takes no part
     harmonic_a2 = np.fmax(np.where(usable[:, None], harmonic_a2, 0.0), 0.0)
     triplen_a2 = np.fmax(np.where(usable, triplen_a2, 0.0), 0.0)
-    if nodes.harmonic_a is not None:
-        harmonic_a2 = np.fmax(harmonic_a2, nodes.harmonic_a[:, :3] ** 2)
-        triplen_a2 = np.fmax(triplen_a2, nodes.harmonic_a[:, 3] ** 2)
     voltage = np.maximum(np.fmin(evidence.voltage_pu, 1.0), _LOWEST_VOLTAGE_PU)
     # the worse of both readings, or of both ends of an estimate
     margin_a = evidence.margin_va / layout.voltage_ln_v[:, None]
