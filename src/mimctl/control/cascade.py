@@ -96,11 +96,15 @@ class Cascade:
     Args:
         balancer: of the fastest class, and the only one where all MIMs are of one class.
         outputs: what every port puts out now, by model and report.
+        period_s: time until the next plan [s].
     """
 
-    def __init__(self, operators: TreeOperators, balancer: Balancer, outputs: OutputModel) -> None:
+    def __init__(self, operators: TreeOperators, balancer: Balancer, outputs: OutputModel, period_s: float) -> None:
         self._layout = operators.layout
-        self._balancer, self._outputs = balancer, outputs
+        self._balancer, self._outputs, self._period_s = balancer, outputs, period_s
+        delay_s = np.array([mim.latency.delay_s for mim in self._layout.mims], dtype=np.float64)[self._layout.port_mim]
+        #: (K,) share of the coming period in which a new setpoint is at work
+        self._at_work = np.clip(1 - delay_s / max(period_s, 1e-9), 0.0, 1.0)
         self._bands = _bands(operators, balancer)
 
     @property
@@ -141,7 +145,8 @@ class Cascade:
         gain: FloatArray | None,
     ) -> Plan:
         power_va = np.nan_to_num(setpoint_va)
-        given_va = np.where(bounds.mim_enabled[self._layout.port_mim], self._outputs.at(now_s), power_va)
+        # what slower MIMs put out on average until the next plan, which in a long period is mostly what they are told now
+        given_va = np.where(bounds.mim_enabled[self._layout.port_mim], self._outputs.at(now_s + self._period_s / 2), power_va)
         plans: list[Plan] = []
         for band in self._bands:
             load = band.load.follow(forecast, now_s)
@@ -155,6 +160,7 @@ class Cascade:
                 continue
             ports = band.mims[self._layout.port_mim]
             power_va = np.where(ports, plan.inject_w + 1j * plan.inject_var, power_va)
+            given_va = np.where(ports, given_va + self._at_work * (power_va - given_va), given_va)
         plan = _merged(plans, power_va, bounds)
         return plan if gain is None else _eased(plan, self._layout, setpoint_va, gain)
 

@@ -177,7 +177,7 @@ def build_zone(
         authorities=Authorities(layout, own, events),
         responses=ResponseWatch(layout, events, period_s),
         impedances=ImpedanceWatch(VoltageSensitivity(operators)),
-        cascade=Cascade(operators, Balancer(operators), outputs),
+        cascade=Cascade(operators, Balancer(operators), outputs, period_s),
         judge=Judge(operators, SafetySettings(max_data_age_s=max_age_s)),
         dispatcher=Dispatcher(layout, own, clock, dry_run=dry_run, stopped=lambda: leases.stopped),
         leases=leases,

@@ -51,7 +51,7 @@ class Rig:
         self.layout = SiteLayout(self.site)
         self.operators = TreeOperators(self.layout)
         self.outputs = OutputModel(self.layout)
-        self.cascade = Cascade(self.operators, Balancer(self.operators), self.outputs)
+        self.cascade = Cascade(self.operators, Balancer(self.operators), self.outputs, 1.0)
         self.maker = BoundsMaker(self.layout, "z")
         self.told = np.zeros(len(self.layout.ports), dtype=complex)
         delays = np.array([mim.latency.delay_s for mim in self.site.mims])[self.layout.port_mim]
