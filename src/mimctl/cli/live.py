@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ ZONE_COLUMNS = ("zone", "state", "MIMs", "cycle ms", "of ms", "cycles", "skipped
 LINK_COLUMNS = ("link", "state", "devices", "sweep ms", "of ms", "busy %", "requests", "timeouts", "late", "wrong", "resting units")
 LEASE_COLUMNS = ("lease", "scope", "what", "source", "owner", "ends in", "reason")
 RULE_COLUMNS = ("rule", "type", "where", "condition", "what")
+TRANSFER_COLUMNS = ("transfer device", "kind", "supplies", "state", "age s")
 EVENT_COLUMNS = ("since UTC", "severity", "where", "what")
 #: what a narrow terminal goes without, the first first
 NODE_SPARE = ("firm A", "I0/I1 %", "headroom A", "load %", "neutral₁ A")
@@ -141,6 +143,27 @@ def lease_rows(leases: Sequence[Mapping[str, Any]]) -> list[list[str]]:
         [one["id"], one["scope"], one["text"], one["source"], one["owner"], time_left(one["expires_in_s"]), one["reason"]]
         for one in leases
     ]
+
+
+def transfer_rows(status: Mapping[str, Any]) -> list[list[str]]:
+    """Transfer devices, each once, whichever zones look at it: with the newest of what they heard."""
+    found: dict[str, Mapping[str, Any]] = {}
+    for zone in status["zones"].values():
+        for name, told in zone.get("transfers", {}).items():
+            if name not in found or _age(told) < _age(found[name]):
+                found[name] = told
+    return [[name, told["kind"], told["node"], told["state"], _aged(told)] for name, told in found.items()]
+
+
+def _aged(told: Mapping[str, Any]) -> str:
+    """How long ago it was asked; the site file says the state of one that cannot be asked."""
+    if told["fixed"]:
+        return "site file"
+    return "never" if told["age_s"] is None else f"{told['age_s']:.1f}"
+
+
+def _age(told: Mapping[str, Any]) -> float:
+    return math.inf if told["age_s"] is None else float(told["age_s"])
 
 
 def rule_rows(status: Mapping[str, Any]) -> list[list[str]]:

@@ -50,6 +50,9 @@ def _show(site: Site, status: dict[str, Any], every_node: bool) -> None:
     print_table(live.ZONE_COLUMNS, live.zone_rows(status), right=live.ZONE_COLUMNS[2:], spare=live.ZONE_SPARE)
     click.echo()
     print_table(live.LINK_COLUMNS, live.link_rows(status), right=live.LINK_COLUMNS[2:-1], spare=live.LINK_SPARE)
+    if transfers := live.transfer_rows(status):
+        click.echo()
+        print_table(live.TRANSFER_COLUMNS, transfers)
     if leases := [lease for lease in status["leases"] if lease["kind"] != "emergency_stop"]:
         click.echo()
         print_table(live.LEASE_COLUMNS, live.lease_rows(leases), spare=live.LEASE_SPARE)

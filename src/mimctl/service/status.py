@@ -97,6 +97,7 @@ def transfers(state: SiteState) -> dict[str, Any]:
             "kind": device.kind.value,
             "node": device.node,
             "state": TransferState(int(image.state[t])).word,
+            "fixed": device.fixed is not None,
             "quality": Quality(int(image.quality[t])).name.lower(),
             "age_s": None if device.fixed is not None else _number(state.now_s - image.taken_at_s[t], 3),
             "frequency_hz": _number(image.frequency_hz[t]),

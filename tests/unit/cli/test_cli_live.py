@@ -8,7 +8,17 @@ import pytest
 from rich.console import Console
 from tests.builders import rack_site
 
-from mimctl.cli.live import NODE_COLUMNS, event_rows, headline, link_rows, live_view, node_rows, shown_nodes, zone_rows
+from mimctl.cli.live import (
+    NODE_COLUMNS,
+    event_rows,
+    headline,
+    link_rows,
+    live_view,
+    node_rows,
+    shown_nodes,
+    transfer_rows,
+    zone_rows,
+)
 
 
 def node(load: float = 40.0, **more: object) -> dict:
@@ -123,3 +133,19 @@ def test_numbers_stand_under_their_titles() -> None:
     titles, row, *_ = (line for line in picture(80, 24, status()) if line.startswith(("node", "pdu")))
     for cell, column in (("12.3", "I2/I1 %"), ("3.2", "neutral₁ A"), ("4.0", "headroom A")):
         assert row.index(cell) + len(cell) == titles.index(column) + len(column)
+
+
+def test_a_transfer_device_is_shown_once_with_the_newest_that_was_heard_of_it() -> None:
+    def told(state: str, age_s: float | None, fixed: bool = False) -> dict:
+        return {"kind": "ats", "node": "feed-a", "state": state, "age_s": age_s, "fixed": fixed}
+
+    zones = {
+        "z1": {"transfers": {"ats": told("normal", 1.25), "ups": told("normal", None, fixed=True)}},
+        "z2": {"transfers": {"ats": told("generator", 0.31), "sts": told("unknown", None)}},
+        "z3": {},
+    }
+    assert transfer_rows({"zones": zones}) == [
+        ["ats", "ats", "feed-a", "generator", "0.3"],
+        ["ups", "ats", "feed-a", "normal", "site file"],
+        ["sts", "ats", "feed-a", "unknown", "never"],
+    ]
