@@ -23,5 +23,8 @@ def test_a_running_service_tells_why(tmp_path):
         alone = next(a for a in answer["alternatives"] if a["what"] == "without any MIM")
         as_set = next(a for a in answer["alternatives"] if a["what"] == "as set")
         assert as_set["objective"] < 0.05 * alone["objective"]
+        remembered = m.zone()["remembered"]
+        assert remembered["decisions"] > 2
+        assert remembered["bytes"] > 1000 * remembered["decisions"]
         assert run.process.poll() is None
         assert '"error"' not in run.said()

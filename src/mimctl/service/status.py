@@ -131,6 +131,7 @@ def zone_status(zone: ZoneController, *, dry_run: bool = False) -> dict[str, Any
         "cycle_ms": round(1000 * sum(durations.values()), 2),
         "stages_ms": {name: round(1000 * seconds, 3) for name, seconds in durations.items()},
         "latency_s": _latency(zone),
+        "remembered": _remembered(zone),
         "loops": _loops(zone),
         "objective": _number(record.report.objective, 9),
         "plan": {"status": record.plan.status.value, "iterations": record.plan.iterations},
@@ -173,6 +174,13 @@ def _devices(zone: ZoneController, state: SiteState | None) -> dict[str, int]:
         return {"answering": 0, "total": total}
     answering = sum(metered) - len(state.bad_nodes()) + (state.mims.quality > Quality.BAD).sum()
     return {"answering": int(answering), "total": total}
+
+
+def _remembered(zone: ZoneController) -> dict[str, Any]:
+    """How far back `explain` can look."""
+    kept = zone.memory.records
+    since = kept[0].utc.isoformat(timespec="seconds") if kept else None
+    return {"decisions": len(kept), "since": since, "bytes": zone.memory.nbytes}
 
 
 def _latency(zone: ZoneController) -> dict[str, float | None]:

@@ -51,6 +51,13 @@ def test_a_free_mim_moves_what_the_mean_asks_for():
     assert alternative(why, "as set")["current_a"]["head"] == pytest.approx([10.0, 10.0, 10.0], abs=0.05)
 
 
+def test_a_node_tells_its_phases_and_its_neutral():
+    seen = section(ask(case_of(one_rack(), UNEVEN), node="head"), "what was seen")
+    # 20 A and two of 5 A, each 120° apart, sum to 20 − 5 = 15 A
+    assert seen[0] == "head was measured at 20.0 / 5.0 / 5.0 A"
+    assert seen[2] == "its neutral: the loads alone 15.0 A, with the MIMs as set 0.0 A, harmonics left out"
+
+
 def test_a_port_at_its_rating_says_so_and_what_an_ampere_more_is_worth():
     # 1150 VA at 230 V are 5 A: x = 5 A leaves J = 6·2.5²/10⁴ = 0.00375, and an ampere more is worth 6·2.5/10⁴ = 0.0015, 40 % of it
     why = ask(case_of(one_rack(rating_va=1150.0), UNEVEN), mim="mim-1")

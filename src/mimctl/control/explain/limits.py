@@ -97,8 +97,7 @@ class Limits:
         if constraint.kind == "head_import":
             return self._head(constraint, node, column or 0)
         if column is None:
-            turn = self._n.balancer.frame.neutral_turn
-            value = float(abs(self._n.flow(self._n.plan_va)[node] @ turn)) / float(layout.voltage_ln_v[node])
+            value = float(self._n.neutral_a(self._n.flow(self._n.plan_va))[node])
             full, what = float(bounds.node_neutral_limit_a[node]), f"the neutral of {name}"
         else:
             value, full = float(self._flow_a[node, column]), float(bounds.node_limit_a[node, column])

@@ -15,7 +15,7 @@ from mimctl.control.explain.story import (
     View,
     alternatives_table,
     limit_lines,
-    measured_line,
+    measured_lines,
     narrowed_nodes,
     node_line,
     price_above,
@@ -112,8 +112,7 @@ def _does(view: View, m: int, set_va: ComplexArray, reasons: Sequence[Narrowing]
 
 
 def _seen(view: View, nodes: Sequence[int], set_va: ComplexArray) -> list[str]:
-    lines = [measured_line(view, nodes[0])] if not np.isnan(view.case.record.current_a[nodes[0]]).all() else []
-    return [*lines, *(node_line(view.numbers, node, set_va) for node in nodes)]
+    return [*measured_lines(view, nodes[0]), *(node_line(view.numbers, node, set_va) for node in nodes)]
 
 
 def _worth(view: View, m: int, set_va: ComplexArray) -> list[str]:

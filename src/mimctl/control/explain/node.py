@@ -16,8 +16,9 @@ from mimctl.control.explain.story import (
     View,
     alternatives_table,
     limit_lines,
-    measured_line,
+    measured_lines,
     narrowed_nodes,
+    neutral_lines,
     node_line,
     price_above,
     restriction_lines,
@@ -40,7 +41,7 @@ def explain_node(view: View, question: Question, node: int) -> dict[str, Any]:
     below = [m for m in range(len(n.layout.mims)) if n.layout.below[node, n.nodes_of(m)].any()]
     sections = [
         Section("when", tuple(when(view.case, question))),
-        Section("what was seen", (measured_line(view, node), node_line(n, node, set_va))),
+        Section("what was seen", (*measured_lines(view, node), node_line(n, node, set_va), *neutral_lines(n, node, set_va))),
         Section("who works for it", tuple(_workers(n, node, below, set_va))),
         Section("limits that bind", tuple(limit_lines(view, limits))),
         Section("what narrowed it", tuple(restriction_lines(told_at(n, node)) + narrowed_nodes(view, [node]))),

@@ -59,6 +59,11 @@ class Numbers:
         amps: FloatArray = np.abs(flow_va) / self.layout.voltage_ln_v[:, None]
         return np.where(self.usable[:, None], amps, np.nan)
 
+    def neutral_a(self, flow_va: ComplexArray) -> FloatArray:
+        """(N,) fundamental current in each neutral [A]."""
+        amps: FloatArray = np.abs(flow_va @ self.balancer.frame.neutral_turn) / self.layout.voltage_ln_v
+        return amps
+
     def node_j(self, flow_va: ComplexArray) -> FloatArray:
         """(N,) J of each node without its weight, zero where the flow is not known."""
         sequence = self.operators.sequence_currents(self.operators.currents(flow_va))

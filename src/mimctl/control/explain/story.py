@@ -80,12 +80,21 @@ def node_line(n: Numbers, node: int, power_va: Any, how: str = "as set") -> str:
     return f"{name}: the loads alone draw {phases(alone)}, {heavy(alone)}; with the MIMs {how} {phases(with_mims)}"
 
 
-def measured_line(view: View, node: int) -> str:
+def neutral_lines(n: Numbers, node: int, power_va: Any) -> list[str]:
+    """What returns through the neutral of a node that has one; harmonics left out."""
+    if n.layout.nodes[node].neutral_rating_a is None or not n.usable[node]:
+        return []
+    alone, with_mims = (n.neutral_a(n.flow(power))[node] for power in (None, power_va))
+    return [f"its neutral: the loads alone {alone:.1f} A, with the MIMs as set {with_mims:.1f} A, harmonics left out"]
+
+
+def measured_lines(view: View, node: int) -> list[str]:
     """What its meter showed, the MIMs included."""
     record, name = view.case.record, view.numbers.layout.nodes[node].id
     amps = np.asarray(record.current_a[node], dtype=np.float64)
-    how = "estimated" if record.estimated[node] else "measured"
-    return f"{name} was {how} at {phases(amps)}"
+    if np.isnan(amps).all():
+        return []
+    return [f"{name} was {'estimated' if record.estimated[node] else 'measured'} at {phases(amps)}"]
 
 
 def limit_lines(view: View, limits: Sequence[Limit], most: int = 12) -> list[str]:
