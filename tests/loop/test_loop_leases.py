@@ -284,3 +284,14 @@ async def test_owners_are_whoever_the_kernel_names_unless_they_say_otherwise():
     assert told["lease"]["owner"] == "control room"
     assert told["lease"]["ports"] == [[5.0, 0.0], None, None], "the ports that were not named are left to the solve"
     assert len(told["replaced"]) == 1
+
+
+async def test_a_stop_before_the_first_answer_says_of_whom_nothing_is_known():
+    """A run before this one may have left them injecting: that nothing had to be released is no proof of rest."""
+    loop = ClosedLoop(uneven_site())
+    loop.fleet.online[0] = False
+    desk = LeaseDesk(loop.controller, loop.clock)
+    told = await desk.stop_now("ann", "smoke")
+    assert (told["not_released"], told["silent"]) == ([], [mim.id for mim in loop.site.mims])
+    await loop.run(3)
+    assert (await desk.stop_now("ann", "smoke"))["silent"] == [MIM]

@@ -67,6 +67,8 @@ def _emergency(file: Path, owner: str | None, reason: str) -> dict[str, Any]:
     if told["not_released"]:
         left = in_words(told["not_released"], told["endless"])
         trouble.append(f"could not be released yet, it is tried again each cycle: {left}")
+    if told["silent"]:
+        trouble.append(f"never answered, so what they hold is not known: {', '.join(told['silent'])}")
     if told["not_kept"]:
         trouble.append(f"the stop does not outlive the service: {told['not_kept']}")
     text = f"{site}: EMERGENCY STOP is in force; mimctl stop {file} --clear --yes ends it"

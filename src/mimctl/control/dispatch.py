@@ -337,6 +337,10 @@ class Dispatcher:
             return given_s if told.failsafe_s is None else told.failsafe_s
         return min(t for t in (given_s, told.failsafe_s, told.validity.maximum) if t is not None)
 
+    def unmet(self) -> tuple[str, ...]:
+        """MIMs that have never answered: what they hold is not known, and nothing of ours was ever written to them."""
+        return tuple(self._layout.mims[m].id for m in np.flatnonzero(~self._met & ~self._in_force))
+
     def endless(self) -> frozenset[str]:
         """MIMs that keep what they were told for ever when nobody tells them anything: without a failsafe, or told to hold."""
         mims = enumerate(self._layout.mims)

@@ -116,7 +116,9 @@ class LeaseDesk:
         stay = endless(self._controller, left)
         for mim in left:
             self._log.error("could not be released; it is tried again each cycle", mim=mim, then=STAYS if mim in stay else ENDS)
-        return {"emergency_stop": lease_plain(stop), "not_released": list(left), "endless": list(stay), "not_kept": await kept}
+        silent = [mim for zone in self._controller.zones for mim in zone.cycle.dispatcher.unmet() if mim not in left]
+        told = {"not_released": list(left), "endless": list(stay), "silent": silent}
+        return {"emergency_stop": lease_plain(stop), **told, "not_kept": await kept}
 
     async def clear(self, by: str) -> dict[str, Any]:
         """End the emergency stop: control goes on with the next cycle."""
