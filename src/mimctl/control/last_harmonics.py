@@ -17,13 +17,12 @@ class LastHarmonics:
     """Of one layout, over the cycles."""
 
     def __init__(self, operators: TreeOperators) -> None:
-        layout = operators.layout
-        self._per_volt = 1 / (operators.unit_voltages[None, :] * layout.voltage_ln_v[:, None])
-        self._last_a: FloatArray = np.full((len(layout.nodes), 4), np.nan)
+        self._operators = operators
+        self._last_a: FloatArray = np.full((len(operators.layout.nodes), 4), np.nan)
 
     def remember(self, trusted: BoolArray, nodes: NodeState) -> None:
         """Take over what the trusted nodes (N,) show; what their meters do not tell stays as it was."""
-        phases, neutral = harmonic_squares(nodes, (nodes.import_w + 1j * nodes.import_var) * self._per_volt)
+        phases, neutral = harmonic_squares(nodes, self._operators.currents(nodes.import_w + 1j * nodes.import_var))
         now_a = np.sqrt(np.maximum(np.concatenate([phases, neutral[:, None]], axis=1), 0.0))
         self._last_a = np.where(trusted[:, None] & np.isfinite(now_a), now_a, self._last_a)
 

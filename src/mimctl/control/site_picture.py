@@ -158,17 +158,17 @@ class PictureMaker:
 
         No zone's judge sees these breakers: what is granted is all that they are kept by.
         """
-        nodes, operators, above = upper.nodes, self.above.operators, ~self.above.zoned & (upper.nodes.quality > Quality.BAD)
-        volts = self._layout.voltage_ln_v[:, None]
-        flow_va = nodes.import_w + 1j * nodes.import_var
-        squares = harmonic_squares(nodes, flow_va / (operators.unit_voltages[None, :] * volts))
+        nodes, above = upper.nodes, ~self.above.zoned & (upper.nodes.quality > Quality.BAD)
+        squares = harmonic_squares(nodes, self.above.operators.currents(nodes.import_w + 1j * nodes.import_var))
         phase_a2, neutral_a2 = (np.where(np.isfinite(a2), np.maximum(a2, 0.0), 0.0) for a2 in squares)
         phase_a = np.sqrt(np.maximum(bounds.node_limit_a**2 - phase_a2, 0.0))
         neutral_a = np.sqrt(np.maximum(bounds.node_neutral_limit_a**2 - neutral_a2, 0.0))
         margin_va = nodes.margin_va()
         if margin_va is not None:
             # nobody knows how far it is off: then all of it may be spoken for
-            margin_a = np.where(np.isfinite(margin_va), margin_va / volts, np.finfo(np.float64).max / 4)
+            margin_a = np.where(
+                np.isfinite(margin_va), margin_va / self._layout.voltage_ln_v[:, None], np.finfo(np.float64).max / 4
+            )
             phase_a, neutral_a = phase_a - margin_a, neutral_a - margin_a.sum(axis=1)
         return replace(
             bounds,

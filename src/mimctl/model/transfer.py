@@ -6,6 +6,7 @@ that it may be.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from typing import TYPE_CHECKING
@@ -99,7 +100,9 @@ class Transfer:
         """The state that a value of its point `status` means."""
         if self.fixed is not None:
             return self.fixed
-        return TransferState.UNKNOWN if code is None else dict(self.codes).get(round(code), TransferState.UNKNOWN)
+        if code is None or not math.isfinite(code):
+            return TransferState.UNKNOWN
+        return dict(self.codes).get(round(code), TransferState.UNKNOWN)
 
     def possible(self, state: TransferState) -> tuple[TransferSource, ...]:
         """The sources that may be feeding in a state: all of them where nobody can tell, none where it is open."""
