@@ -54,7 +54,7 @@ def test_a_free_mim_moves_what_the_mean_asks_for():
 def test_a_node_tells_its_phases_and_its_neutral():
     seen = section(ask(case_of(one_rack(), UNEVEN), node="head"), "what was seen")
     # 20 A and two of 5 A, each 120° apart, sum to 20 − 5 = 15 A
-    assert seen[0] == "head was measured at 20.0 / 5.0 / 5.0 A"
+    assert seen[0] == "head was measured at 20.0 / 5.0 / 5.0 A rms"
     assert seen[2] == "its neutral: the loads alone 15.0 A, with the MIMs as set 0.0 A, harmonics left out"
 
 
@@ -275,7 +275,7 @@ What it does
   mim-1 takes 8.4 A of load off L1 and puts 1.8 A on L2 and 6.6 A on L3
 
 What was seen
-  head was measured at 20.0 / 5.0 / 5.0 A
+  head was measured at 20.0 / 5.0 / 5.0 A rms
   head: the loads alone draw 20.0 / 5.0 / 5.0 A, L1 is heavy, 10.0 A above the mean; with the MIMs
       as set 11.6 / 6.8 / 11.6 A
 

@@ -94,7 +94,7 @@ def measured_lines(view: View, node: int) -> list[str]:
     amps = np.asarray(record.current_a[node], dtype=np.float64)
     if np.isnan(amps).all():
         return []
-    return [f"{name} was {'estimated' if record.estimated[node] else 'measured'} at {phases(amps)}"]
+    return [f"{name} was {'estimated' if record.estimated[node] else 'measured'} at {phases(amps)} rms"]
 
 
 def limit_lines(view: View, limits: Sequence[Limit], most: int = 12) -> list[str]:
