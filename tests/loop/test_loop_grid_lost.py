@@ -11,6 +11,7 @@ from tests.loop.two_feeds import two_feed_site
 
 from mimctl.model.fault import Fault, FaultKind
 from mimctl.model.lease import LeaseSource, Setpoint
+from mimctl.model.site import Zone
 from mimctl.twin.faults import schedule
 
 
@@ -105,3 +106,17 @@ async def test_a_rack_of_one_feed_that_trips_while_mims_inject_pushes_nothing_ba
     await loop.run(4)
     heads = loop.plant.solve().flow_va[loop.layout.heads].real
     assert heads.min() >= -5, f"net import per phase {heads}"
+
+
+async def test_a_rack_that_trips_pushes_nothing_back_where_its_zone_stands_below_the_feed():
+    site = uneven_site()
+    rules = tuple(replace(rule, zones=("z1", "z2")) for rule in site.rules)
+    loop = ClosedLoop(replace(site, zones=(Zone("z1", ("rack1", "rack2")), Zone("z2", ("rack3",))), rules=rules))
+    await loop.controller.solve_site()
+    await loop.run(20)
+    assert np.abs(loop.setpoint_va()[6:]).max() > 200, "the MIM of rack 3 helps"
+    loop.source.power_va = np.where([load.node == "rack3" for load in loop.site.twin.loads], 0, loop.source.power_va)
+    await loop.run(4)
+    flow = loop.plant.solve().flow_va.real
+    heads = [loop.layout.node_index[name] for name in ("feed", "rack3")]
+    assert flow[heads].min() >= -5, f"net import per phase {flow[heads]}"
