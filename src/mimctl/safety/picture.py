@@ -9,6 +9,7 @@ for a load that may be theirs (`grid/regions.py`).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,7 +36,7 @@ class Picture:
         current_a: (V, N, 3) greatest fundamental phase current at nominal voltage [A]
         neutral_a: (V, N) greatest fundamental neutral current [A]
         import_w: (V, G, 3) least import of each guarded node's phases [W]
-        voltage_pu: (N, 3) phase voltage with every MIM under command at zero; NaN where unknown
+        highest_pu, lowest_pu: (N, 3) phase voltage with every MIM under command at zero, between these two; NaN where unknown
         impedance_scale: (N,) factor on the impedance of each branch, as measured; None = as the site file has it
     """
 
@@ -43,7 +44,8 @@ class Picture:
     current_a: FloatArray
     neutral_a: FloatArray
     import_w: FloatArray
-    voltage_pu: FloatArray
+    highest_pu: FloatArray
+    lowest_pu: FloatArray
     impedance_scale: FloatArray | None = None
 
 
@@ -57,14 +59,14 @@ def picture(case: Case, commanded: BoolArray) -> Picture:
     shape = (len(ratings.layout.nodes), 3)
     seen = np.isfinite(evidence.output_va)
     output_va = np.where(seen, evidence.output_va, accepted_va)
-    behind_va = (ratings.port_flow @ output_va).reshape(shape)
     forecast_va = evidence.gross_va
     measured_va, measured_a = _measured(case, output_va, seen, commanded)
-    found_va, allowances_a = [forecast_va, measured_va], [np.zeros(shape), measured_a]
+    found_va, allowances_a, outputs_va = [forecast_va, measured_va], [np.zeros(shape), measured_a], [output_va]
     late = ratings.late & commanded
     if (output_va != accepted_va)[late].any():
         # with their setpoints taken for acting already, the setpoints add nothing to what the meters show
-        late_va, late_a = _measured(case, np.where(late, accepted_va, output_va), seen | late, commanded & ~late)
+        outputs_va.append(np.where(late, accepted_va, output_va))
+        late_va, late_a = _measured(case, outputs_va[1], seen | late, commanded & ~late)
         found_va, allowances_a = [*found_va, late_va], [*allowances_a, late_a]
     gross_va, allowance_a = np.array(found_va), np.array(allowances_a)
     room_va = _room(ratings, gross_va)
@@ -79,14 +81,21 @@ def picture(case: Case, commanded: BoolArray) -> Picture:
     if case.sources is not None:
         least = np.fmax(least, case.sources.min_import_w[:, None] + evidence.margin_va[heads])
     imports = least - allowance_a[:, heads] * ratings.layout.voltage_ln_v[heads, None]
-    now_va = behind_va if all_ours else (ratings.port_flow @ np.where(commanded, output_va, 0.0)).reshape(shape)
     currents, neutrals = phase_a + allowance_a, neutral_a + allowance_a.sum(axis=2)
     if room_va is not None:
         currents, neutrals = _less_room(ratings, currents, neutrals, room_va)
     if len(views) > len(gross_va):
         currents, neutrals, imports = (np.concatenate([a] * (len(views) // len(gross_va))) for a in (currents, neutrals, imports))
-    risen_pu = ratings.sensitivity.rise_pu(now_va, case.impedance_scale)
-    return Picture(views, currents, neutrals, imports, evidence.voltage_pu - risen_pu, case.impedance_scale)
+    highest_pu, lowest_pu = _voltages(case, [np.where(commanded, va, 0.0) for va in outputs_va])
+    return Picture(views, currents, neutrals, imports, highest_pu, lowest_pu, case.impedance_scale)
+
+
+def _voltages(case: Case, outputs_va: Sequence[ComplexArray]) -> tuple[FloatArray, FloatArray]:
+    """(N, 3) highest and lowest phase voltages without the MIMs, which put out one of these (K,) when they were measured [pu]."""
+    ratings, shape = case.ratings, case.evidence.voltage_pu.shape
+    flows_va = [(ratings.port_flow @ va).reshape(shape) for va in outputs_va]
+    found = [case.evidence.voltage_pu - ratings.sensitivity.rise_pu(va, case.impedance_scale) for va in flows_va]
+    return (found[0], found[0]) if len(found) == 1 else (np.maximum(*found), np.minimum(*found))
 
 
 def _measured(case: Case, output_va: ComplexArray, seen: BoolArray, moving: BoolArray) -> tuple[ComplexArray, FloatArray]:

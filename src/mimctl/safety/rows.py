@@ -48,7 +48,7 @@ class Rows:
         control = layout.site.control
         cones = np.concatenate([picture.current_a, picture.neutral_a[:, :, None]], axis=2).reshape(-1)
         heads = -(picture.import_w / layout.voltage_ln_v[layout.guarded, None]).reshape(-1)
-        known = np.isfinite(picture.voltage_pu).reshape(-1)
+        known = np.isfinite(picture.highest_pu).reshape(-1)
         above = np.where(known, _PER_MILLE * control.max_voltage_pu, BOUNDLESS)
         below = np.where(known, -_PER_MILLE * control.min_voltage_pu, BOUNDLESS)
         return np.concatenate([cones, np.clip(heads, -BOUNDLESS, BOUNDLESS), above, below])
@@ -65,8 +65,8 @@ class Rows:
         currents = picture.base_va * self.ratings.per_volt
         cones = np.concatenate([currents, currents.sum(axis=2, keepdims=True)], axis=2).reshape(-1)
         heads = -(picture.base_va[:, layout.guarded].real / layout.voltage_ln_v[layout.guarded, None]).reshape(-1)
-        voltages = _PER_MILLE * np.where(np.isnan(picture.voltage_pu), 0.0, picture.voltage_pu).reshape(-1)
-        return np.concatenate([cones, heads, voltages, -voltages])
+        high, low = (_PER_MILLE * np.where(np.isnan(pu), 0.0, pu).reshape(-1) for pu in (picture.highest_pu, picture.lowest_pu))
+        return np.concatenate([cones, heads, high, -low])
 
     def response(self, power_va: ComplexArray) -> ComplexArray:
         """(R,) what setpoints (K,) add to every row; the bands real."""

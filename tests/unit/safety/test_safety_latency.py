@@ -47,3 +47,21 @@ def test_a_wired_mim_acts_at_once() -> None:
 def test_with_room_for_both_ways_the_plan_passes() -> None:
     """30 A leave room for 3.04 A whether the 3.48 A of relief are there or not."""
     assert np.array_equal(power(scene(LatencyClass.SLOW, 30.0).run()), WANTED)
+
+
+@pytest.mark.parametrize(("sign", "band"), [(1, {"max_voltage_pu": 1.0002}), (-1, {"min_voltage_pu": 0.9998})])
+@pytest.mark.parametrize("kind", [LatencyClass.SLOW, LatencyClass.FAST])
+def test_nor_the_voltage_that_it_may_have_made_already(sign: int, band: dict[str, float], kind: LatencyClass) -> None:
+    """m1 was told to pull L1 back into the middle; where the meters show that already, m2 has what the band leaves and no more."""
+
+    def found(reported: np.ndarray) -> float:
+        site = rack_site(reverse_power_limit_w=1e6)
+        first = replace(site.mims[0], latency=TYPICAL[kind], validity_s=300.0)
+        site = replace(site, mims=(first, site.mims[1]), control=replace(site.control, **band))
+        told = sign * np.array([-100, 0, 100, 0, 0, 0], dtype=complex)
+        s = Scene(site, np.full((4, 3), 500 + 0j), told, told + sign * np.array([0, 0, 0, 300, 0, -300]))
+        return float(sign * power(s.ports(inject_w=reported).run())[3].real)
+
+    settled, unreported = found(sign * np.array([-100.0, 0, 100, 0, 0, 0])), found(np.zeros(6))
+    assert 0 < settled < 300
+    assert (unreported == settled) is (kind is LatencyClass.SLOW)
