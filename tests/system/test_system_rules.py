@@ -23,11 +23,12 @@ def test_the_service_tells_which_conditions_hold(tmp_path: Path, run_cli: Any, m
     site.write_text(yaml.safe_dump({**yaml.safe_load(site.read_text()), "rules": RULES}))
     with machine(tmp_path) as own:
         own.twin(site)
-        own.service(site)
+        run = own.service(site)
         for name, value in own.environment().items():
             monkeypatch.setenv(name, value)
 
         def told() -> dict[str, Any] | None:
+            assert run.process.poll() is None, run.said()
             done: CliResult = run_cli("rules", site, "--json", "-")
             assert done.code == 0, done.err
             found = json.loads(done.out)
