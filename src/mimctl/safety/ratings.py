@@ -96,6 +96,11 @@ class Ratings:
         return frozen(0.5 * self.port_count + 1e-3 * self.sums(self.layout.port_rating_va))
 
     @cached_property
+    def guarded_v(self) -> FloatArray:
+        """(G, 1) nominal voltage of the guarded nodes [V]."""
+        return frozen(self.layout.voltage_ln_v[self.layout.guarded, None])
+
+    @cached_property
     def per_volt(self) -> ComplexArray:
         """(N, 3) conjugated phase current per VA of flow [A/VA]: magnitudes and sums are those of the currents."""
         return frozen(1 / (self.operators.unit_voltages[None, :] * self.layout.voltage_ln_v[:, None]))
