@@ -11,7 +11,8 @@ from tests.loop.two_feeds import two_feed_site
 
 from mimctl.control.headroom import HeadroomWatch
 from mimctl.model.fault import Fault, FaultKind
-from mimctl.model.site import ControlSettings, Site
+from mimctl.model.site import ControlSettings, Site, Zone
+from mimctl.service.status import above_status
 from mimctl.twin.faults import schedule
 
 PAIRS = (("rack1-a", "rack1-b"), ("rack2-a", "rack2-b"))
@@ -158,3 +159,28 @@ def failover_a(loop: ClosedLoop, name: str, *, mims: bool = True) -> np.ndarray:
     output = loop.fleet.inject_va.copy() if mims else np.zeros(len(layout.ports), dtype=complex)
     output[layout.below[layout.node_index["feed-a"], layout.port_node]] = 0
     return np.abs(loop.operators.flow(load, output)[layout.node_index[name]]) / 230
+
+
+async def test_what_stands_above_the_zones_is_looked_at_with_what_their_mims_put_out():
+    """The feed may carry 20 A a phase for hours; the loads below are 14.4 kW, of which L1 has 7.1 kW or 31.8 A by itself."""
+    site = rated(uneven_site(), feed=25.0)
+    rules = tuple(replace(rule, zones=("z1", "z2")) for rule in site.rules)
+    loop = ClosedLoop(replace(site, zones=(Zone("z1", ("rack1", "rack2")), Zone("z2", ("rack3",))), rules=rules))
+    for step in range(45):
+        await loop.run(1)
+        if step % 10 == 0:
+            await loop.controller.solve_site()
+        else:
+            await loop.controller.read_above()
+    above = loop.controller.headroom
+    shifts = {shift.phase: shift for shift in above.shifts if shift.node == "feed"}
+    assert {shift.node for shift in above.shifts} == {"feed"}, "racks belong to their zones"
+    amps = np.abs(loop.plant.solve().current_a[0])
+    assert shifts["L1"].over_a == pytest.approx(amps[0] - 20, abs=0.5)
+    assert {rack for rack, _ in shifts["L1"].racks} <= {"rack1", "rack2", "rack3"}
+    assert "feed L1" in events(loop, "load.shift")
+    alone_a = 7100 * abs(1 + 0.25j) / 230
+    assert above.reliance.firm_a[0][0] == pytest.approx(alone_a, rel=0.03)
+    status = above_status(loop.controller)
+    assert status["load_shift"][0]["node"] == "feed"
+    assert status["nodes"]["feed"]["headroom_firm_a"][0] == pytest.approx(20 - alone_a, abs=1.0)
