@@ -7,8 +7,6 @@ devices hear nothing and their own validity timers bring them to their expiry ac
 from __future__ import annotations
 
 import asyncio
-import math
-import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -16,6 +14,7 @@ import numpy as np
 import structlog
 
 from mimctl.control.filters_told import FiltersTold
+from mimctl.control.silence import Silence
 from mimctl.model.clock import Clock
 from mimctl.model.decision import WriteOutcome
 from mimctl.model.errors import LinkError, WriteHeld
@@ -24,7 +23,6 @@ from mimctl.model.plan import HarmonicShares, SafePlan
 from mimctl.model.protocols import Commanded, DriverGroup, HeldSetpoint, MimCommand, MimDriver
 from mimctl.model.reason import Reason
 from mimctl.model.sample import Quality
-from mimctl.model.setpoints import Failsafe, MimMap
 from mimctl.model.site import ExpiryAction
 from mimctl.model.state import SiteState
 
@@ -73,8 +71,7 @@ class Dispatcher:
             self._lanes.append([m for m, _ in own])
         self._commanded: dict[int, Commanded] = {m: d for m, d in self._drivers.items() if isinstance(d, Commanded)}
         count = len(layout.mims)
-        # devices count whole seconds, never more than they were given
-        self._validity_s: FloatArray = np.array([max(1.0, math.floor(mim.validity_s)) for mim in layout.mims])
+        self._silence = Silence(layout, self._commanded)
         #: a medium that carries few commands gets its signs of life as seldom, and always well inside the validity
         self._alive_every_s: FloatArray = np.array([mim.latency.command_every_s for mim in layout.mims], dtype=np.float64)
         self._setpoint_va: ComplexArray = np.zeros(len(layout.ports), dtype=np.complex128)
@@ -88,8 +85,6 @@ class Dispatcher:
         #: found with a setpoint of which nobody knows whose it is, or that stands for ever; a stop ends it all the same
         self._strange: BoolArray = np.zeros(count, dtype=np.bool_)
         self._tried_at_s: FloatArray = np.full(count, -np.inf)
-        #: what the devices told of how they are commanded, and how long each waits for us by that [s]
-        self._waits: tuple[list[MimMap | None], FloatArray] | None = None
 
     @property
     def setpoint_va(self) -> ComplexArray:
@@ -243,7 +238,7 @@ class Dispatcher:
             self._setpoint_va[self._layout.ports_of_mim[m]] = np.array(held.inject_w) + 1j * np.array(held.inject_var)
             self._filters.holds(int(m), held)
             self._in_force[m] = True
-            self._written_at_s[m] = state.now_s - max(0.0, self._validity_s[m] - remaining_s)
+            self._written_at_s[m] = state.now_s - max(0.0, self._silence.validity_s[m] - remaining_s)
             self._changed_at_s[m] = -np.inf
 
     def insist(self, contested: BoolArray, now_s: float) -> None:
@@ -287,9 +282,8 @@ class Dispatcher:
         Then zero is in force, or, where it does something else, nobody knows what; with `hold` the setpoint simply stands. A
         device without a failsafe never does anything: it holds what it was told until it is told otherwise.
         """
-        waits_s, lapsed = self._lapsed(now_s)
-        for m in np.flatnonzero(lapsed):
-            action, ports = self._silent_action(int(m)), self._layout.ports_of_mim[m]
+        for m in np.flatnonzero(self._lapsed(now_s)):
+            action, ports = self._silence.action(int(m)), self._layout.ports_of_mim[m]
             if action in (ExpiryAction.ZERO, ExpiryAction.DISCONNECT):
                 self._in_force[m] = False
                 self._setpoint_va[ports] = 0
@@ -298,55 +292,26 @@ class Dispatcher:
             elif action is not ExpiryAction.HOLD:
                 self._setpoint_va[ports] = np.nan
                 self._filters.holds(int(m), None)
-        self._uncertain &= now_s - self._tried_at_s <= waits_s
+        self._uncertain &= now_s - self._tried_at_s <= self._silence.waits_s
 
     def in_force_va(self, now_s: float) -> ComplexArray:
         """(K,) what the devices hold at an instant if nothing is written until then, NaN where it is not known [VA]."""
         held_va = self._setpoint_va.copy()
-        for m in np.flatnonzero(self._lapsed(now_s)[1]):
-            action = self._silent_action(int(m))
+        for m in np.flatnonzero(self._lapsed(now_s)):
+            action = self._silence.action(int(m))
             if action is not ExpiryAction.HOLD:
                 gone = action in (ExpiryAction.ZERO, ExpiryAction.DISCONNECT)
                 held_va[self._layout.ports_of_mim[m]] = 0.0 if gone else np.nan
         return held_va
 
-    def _lapsed(self, now_s: float) -> tuple[FloatArray, BoolArray]:
-        """(M,) how long each device waits [s], and which have waited in vain."""
-        told = [device.mim_map for device in self._commanded.values()]
-        if self._waits is None or any(map(operator.is_not, told, self._waits[0])):  # told once, when a device is first met
-            self._waits = told, np.array([self._waits_s(m) for m in range(len(self._layout.mims))])
-        waits_s = self._waits[1]
-        return waits_s, self._in_force & (now_s - self._written_at_s > waits_s)
-
-    def _map(self, m: int) -> MimMap | None:
-        """How a device is commanded; None where its driver does not tell, or has not met it yet."""
-        return self._commanded[m].mim_map if m in self._commanded else None
-
-    def _waits_s(self, m: int) -> float:
-        """How long after a write a device may still hold on to it: its clock starts when the command has come [s]."""
-        return self._layout.mims[m].latency.delay_s + self._own_wait_s(m)
-
-    def _own_wait_s(self, m: int) -> float:
-        """How long a device waits for us: the time that it is given, or its own where that is fixed or shorter [s]."""
-        told, given_s = self._map(m), float(self._validity_s[m])
-        if told is None:
-            return given_s
-        if told.failsafe is Failsafe.NONE:
-            return math.inf
-        if told.validity is None:
-            return given_s if told.failsafe_s is None else told.failsafe_s
-        return min(t for t in (given_s, told.failsafe_s, told.validity.maximum) if t is not None)
+    def _lapsed(self, now_s: float) -> BoolArray:
+        """(M,) devices that hold a setpoint of ours and have waited for us in vain."""
+        return self._in_force & (now_s - self._written_at_s > self._silence.waits_s)
 
     def unmet(self) -> tuple[str, ...]:
         """MIMs that have never answered: what they hold is not known, and nothing of ours was ever written to them."""
         return tuple(self._layout.mims[m].id for m in np.flatnonzero(~self._met & ~self._in_force))
 
     def endless(self) -> frozenset[str]:
-        """MIMs that keep what they were told for ever when nobody tells them anything: without a failsafe, or told to hold."""
-        mims = enumerate(self._layout.mims)
-        return frozenset(mim.id for m, mim in mims if math.isinf(self._waits_s(m)) or self._silent_action(m) is ExpiryAction.HOLD)
-
-    def _silent_action(self, m: int) -> ExpiryAction | None:
-        """What a device does then; None where that is not known."""
-        told = self._map(m)
-        return self._layout.mims[m].expiry_action if told is None or told.expiry_codes else told.silent_action
+        """MIMs that keep what they were told for ever when nobody tells them anything."""
+        return self._silence.endless()
