@@ -10,6 +10,7 @@ import numpy as np
 import structlog
 
 from mimctl.analysis.report import Analyst
+from mimctl.balance.inputs import without_nan
 from mimctl.balance.problem import Balancer
 from mimctl.control.above import Above
 from mimctl.control.cascade import Cascade
@@ -109,12 +110,12 @@ class ZoneController:
         record = await self.cycle.step()
         self.recent.append(record)
         forecast = record.forecast
-        load_va = np.nan_to_num(forecast.load_w) + 1j * np.nan_to_num(forecast.load_var)
+        load_va = without_nan(forecast.load_w + 1j * forecast.load_var)
         self.headroom.look(record.state, record.report, load_va)
         self.memory.add(light_record(record, self.cycle.dispatcher.setpoint_va, self.memory.newest))
         if any(outcome.kind == "setpoint" and outcome.error is None for outcome in record.outcomes):
             written_s = float(self.cycle.dispatcher.written_at_s.max())
-            self.latencies_s.append(written_s - float(np.nanmin(record.state.nodes.taken_at_s)))
+            self.latencies_s.append(written_s - float(np.fmin.reduce(record.state.nodes.taken_at_s)))
         return record
 
     def _cycle_failed(self, error: Exception) -> None:

@@ -10,10 +10,9 @@ from __future__ import annotations
 import math
 from collections import deque
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from mimctl.model.layout import BoolArray, ComplexArray, FloatArray, IntArray, SiteLayout
 
@@ -32,10 +31,9 @@ class _Segment:
     target_va: ComplexArray
 
 
-def distinct(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Every value once; where there is but one that takes no sorting."""
-    first = values[:1]
-    return first if (values == first).all() else np.unique(values)
+def common(instants_s: FloatArray) -> float | None:
+    """The instant that all of them are; None where they differ, or where there is none."""
+    return float(instants_s[0]) if len(instants_s) and (instants_s == instants_s[0]).all() else None
 
 
 class Outputs(Protocol):
@@ -148,9 +146,9 @@ class OutputModel:
 
     def _modelled_at_each(self, instants_s: FloatArray, ports: BoolArray) -> ComplexArray:
         """(K,) each usable port at its own instant, zero elsewhere."""
-        instants = distinct(instants_s[ports])
-        if len(instants) == 1 and ports.all():
-            return self._modelled(float(instants[0]))
+        together_s = common(instants_s) if ports.all() else None
+        if together_s is not None:
+            return self._modelled(together_s)
         result, at = np.zeros(len(ports), dtype=np.complex128), np.flatnonzero(ports)
         result[at] = self._modelled_each(instants_s[at], at)
         return result
@@ -161,8 +159,8 @@ class OutputModel:
         begins_s = np.array([segment.since_s for segment in self._segments])
         which = np.maximum(np.searchsorted(begins_s, acted_s, side="right") - 1, 0)
         result = np.zeros(len(ports), dtype=np.complex128)
-        for i in distinct(which):
-            segment, at = self._segments[int(i)], which == i
+        for i in range(int(which.min(initial=len(begins_s))), int(which.max(initial=-1)) + 1):
+            segment, at = self._segments[i], which == i
             own = ports[at]
             left = np.exp(-np.maximum(acted_s[at] - segment.since_s, 0.0) / self._tau_s[own])
             target_va = segment.target_va[own]

@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-from mimctl.forecast.outputs import Outputs, distinct
+from mimctl.forecast.outputs import Outputs, common
 from mimctl.forecast.own_loads import OwnLoads
 from mimctl.grid.tree import TreeOperators
 from mimctl.model.forecast import LoadForecast
@@ -57,9 +57,9 @@ class LoadTracker:
         if not len(self.operators.layout.ports):
             return net
         usable = usable & np.isfinite(state.nodes.taken_at_s)  # what is estimated may be of no instant
-        instants = distinct(state.nodes.taken_at_s[usable])
-        if len(instants) == 1:
-            behind = np.asarray(self.operators.port_flow @ self.outputs.at(float(instants[0]))).reshape(-1, 3)
+        together_s = common(state.nodes.taken_at_s[usable])
+        if together_s is not None:
+            behind = np.asarray(self.operators.port_flow @ self.outputs.at(together_s)).reshape(-1, 3)
         else:
             behind = self._behind_each(state.nodes.taken_at_s, usable)
         return net + behind if usable.all() else np.where(usable[:, None], net + behind, net)
