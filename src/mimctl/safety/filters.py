@@ -16,7 +16,7 @@ from mimctl.model.layout import BoolArray, ComplexArray, FloatArray, IntArray, f
 from mimctl.model.plan import NO_FILTER, HarmonicShares
 from mimctl.safety.case import Case
 from mimctl.safety.findings import Findings
-from mimctl.safety.interlocks import Leave
+from mimctl.safety.leave import Leave
 from mimctl.safety.segment import narrower
 
 #: shares are whole hundredths: noise of a measurement is no reason to write

@@ -9,8 +9,8 @@ from mimctl.model.phases import PHASES
 from mimctl.model.plan import Judgement, Verdict
 from mimctl.model.reason import Reason
 from mimctl.safety.envelope import Trimmed
-from mimctl.safety.interlocks import Interlock, Leave
 from mimctl.safety.joint import Settling
+from mimctl.safety.leave import Interlock, Leave
 from mimctl.safety.ratings import Ratings
 
 _VERDICT = {

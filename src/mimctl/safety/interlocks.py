@@ -3,50 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from enum import IntEnum
 
 import numpy as np
 
 from mimctl.model.layout import BoolArray
 from mimctl.model.plan import SolveStatus
-from mimctl.model.transfer import TransferState
 from mimctl.safety.case import Case
+from mimctl.safety.leave import Interlock, Leave, nodes_over
 from mimctl.safety.ratings import Ratings
+from mimctl.safety.source_rules import dead_bus, off_frequency, source_faulty, source_open, voltage_unknown
 
 #: command_status of a MIM: the last setpoint was rejected, or its validity ended
 _REJECTED, _REVERTED = 2.0, 3.0
-
-
-class Leave(IntEnum):
-    """What a MIM may do; the greater is the stricter.
-
-    FREE: the plan's setpoint. SHRINK: no port may grow. HOLD: the accepted setpoint stands. SILENT: nothing is written, the
-    device's own validity timer decides. RELEASE: to its safe state.
-    """
-
-    FREE = 0
-    SHRINK = 1
-    HOLD = 2
-    SILENT = 3
-    RELEASE = 4
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Interlock:
-    """One rule's finding.
-
-    Args:
-        flagged: (M,)
-        leave: what is left to the flagged MIMs.
-        code: stable code of the reason.
-        sentence: the reason for one MIM (its index), with figures.
-    """
-
-    flagged: BoolArray
-    leave: Leave
-    code: str
-    sentence: Callable[[int], str]
 
 
 def interlocks(case: Case) -> Iterator[Interlock]:
@@ -85,93 +53,6 @@ def _accepted_unknown(case: Case) -> Iterator[Interlock]:
     if case.known.all():
         return
     yield Interlock(~case.known, Leave.RELEASE, "data.accepted_unknown", lambda _: "the setpoint in force is not known")
-
-
-def _dead_bus(case: Case) -> Iterator[Interlock]:
-    """Never energise a dead bus: some conductor on the way from the source to the port, or the port itself, has no voltage."""
-    ratings, limit = case.ratings, case.settings.dead_bus_pu
-    layout, evidence = ratings.layout, case.evidence
-    voltage_pu = _port_voltage_pu(case)
-    at_port = voltage_pu < limit
-    dead = (evidence.voltage_pu < limit) & layout.phase_present
-    if not (at_port.any() or dead.any()):
-        return
-    unfed = ratings.supply @ dead.reshape(-1).astype(np.float64) > 0
-
-    def sentence(m: int) -> str:
-        ports = layout.ports_of_mim[m]
-        if at_port[ports].any():
-            return f"dead bus: {np.nanmin(voltage_pu[ports]):.0%} of nominal voltage at its port, {limit:.0%} needed"
-        return f"dead bus: no voltage at {_nodes_over(case, m, np.logical_or.reduce(dead, axis=1))}"
-
-    yield Interlock(ratings.any_of(at_port | unfed), Leave.RELEASE, "interlock.dead_bus", sentence)
-
-
-def _source_open(case: Case) -> Iterator[Interlock]:
-    """Never energise what a transfer device or a contactor has cut off, whatever voltage is measured there."""
-    if case.sources is None or not case.sources.cut_off.any():
-        return
-    cut_off = case.sources.cut_off
-    flagged = case.ratings.any_of(cut_off[case.ratings.layout.port_node])
-    yield Interlock(
-        flagged, Leave.RELEASE, "interlock.source_open", lambda m: f"{_switches_over(case, m)} is open: nothing feeds its bus"
-    )
-
-
-def _source_faulty(case: Case) -> Iterator[Interlock]:
-    if case.sources is None or not case.sources.faulty.any():
-        return
-    flagged = case.ratings.any_of(case.sources.faulty[case.ratings.layout.port_node])
-    yield Interlock(flagged, Leave.SHRINK, "interlock.source_faulty", lambda m: f"{_switches_over(case, m)} reports a fault")
-
-
-def _switches_over(case: Case, m: int) -> str:
-    """The transfer devices over the ports of one MIM that are open or faulty."""
-    layout, sources = case.ratings.layout, case.sources
-    over: BoolArray = np.asarray(layout.below[:, layout.port_node[layout.ports_of_mim[m]]].any(axis=1))
-    wrong = (TransferState.OPEN, TransferState.FAULT)
-    states = () if sources is None else sources.states
-    pairs = zip(layout.site.transfers, states, strict=True)
-    found = [d.id for d, now in pairs if now in wrong and any(over[layout.node_index[node]] for node, _ in d.where)]
-    return ", ".join(found)
-
-
-def _off_frequency(case: Case) -> Iterator[Interlock]:
-    """A source whose frequency has left its band is lost, or is about to be: nobody holds on to it."""
-    frequency_hz = case.state.nodes.frequency_hz
-    if frequency_hz is None:
-        return
-    ratings, site = case.ratings, case.ratings.layout.site
-    band, usable = site.control.grid, case.evidence.node_usable
-    share = np.where(usable, frequency_hz / site.frequency_hz, np.nan)
-    wrong: BoolArray = (share < band.min_frequency_pu) | (share > band.max_frequency_pu)
-    if not wrong.any():
-        return
-    flagged = ratings.touches.T @ wrong.astype(np.float64) > 0
-
-    def sentence(m: int) -> str:
-        return f"the frequency at {_nodes_over(case, m, wrong)} is out of band: the grid is lost"
-
-    yield Interlock(flagged, Leave.RELEASE, "interlock.frequency", sentence)
-
-
-def _voltage_unknown(case: Case) -> Iterator[Interlock]:
-    """A bus is taken for alive only where somebody measures its voltage."""
-    ratings, limit = case.ratings, case.settings.dead_bus_pu
-    alive = _port_voltage_pu(case) >= limit
-    if alive.all():
-        return
-    at_node = case.evidence.voltage_pu[ratings.layout.port_node]
-    alive |= ((at_node >= limit) | ~ratings.port_phases).all(axis=1)
-    sentence = "no voltage is measured at its ports: the bus may be dead"
-    yield Interlock(ratings.any_of(~alive), Leave.HOLD, "interlock.voltage_unknown", lambda _: sentence)
-
-
-def _port_voltage_pu(case: Case) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """(K,) what the MIMs themselves measure, NaN where unknown."""
-    layout = case.ratings.layout
-    fresh = case.evidence.mim_usable[layout.port_mim]
-    return np.where(fresh, case.state.ports.voltage_v / layout.port_voltage_v, np.nan)
 
 
 def _own_data(case: Case) -> Iterator[Interlock]:
@@ -229,7 +110,7 @@ def _flow_unknown(case: Case) -> Iterator[Interlock]:
     flagged = ratings.touches.T @ unknown.astype(np.float64) > 0
 
     def sentence(m: int) -> str:
-        return f"the flow at {_nodes_over(case, m, unknown)} is not known: it may not inject or absorb more"
+        return f"the flow at {nodes_over(case, m, unknown)} is not known: it may not inject or absorb more"
 
     yield Interlock(flagged, Leave.SHRINK, "data.flow_unknown", sentence)
 
@@ -243,7 +124,7 @@ def _load_backwards(case: Case) -> Iterator[Interlock]:
     flagged = ratings.touches.T @ backwards.astype(np.float64) > 0
 
     def sentence(m: int) -> str:
-        where = _nodes_over(case, m, backwards)
+        where = nodes_over(case, m, backwards)
         return f"the load at {where} seems to feed back: its current transformers may be the wrong way round"
 
     yield Interlock(flagged, Leave.HOLD, "data.load_backwards", sentence)
@@ -317,29 +198,22 @@ def _aged(age_s: float) -> str:
     return f"is {age_s:.1f} s old" if np.isfinite(age_s) else "is missing"
 
 
-def _nodes_over(case: Case, m: int, flagged: BoolArray) -> str:
-    """The flagged nodes (N,) at or above the ports of one MIM, by name."""
-    layout = case.ratings.layout
-    over = layout.below[:, layout.port_node[layout.ports_of_mim[m]]].any(axis=1)
-    return ", ".join(layout.nodes[n].id for n in np.flatnonzero(flagged & over))
-
-
 _RULES: tuple[Callable[[Case], Iterator[Interlock]], ...] = (
     _emergency_stop,
     _lock_out,
     _accepted_unknown,
-    _dead_bus,
-    _source_open,
-    _off_frequency,
+    dead_bus,
+    source_open,
+    off_frequency,
     _own_data,
     _cover_data,
     _not_obeyed,
     _disabled,
-    _voltage_unknown,
+    voltage_unknown,
     _no_plan,
     _not_finite,
     _unbalanced,
     _flow_unknown,
     _load_backwards,
-    _source_faulty,
+    source_faulty,
 )

@@ -20,8 +20,9 @@ from mimctl.safety.case import Case, make_case
 from mimctl.safety.envelope import Envelope, Trimmed, envelope, outside, trim
 from mimctl.safety.filters import judge_shares
 from mimctl.safety.findings import Findings
-from mimctl.safety.interlocks import Leave, interlocks, reverted
+from mimctl.safety.interlocks import interlocks, reverted
 from mimctl.safety.joint import Settling
+from mimctl.safety.leave import Leave
 from mimctl.safety.picture import picture
 from mimctl.safety.ratings import Ratings
 from mimctl.safety.rows import Rows
