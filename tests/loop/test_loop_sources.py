@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from tests.loop.closed_loop import ClosedLoop, uneven_site
 
+from mimctl.balance.problem import Balancer
 from mimctl.model.fault import Fault, FaultKind
 from mimctl.model.lease import LeaseSource, Setpoint
 from mimctl.model.node import Feed
@@ -136,3 +137,24 @@ async def test_zones_below_a_feed_give_back_and_share_what_stands_above_them():
         share_a = 30e3 / 3 / 230 * 50.4 / 320
         assert bounds.node_limit_a[layout.heads] == pytest.approx(np.full((len(layout.heads), 3), share_a))
         assert (bounds.head_min_import_w >= 0).all()
+
+
+async def test_the_solve_itself_holds_the_least_import_of_a_node_inside_the_tree():
+    """Only the feed counts, and beside the PDU it has 3 kW on L2 and on L3: balanced it has 6.8 kW a phase, of which the PDU would
+    leave 3.8 kW on L2 and L3. 4.2 kW are the least there."""
+    ups = Transfer("ups", TransferKind.UPS, "pdu", (TransferSource(TransferState.NORMAL, None, 0.0),), fixed=TransferState.NORMAL)
+    site = with_transfer(uneven_site(), ups)
+    loop = ClosedLoop(replace(site, nodes=tuple(replace(n, omega=float(n.id == "feed")) for n in site.nodes)))
+    await loop.run(2)
+    last, layout = loop.controller.zones[0].cycle.last, loop.layout
+    assert layout.guarded.tolist() == [0, layout.node_index["pdu"]]
+    own_w = last.forecast.load_w.copy()
+    own_w[0] = [0, 3000, 3000]
+    forecast = replace(last.forecast, load_w=own_w)
+    rest = np.zeros(len(layout.ports), dtype=complex)
+    for least_w, expected_w in ((0.0, 3800), (4200.0, 4200)):
+        bounds = replace(last.bounds, head_min_import_w=np.array([0.0, least_w]), mim_dc_w=np.zeros(3))
+        plan = Balancer(loop.operators).solve(forecast, bounds, rest, rest)
+        pdu_w = loop.operators.flow(own_w + 0j, plan.inject_w + 0j)[layout.node_index["pdu"]].real
+        assert pdu_w[1:] == pytest.approx([expected_w, expected_w], abs=60)
+    assert ("pdu.L2", "head_import") in {(limit.where, limit.kind) for limit in plan.active}
