@@ -8,6 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from mimctl.model.lorawan import LorawanLink
+from mimctl.model.zigbee import ZigbeeRadio
 
 
 class LinkType(StrEnum):
@@ -18,6 +19,7 @@ class LinkType(StrEnum):
     MODBUS_RTU = "modbus_rtu"
     MODBUS_RTU_TCP = "modbus_rtu_tcp"
     LORAWAN = "lorawan"
+    ZIGBEE = "zigbee"
 
     @property
     def is_rtu(self) -> bool:
@@ -27,7 +29,7 @@ class LinkType(StrEnum):
     @property
     def is_radio(self) -> bool:
         """Devices have an EUI-64 in place of a unit id, and no registers."""
-        return self is LinkType.LORAWAN
+        return self in (LinkType.LORAWAN, LinkType.ZIGBEE)
 
 
 class Parity(StrEnum):
@@ -92,6 +94,7 @@ class Link:
         local_echo: whatever is sent comes back first, as many two-wire RS-485 adapters do (RTU only).
         latency_s: from a request to its answer, without its bytes on a serial line; None = as links of its kind have it [s].
         lorawan: the network server of a LoRaWAN link; host, port and TLS are then those of its MQTT broker.
+        zigbee: the coordinator of a Zigbee link.
     """
 
     id: str
@@ -112,6 +115,7 @@ class Link:
     local_echo: bool = False
     latency_s: float | None = None
     lorawan: LorawanLink | None = None
+    zigbee: ZigbeeRadio | None = None
 
     @property
     def expected_latency_s(self) -> float:

@@ -35,6 +35,7 @@ class DeviceAddress:
         profile: `sunspec`, or the id of a device profile.
         base: first register of the SunSpec chain; None = search.
         instances: the repeated parts of the device that this one is made of; none = the device as a whole.
+        eui: EUI-64 of a device on a radio link, 16 lower-case hexadecimal digits; empty elsewhere.
     """
 
     link: str
@@ -42,6 +43,7 @@ class DeviceAddress:
     profile: str = SUNSPEC
     base: int | None = None
     instances: tuple[str, ...] = ()
+    eui: str = ""
 
 
 @dataclass(frozen=True, slots=True)

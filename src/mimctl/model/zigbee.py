@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+#: what most coordinators are set to [bit/s]
+ZIGBEE_BAUDRATE = 115200
+
 
 class RadioKind(StrEnum):
     """Who makes the coordinator, and so its serial protocol. TWIN is the coordinator of a digital twin on this machine."""
@@ -25,7 +28,7 @@ class ZigbeeRadio:
 
     kind: RadioKind
     device: str
-    baudrate: int = 115200
+    baudrate: int = ZIGBEE_BAUDRATE
     flow_control: str | None = None
 
 

@@ -287,7 +287,8 @@ class ZigbeeBridge:
             await self._call_for(watched.eui)
             return
         await set_up(device, watched, self._listening, self.clock.monotonic_s)
-        watched.ready, watched.trouble = True, ""
+        watched.ready = watched.complete = True
+        watched.trouble = ""
 
     async def _call_for(self, eui: str) -> None:
         """Ask everybody for a device that is not known here: it may be on the network since before our database."""

@@ -57,6 +57,8 @@ class Watched:
     absent: set[Spot] = field(default_factory=set)
     #: its reporting is set up
     ready: bool = False
+    #: everything was read once since the coordinator came up
+    complete: bool = False
     #: what keeps it from being set up, for people
     trouble: str = "not on the network yet"
     heard_at_s: float = float("-inf")
@@ -71,7 +73,8 @@ class Watched:
     def forget(self, why: str) -> None:
         """Nothing that was heard is believed any more: the link is gone or the device has left."""
         self.values.clear()
-        self.ready, self.trouble, self.tries, self.retry_at_s = False, why, 0, float("-inf")
+        self.ready = self.complete = False
+        self.trouble, self.tries, self.retry_at_s = why, 0, float("-inf")
 
     def take(self, spot: Spot, kind: int, value: object, at_s: float) -> bool:
         """One attribute as it came off the air; False where it is not wanted or not believed."""
