@@ -72,7 +72,7 @@ class OutputModel:
         if len(self._delays) <= 1:
             self._delays = [(d, None) for d, _ in self._delays] or [(0.0, None)]
         self._delay_s: FloatArray = delays_s
-        self._late: BoolArray = delays_s > 0
+        self._late: BoolArray = np.array([mim.latency.is_late for mim in layout.mims], dtype=np.bool_)[self._port_mim]
         reports_s = max((mim.latency.report_every_s for mim in layout.mims), default=0.0)
         self._memory_s = float(delays_s.max(initial=0.0)) + reports_s + _OLDEST_S
 

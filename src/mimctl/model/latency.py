@@ -39,6 +39,11 @@ class Latency:
         return max(self.command_every_s, 2 * self.delay_s)
 
     @property
+    def is_late(self) -> bool:
+        """It acts on a setpoint, or shows that it did, later than in the cycle after."""
+        return self.delay_s > 0 or self.report_every_s > 0
+
+    @property
     def stale_s(self) -> float:
         """Older reports of the device are not believed: it has missed three [s]."""
         return 3 * self.report_every_s

@@ -81,8 +81,8 @@ class Ratings:
 
     @cached_property
     def late(self) -> BoolArray:
-        """(K,) ports of MIMs that act on a setpoint only some time after it was written, and tell it later still."""
-        found = np.array([mim.latency.delay_s > 0 for mim in self.layout.mims], dtype=np.bool_)
+        """(K,) ports of MIMs that act on a setpoint, or tell what they do, only some time after it was written."""
+        found = np.array([mim.latency.is_late for mim in self.layout.mims], dtype=np.bool_)
         return frozen(found[self.layout.port_mim])
 
     @cached_property

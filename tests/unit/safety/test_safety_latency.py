@@ -12,16 +12,19 @@ import numpy as np
 import pytest
 from safety_cases import Scene, codes, power, rack_site
 
-from mimctl.model.latency import TYPICAL, LatencyClass
+from mimctl.model.latency import TYPICAL, WIRED, Latency, LatencyClass
 
+MEDIUM, SLOW = TYPICAL[LatencyClass.MEDIUM], TYPICAL[LatencyClass.SLOW]
+#: acts at once, and says so a minute later
+SELDOM = Latency(LatencyClass.SLOW, report_every_s=60.0)
 TOLD = np.array([800, 0, -800, 0, 0, 0], dtype=complex)
 WANTED = np.array([800, 0, -800, -700, 0, 700], dtype=complex)
 
 
-def scene(kind: LatencyClass, load_a: float = 40.0) -> Scene:
+def scene(latency: Latency, load_a: float = 40.0) -> Scene:
     """The pdu draws `load_a` on L1 by its meter, and so by the model of m1."""
     site = rack_site()
-    slow = replace(site.mims[0], latency=TYPICAL[kind], validity_s=300.0)
+    slow = replace(site.mims[0], latency=latency, validity_s=300.0)
     site = replace(site, mims=(slow, site.mims[1]))
     load = np.full((4, 3), 0j)
     load[1] = 230 * (load_a - 20), 2300, 2300
@@ -31,32 +34,32 @@ def scene(kind: LatencyClass, load_a: float = 40.0) -> Scene:
     return s.nodes(import_w=flow.real.copy(), import_var=flow.imag.copy()).ports(inject_w=np.zeros(6))
 
 
-@pytest.mark.parametrize("kind", [LatencyClass.MEDIUM, LatencyClass.SLOW])
-def test_nobody_uses_the_relief_that_a_late_mim_has_only_been_told_to_give(kind: LatencyClass) -> None:
+@pytest.mark.parametrize("latency", [MEDIUM, SLOW, SELDOM])
+def test_nobody_uses_the_relief_that_a_late_mim_has_only_been_told_to_give(latency: Latency) -> None:
     """Whether it has acted already, unreported, or will in a minute: 40 A flow now, and a fast MIM would add to them at once."""
-    plan = scene(kind).run()
+    plan = scene(latency).run()
     assert power(plan)[3].real > -50, "what meters may be off: 0.5 % of 40 A are 46 W"
     assert "limit.node_current" in codes(plan, "m2")
     assert np.array_equal(power(plan)[:3], TOLD[:3])
 
 
 def test_a_wired_mim_acts_at_once() -> None:
-    assert np.array_equal(power(scene(LatencyClass.FAST).run()), WANTED)
+    assert np.array_equal(power(scene(WIRED).run()), WANTED)
 
 
 def test_with_room_for_both_ways_the_plan_passes() -> None:
     """30 A leave room for 3.04 A whether the 3.48 A of relief are there or not."""
-    assert np.array_equal(power(scene(LatencyClass.SLOW, 30.0).run()), WANTED)
+    assert np.array_equal(power(scene(SLOW, 30.0).run()), WANTED)
 
 
 @pytest.mark.parametrize(("sign", "band"), [(1, {"max_voltage_pu": 1.0002}), (-1, {"min_voltage_pu": 0.9998})])
-@pytest.mark.parametrize("kind", [LatencyClass.SLOW, LatencyClass.FAST])
-def test_nor_the_voltage_that_it_may_have_made_already(sign: int, band: dict[str, float], kind: LatencyClass) -> None:
+@pytest.mark.parametrize("latency", [SLOW, WIRED])
+def test_nor_the_voltage_that_it_may_have_made_already(sign: int, band: dict[str, float], latency: Latency) -> None:
     """m1 was told to pull L1 back into the middle; where the meters show that already, m2 has what the band leaves and no more."""
 
     def found(reported: np.ndarray) -> float:
         site = rack_site(reverse_power_limit_w=1e6)
-        first = replace(site.mims[0], latency=TYPICAL[kind], validity_s=300.0)
+        first = replace(site.mims[0], latency=latency, validity_s=300.0)
         site = replace(site, mims=(first, site.mims[1]), control=replace(site.control, **band))
         told = sign * np.array([-100, 0, 100, 0, 0, 0], dtype=complex)
         s = Scene(site, np.full((4, 3), 500 + 0j), told, told + sign * np.array([0, 0, 0, 300, 0, -300]))
@@ -64,4 +67,4 @@ def test_nor_the_voltage_that_it_may_have_made_already(sign: int, band: dict[str
 
     settled, unreported = found(sign * np.array([-100.0, 0, 100, 0, 0, 0])), found(np.zeros(6))
     assert 0 < settled < 300
-    assert (unreported == settled) is (kind is LatencyClass.SLOW)
+    assert (unreported == settled) is (latency is SLOW)
