@@ -54,12 +54,12 @@ def command(context: click.Context, sites: tuple[Path, ...], show_all: bool, jso
     found: list[Problem] = []
     loops: list[dict[str, object]] = []
     for path in sites:
-        contents, problems, margins = _judge(path)
+        contents, problems, margins, air = _judge(path)
         found += problems
         loops += [{"file": str(path), **asdict(margin)} for margin in margins]
         print_problems(problems, err=json_target == STDOUT, most=None if show_all else MOST_OF_A_KIND)
         click.echo(_summary(path, contents, problems), err=json_target == STDOUT)
-        for line in _loop_lines(margins):
+        for line in (*_loop_lines(margins), *air):
             click.echo(line, err=json_target == STDOUT)
     if json_target is not None:
         write_json(json_target, {"problems": [_plain(problem) for problem in found], "loops": loops})
@@ -67,8 +67,8 @@ def command(context: click.Context, sites: tuple[Path, ...], show_all: bool, jso
         context.exit(1)
 
 
-def _judge(path: Path) -> tuple[str | None, list[Problem], tuple[LoopMargin, ...]]:
-    """What the file holds, None where it has an error; its problems; and the loops of a sound site."""
+def _judge(path: Path) -> tuple[str | None, list[Problem], tuple[LoopMargin, ...], list[str]]:
+    """What the file holds, None where it has an error; its problems; the loops of a sound site and what its radios need."""
     from mimctl.config.source import read_document
 
     document = read_document(path)
@@ -77,7 +77,7 @@ def _judge(path: Path) -> tuple[str | None, list[Problem], tuple[LoopMargin, ...
         and {"points", "instances", "sunspec"} & document.data.keys()
         and not {"site", "nodes"} & document.data.keys()
     ):
-        return *_judge_profile(path), ()
+        return *_judge_profile(path), (), []
     return _judge_site(document)
 
 
@@ -90,13 +90,13 @@ def _judge_profile(path: Path) -> tuple[str | None, list[Problem]]:
     return None if has_error(problems) else "a device profile", problems
 
 
-def _judge_site(document: Document) -> tuple[str | None, list[Problem], tuple[LoopMargin, ...]]:
+def _judge_site(document: Document) -> tuple[str | None, list[Problem], tuple[LoopMargin, ...], list[str]]:
     """What every room says about a site: those that see the file as it stands, and those that need it whole."""
     from mimctl.config.site import check_document, order_in, placed
 
     site, problems = check_document(document)
     if site is None:
-        return None, problems, ()
+        return None, problems, (), []
     from mimctl.control.stability import loop_margins
     from mimctl.safety.check import check as check_safety
 
@@ -104,14 +104,32 @@ def _judge_site(document: Document) -> tuple[str | None, list[Problem], tuple[Lo
     for profile in _profiles(site, document.path.parent):
         problems += _vectors(profile)
     problems.sort(key=order_in(document.path))
-    return (None, problems, ()) if has_error(problems) else (_contents(site), problems, loop_margins(site))
+    if has_error(problems):
+        return None, problems, (), []
+    return _contents(site), problems, loop_margins(site), _air_lines(site, document.path.parent)
+
+
+def _air_lines(site: Site, folder: Path) -> list[str]:
+    """What the LoRaWAN links of a sound site need of the air."""
+    links = [link for link in site.links if link.lorawan is not None]
+    if not links:
+        return []
+    from mimctl.config.air_budget import site_budgets
+    from mimctl.config.payload import find_payload_profile, load_payload_profile
+
+    named = {mim.address.profile for mim in site.mims}
+    files = {name: file for name in named if (file := find_payload_profile(name, beside=folder)) is not None}
+    budgets = site_budgets(site, {name: load_payload_profile(file) for name, file in files.items()})
+    return [line for link, budget in budgets for line in budget.lines(link)]
 
 
 def _profiles(site: Site, folder: Path) -> list[Path]:
     """The files of the profiles that a site names."""
     addresses = [meter.address for meter in site.meters] + [mim.address for mim in site.mims]
     addresses += [transfer.address for transfer in site.transfers if transfer.address is not None]
-    named = dict.fromkeys(address.profile for address in addresses if address.profile != SUNSPEC)
+    radio = {link.id for link in site.links if link.type.is_radio}
+    wired = (address.profile for address in addresses if address.link not in radio)
+    named = dict.fromkeys(profile for profile in wired if profile != SUNSPEC)
     if not named:
         return []
     from mimctl.config.profile import find_profile

@@ -12,11 +12,14 @@ from mimctl.config.schema import GridItem, LoadItem, TwinItem
 from mimctl.config.schema_devices import BatteryItem, DeviceItem, LatencyItem, LinkItem, MeterItem, MimItem
 from mimctl.config.schema_grid import CableItem, NodeItem, TransformerItem
 from mimctl.config.schema_harmonics import HarmonicFilterItem, HarmonicLimitsItem
+from mimctl.config.schema_lorawan import LorawanItem
 from mimctl.model import link as link_model
 from mimctl.model import node as node_model
 from mimctl.model import site as m
+from mimctl.model.airtime import RULES
 from mimctl.model.harmonics import HarmonicFilter, HarmonicLimits
 from mimctl.model.latency import TYPICAL, Latency
+from mimctl.model.lorawan import LorawanLink, RadioPlan
 from mimctl.model.phases import PHASES
 
 
@@ -59,7 +62,7 @@ def build_link(item: LinkItem, folder: Path) -> link_model.Link:
         id=item.id,
         type=item.type,
         host=item.host or "",
-        port=item.port if item.host else 0,
+        port=_port_of(item),
         timeout_s=item.timeout_s,
         connect_delay_s=item.connect_delay_s,
         request_gap_s=item.request_gap_s,
@@ -73,7 +76,36 @@ def build_link(item: LinkItem, folder: Path) -> link_model.Link:
         write_function=item.write_function,
         local_echo=item.local_echo,
         latency_s=item.latency_s,
+        lorawan=None if item.lorawan is None else _lorawan(item, item.lorawan, folder),
     )
+
+
+def _port_of(item: LinkItem) -> int:
+    if not item.host:
+        return 0
+    if item.type is not link_model.LinkType.LORAWAN or "port" in item.model_fields_set:
+        return item.port
+    return 1883 if item.tls is None else 8883
+
+
+def _lorawan(link: LinkItem, item: LorawanItem, folder: Path) -> LorawanLink:
+    return LorawanLink(
+        application=item.application,
+        api_host=item.api_host or link.host or "",
+        api_port=item.api_port,
+        api_ca=None if item.api_ca is None else _beside(folder, item.api_ca),
+        token_file=None if item.token_file is None else _beside(folder, item.token_file),
+        token_variable=item.token_variable,
+        client_id=item.client_id or "",
+        confirmed=item.confirmed,
+        plan=radio_plan(item),
+    )
+
+
+def radio_plan(item: LorawanItem) -> RadioPlan:
+    """How the devices of a LoRaWAN link are set up."""
+    downlink_dr = RULES[item.region].downlink_dr if item.downlink_dr is None else item.downlink_dr
+    return RadioPlan(item.region, item.uplink_dr, downlink_dr, item.gateways)
 
 
 def _serial(item: LinkItem, folder: Path) -> link_model.SerialLine | None:
@@ -141,7 +173,12 @@ def _transformer(item: TransformerItem) -> node_model.Transformer:
 
 def _address(item: DeviceItem) -> m.DeviceAddress:
     instances = tuple(item.instances) if isinstance(item, MeterItem) else ()
-    return m.DeviceAddress(item.link, item.unit, item.profile, item.base, instances)
+    return m.DeviceAddress(item.link, item.unit, item.profile, item.base, instances, plain_eui(item.eui))
+
+
+def plain_eui(text: str | None) -> str:
+    """16 lower-case digits, whatever stands between them."""
+    return "" if text is None else text.replace(":", "").replace("-", "").lower()
 
 
 def _meter(item: MeterItem) -> m.Meter:

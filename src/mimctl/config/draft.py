@@ -19,6 +19,7 @@ from mimctl.model.errors import ConfigError
 from mimctl.model.site import SUNSPEC, PortSpec, Zone
 
 if TYPE_CHECKING:
+    from mimctl.model.payload import PayloadProfile
     from mimctl.model.profile import DeviceProfile
 
 #: the zone of a file that names none
@@ -52,13 +53,19 @@ class Draft:
         return {section: {str(entry["id"]) for entry in self.raw(section) if "id" in entry} for section in SECTIONS}
 
     @cached_property
+    def radio_links(self) -> set[str]:
+        """Ids of the links whose devices have no registers."""
+        return {link.id for link in self.file.links if link.type.is_radio}
+
+    @cached_property
     def tree(self) -> TreeView:
         return view_tree(self.file.nodes, self.file.site.voltage_ln_v)
 
     @cached_property
     def profiles(self) -> Mapping[str, DeviceProfile]:
         """The device profiles that are named, those without an error."""
-        named = {device.profile for device in (*self.file.meters, *self.file.mims)} - {SUNSPEC}
+        wired = (d for d in (*self.file.meters, *self.file.mims) if d.link not in self.radio_links)
+        named = {device.profile for device in wired} - {SUNSPEC}
         named |= {item.profile for item in self.file.transfers if item.profile is not None}
         if not named:
             return {}  # reading profiles takes imports that a site without them need not wait for
@@ -70,6 +77,22 @@ class Draft:
             if path is not None:
                 with contextlib.suppress(ConfigError):  # told by the check of profiles
                     found[name] = load_profile(path)
+        return found
+
+    @cached_property
+    def payloads(self) -> Mapping[str, PayloadProfile]:
+        """The profiles of devices on radio links that are named, those without an error."""
+        named = {device.profile for device in (*self.file.meters, *self.file.mims) if device.link in self.radio_links} - {SUNSPEC}
+        if not named:
+            return {}
+        from mimctl.config.payload import find_payload_profile, load_payload_profile
+
+        found: dict[str, PayloadProfile] = {}
+        for name in sorted(named):
+            path = find_payload_profile(name, beside=self.folder)
+            if path is not None:
+                with contextlib.suppress(ConfigError):  # told by the check of profiles
+                    found[name] = load_payload_profile(path)
         return found
 
     def raw(self, section: str) -> list[dict[str, Any]]:

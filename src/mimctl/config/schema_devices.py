@@ -8,6 +8,7 @@ from pydantic import Discriminator, Field, Strict, Tag
 
 from mimctl.config.schema_grid import Id, NotNegative, PhaseWord, Positive, Reference, Share
 from mimctl.config.schema_harmonics import HarmonicFilterItem
+from mimctl.config.schema_lorawan import Eui, LorawanItem
 from mimctl.config.units import (
     APPARENT_POWER,
     CURRENT,
@@ -43,10 +44,15 @@ class LinkItem(Record):
     id: Id = Field(description="Name of the link.")
     type: Annotated[LinkType, Strict(False)] = Field(
         LinkType.MODBUS_TCP,
-        description="Transport: Modbus/TCP, the same over TLS, RTU on a serial port, RTU frames over TCP.",
+        description="Transport: Modbus/TCP, the same over TLS, RTU on a serial port, RTU frames over TCP; LoRaWAN.",
     )
     host: Reference | None = Field(None, description="Host name or address. Every type but modbus_rtu needs it.")
-    port: int = Field(502, ge=1, le=65535, description="TCP port; 802 is registered for Modbus/TCP Security.")
+    port: int = Field(
+        502,
+        ge=1,
+        le=65535,
+        description="TCP port; 802 is registered for Modbus/TCP Security. Default of the type lorawan: 8883, without TLS 1883.",
+    )
     device: Reference | None = Field(None, description="Serial port, for the type modbus_rtu: a path such as /dev/ttyUSB0.")
     baudrate: int = Field(19200, ge=50, le=4_000_000, description="Bits per second of the serial port.")
     parity: Annotated[Parity, Strict(False)] = Field(Parity.EVEN, description="Parity of the serial port.")
@@ -72,7 +78,8 @@ class LinkItem(Record):
     write_function: Literal[6, 16] = Field(16, description="Function that writes a single register; several always go by 16.")
     any_unit: bool = Field(False, description="Accept answers that carry another unit id than the one asked.")
     tid_zero: bool = Field(False, description="Accept answers that carry transaction id 0.")
-    tls: TlsItem | None = Field(None, description="Certificates, for the type modbus_tls.")
+    tls: TlsItem | None = Field(None, description="Certificates, for the types modbus_tls and lorawan.")
+    lorawan: LorawanItem | None = Field(None, description="The network server, for the type lorawan.")
     isolated: bool = Field(
         False, description="The network of this link is closed to everybody else; silences the warning about plain writes."
     )
@@ -84,6 +91,7 @@ class DeviceItem(Record):
     id: Id = Field(description="Name of the device.")
     link: Reference = Field(description="Link it answers on.")
     unit: UnitId = Field(1, description="Modbus unit id.")
+    eui: Eui | None = Field(None, description="EUI-64 of a device on a radio link, in place of a unit id.")
     profile: Reference = Field(SUNSPEC, description="`sunspec`, or the id of a device profile.")
     base: int | None = Field(None, ge=0, le=65535, description="First register of the SunSpec chain. Default: searched.")
 

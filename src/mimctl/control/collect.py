@@ -83,6 +83,10 @@ class LinkSweep:
         """Whether its last read failed."""
         return device in self.health and self.health[device].error is not None
 
+    def is_down(self, device: str) -> bool:
+        """Whether its last read failed because its link is down."""
+        return device in self.health and isinstance(self.health[device].error, LinkDown)
+
     def _failed(self, health: _Health, error: LinkError) -> None:
         health.error = error
         if isinstance(error, LinkDown | LinkTimeout) or (isinstance(error, DeviceRefusal) and error.is_silence):
@@ -234,7 +238,9 @@ class Collector:
             for device, sample in sweep.samples.items():
                 seen[device] = sample.taken_at_s
                 most_s = self._seldom_s.get(device, self._max_age_s) if self._seldom_s else self._max_age_s
-                if sample.quality is Quality.BAD or now_s - sample.taken_at_s > most_s:
+                # what tells something seldom would be believed for long after its link is gone
+                gone = device in self._seldom_s and sweep.is_down(device)
+                if gone or sample.quality is Quality.BAD or now_s - sample.taken_at_s > most_s:
                     if stored.pop(device, None) is not None:
                         self._map.forget(self._image, device)
                 elif stored.get(device) is not sample:

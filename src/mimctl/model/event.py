@@ -24,3 +24,19 @@ class Event:
     since: datetime
     cleared: datetime | None = None
     acked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LinkNews:
+    """Something that happened on a link and is over.
+
+    Args:
+        code: such as `lorawan.expired`.
+        device: id of the device or link.
+        bad: people should know of it.
+    """
+
+    code: str
+    device: str
+    text: str
+    bad: bool

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+from mimctl.model.event import LinkNews
 from mimctl.model.harmonics import HarmonicShare
 from mimctl.model.reason import Reason
 from mimctl.model.sample import Sample
@@ -136,3 +137,16 @@ class DriverGroup(Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+@runtime_checkable
+class TellsNews(Protocol):
+    """A group whose link does more than answer: things happen on it by themselves."""
+
+    def take_news(self) -> Sequence[LinkNews]:
+        """What happened since the last call."""
+        ...
+
+    def status(self) -> Mapping[str, object]:
+        """How the link is, in plain values."""
+        ...

@@ -24,7 +24,7 @@ from mimctl.service.explain_desk import ExplainDesk
 from mimctl.service.lease_desk import LeaseDesk
 from mimctl.service.lease_store import LeaseStore, stored_book
 from mimctl.service.left_behind import ENDS, STAYS, endless
-from mimctl.service.link_status import links_status
+from mimctl.service.link_status import links_status, note_link_news
 from mimctl.service.operator_writes import OperatorWrites
 from mimctl.service.rule_status import rules_status
 from mimctl.service.state_dir import socket_path
@@ -127,6 +127,7 @@ class Service:
         while True:
             await self.clock.sleep_until(self.clock.monotonic_s() + _CLOCK_WATCH_S)
             self.schedule.watch_clock()
+            note_link_news(self.groups, self.events)
             await self.leases.watch()
 
     def pause(self, paused: bool) -> None:

@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from mimctl.control.events import EventLog
 from mimctl.control.site_controller import SiteController
 from mimctl.drivers.registry import RegisterGroup
-from mimctl.model.protocols import DriverGroup
+from mimctl.model.problem import Severity
+from mimctl.model.protocols import DriverGroup, TellsNews
 from mimctl.wire.modbus import ModbusLink
 
 
@@ -48,7 +50,18 @@ def _link(group: DriverGroup, sweeps_s: Sequence[float], budget_s: float | None)
     }
     if isinstance(group, RegisterGroup) and isinstance(group.transport, ModbusLink):
         status |= _counted(group.transport)
+    elif isinstance(group, TellsNews):
+        status |= group.status()
     return status
+
+
+def note_link_news(groups: Iterable[DriverGroup], events: EventLog) -> None:
+    """What happened on the links by itself, as events; what went well is only counted."""
+    for group in groups:
+        if isinstance(group, TellsNews):
+            for news in group.take_news():
+                if news.bad:
+                    events.note(news.code, Severity.WARNING, news.device, f"{news.device}: {news.text}")
 
 
 def _counted(link: ModbusLink) -> Mapping[str, Any]:

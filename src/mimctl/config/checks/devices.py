@@ -18,8 +18,8 @@ def check_addresses(draft: Draft) -> Iterator[Problem]:
     there: dict[tuple[str, int], list[DeviceItem]] = {}
     for path, device in chain(draft.meters(), draft.mims()):
         at = (device.link, device.unit)
-        if device.link not in draft.known["links"]:
-            continue  # that it is unknown is said already
+        if device.link not in draft.known["links"] or device.link in draft.radio_links:
+            continue  # that it is unknown is said already; on a radio link the EUI counts
         twice = next((other for other in there.get(at, ()) if not _apart(device, other)), None)
         if twice is not None:
             text = f"unit {device.unit} on the link '{device.link}' is already '{twice.id}'; give each device its own unit"

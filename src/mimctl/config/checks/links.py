@@ -110,7 +110,7 @@ def check_endpoints(draft: Draft) -> Iterator[Problem]:
     """`link.endpoint_twice`: two links to one host and port; many gateways take one connection only."""
     first: dict[tuple[str, int], str] = {}
     for path, link in draft.links():
-        if link.host is None:
+        if link.host is None or link.type.is_radio:
             continue
         at = (link.host.lower(), link.port)
         if at in first:
@@ -125,8 +125,8 @@ def check_tls(draft: Draft) -> Iterator[Problem]:
         if link.type is LinkType.MODBUS_TLS and link.tls is None:
             text = "modbus_tls needs certificates: 'tls: {ca: ca.pem, certificate: mimctl.pem, key: mimctl.key}'"
             yield error("link.tls", path, text)
-        if link.type is not LinkType.MODBUS_TLS and link.tls is not None:
-            yield error("link.tls", f"{path}.tls", "certificates are used by 'type: modbus_tls' only")
+        if link.type not in (LinkType.MODBUS_TLS, LinkType.LORAWAN) and link.tls is not None:
+            yield error("link.tls", f"{path}.tls", "certificates are used by 'type: modbus_tls' and 'type: lorawan' only")
 
 
 def check_tls_files(draft: Draft) -> Iterator[Problem]:

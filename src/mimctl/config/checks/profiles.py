@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 def check_profiles(draft: Draft) -> Iterator[Problem]:
     """`profile.unknown`, every problem inside the profiles that are named, and devices that cannot do what the site asks."""
-    devices = [(path, device) for path, device in chain(draft.meters(), draft.mims()) if device.profile != SUNSPEC]
+    every = ((path, device) for path, device in chain(draft.meters(), draft.mims()) if device.link not in draft.radio_links)
+    devices = [(path, device) for path, device in every if device.profile != SUNSPEC]
     if not devices:
         return  # reading profiles takes imports that a site without them need not wait for
     usable: dict[str, DeviceProfile | None] = {}

@@ -33,7 +33,7 @@ def check_links_keep_up(draft: Draft) -> Iterator[Problem]:
     for device in every:
         on_link[device.link].append(device)
     for path, item in draft.links():
-        if item.type is LinkType.MODBUS_RTU and item.device is None:
+        if item.type.is_radio or (item.type is LinkType.MODBUS_RTU and item.device is None):
             continue
         link = build_link(item, draft.folder)
         traffic = [found for device in on_link[item.id] if (found := _traffic(draft, link, device)) is not None]

@@ -10,7 +10,8 @@ from functools import partial
 import structlog
 
 from mimctl.model.clock import Clock
-from mimctl.model.errors import LinkDown
+from mimctl.model.errors import LinkDown, LinkError
+from mimctl.model.event import LinkNews
 from mimctl.model.link import Link
 from mimctl.model.lorawan import LorawanLink
 from mimctl.wire.chirpstack import require_extra
@@ -26,20 +27,6 @@ _MOST_NEWS = 1000
 _ALARMS = ("UPLINK_F_CNT_RESET", "UPLINK_MIC")
 #: called with an uplink and the monotonic instant at which it was heard
 Listener = Callable[[Uplink, float], None]
-
-
-@dataclass(frozen=True, slots=True)
-class LinkNews:
-    """Something that people should know of.
-
-    Args:
-        code: such as `lorawan.expired`.
-    """
-
-    code: str
-    device: str
-    text: str
-    bad: bool
 
 
 @dataclass(slots=True)
@@ -129,8 +116,17 @@ class LorawanBridge:
         watched = self._watched[eui]
         if not urgent:
             self.require_up(watched.device)
-        item = await self._api.enqueue(watched.device, eui, port, payload, valid_s, urgent=urgent)
-        watched.downlinks.enqueued(sequence, item, due_s)
+            self._api.require_rested(watched.device)
+        watched.downlinks.begin(sequence, due_s)
+        try:
+            item = await self._api.enqueue(watched.device, eui, port, payload, valid_s)
+        except LinkError as error:
+            watched.downlinks.refused(error.what)
+            raise
+        except BaseException:
+            watched.downlinks.refused("given up before the server answered")
+            raise
+        watched.downlinks.enqueued(item)
 
     def downlinks(self, eui: str) -> DownlinkTracker:
         """What became of the downlinks of a device, as of now."""

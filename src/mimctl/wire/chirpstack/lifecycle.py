@@ -43,19 +43,34 @@ class DownlinkTracker:
     def __init__(self, told: Callable[[Downlink], None]) -> None:
         self._told = told
         self._recent: deque[Downlink] = deque(maxlen=_KEPT)
+        #: events about a downlink whose id the server has not told yet
+        self._early: list[TxAck | Ack] = []
 
     @property
     def current(self) -> Downlink | None:
         """The newest; None before the first one."""
         return self._recent[-1] if self._recent else None
 
-    def enqueued(self, sequence: int, item: str, due_s: float) -> None:
-        """A downlink went into the queue, and whatever waited there is gone."""
-        before = self.current
-        if before is not None and not before.state.is_final:
-            self._move(before, DownlinkState.SUPERSEDED, f"by {sequence}")
-        self._recent.append(Downlink(sequence, item, due_s))
-        self._told(self._recent[-1])
+    def begin(self, sequence: int, due_s: float) -> None:
+        """A downlink is on its way into the queue. Its echo may be here before the server's answer is."""
+        self._recent.append(Downlink(sequence, "", due_s))
+
+    def enqueued(self, item: str) -> None:
+        """The newest is in the queue, and whatever waited there is gone."""
+        for before in list(self._recent)[:-1]:
+            if not before.state.is_final:
+                self._move(before, DownlinkState.SUPERSEDED, f"by {self._recent[-1].sequence}")
+        now = self._recent[-1]
+        now.item = item
+        if now.state is DownlinkState.ENQUEUED:
+            self._told(now)
+        early, self._early = [event for event in self._early if event.item == item], []
+        for event in early:
+            self.happened(event)
+
+    def refused(self, why: str) -> None:
+        """The newest is not in the queue, as far as is known: its number is used up all the same."""
+        self._move(self._recent[-1], DownlinkState.EXPIRED, why)
 
     def happened(self, event: TxAck | Ack | Log) -> None:
         """An event of the server; one about a downlink that nobody remembers is passed over."""
@@ -63,6 +78,8 @@ class DownlinkTracker:
             self._logged(event)
             return
         found = self._of(event.item)
+        if found is None and (now := self.current) is not None and not now.item:
+            self._early = [*self._early[-_KEPT:], event]
         if found is None or found.state.is_final:
             return
         if isinstance(event, TxAck):

@@ -44,13 +44,20 @@ class ServerApi:
         if channel is not None:
             await channel.close()
 
-    async def enqueue(self, device: str, eui: str, port: int, payload: bytes, valid_s: float, *, urgent: bool = False) -> str:
+    def require_rested(self, device: str) -> None:
+        """
+        Raises:
+            LinkDown: the server was not there a moment ago, and is left alone for a while.
+        """
+        if self._clock.monotonic_s() < self._rests_until_s:
+            raise LinkDown(device, self._why)
+
+    async def enqueue(self, device: str, eui: str, port: int, payload: bytes, valid_s: float) -> str:
         """Put a downlink into a device's queue in place of whatever waits there.
 
         Args:
             device: for messages.
             valid_s: the server drops it when it was not sent by then [s].
-            urgent: try also while the server is being left alone.
 
         Returns:
             Its id, which later events name.
@@ -63,9 +70,6 @@ class ServerApi:
         from chirpstack_api import api
         from grpc import RpcError
 
-        now_s = self._clock.monotonic_s()
-        if now_s < self._rests_until_s and not urgent:
-            raise LinkDown(device, self._why)
         token = read_token(device, self._spec)
         item = api.DeviceQueueItem(dev_eui=eui, confirmed=self._spec.confirmed, f_port=port, data=payload)
         item.expires_at.FromDatetime(_naive(self._clock.utc() + timedelta(seconds=valid_s)))

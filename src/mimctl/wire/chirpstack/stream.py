@@ -56,6 +56,9 @@ async def connected(client: Client) -> AsyncIterator[Client]:
 def _let_go(client: Client) -> None:
     """Close what is left of a connection; the library leaves the socket of one that the broker never answered to the collector."""
     client._client._sock_close()
+    for future in (client._connected, client._disconnected):
+        if future.done() and not future.cancelled():
+            future.exception()  # looked at: what was wrong has been raised already
 
 
 @dataclass(frozen=True, slots=True)

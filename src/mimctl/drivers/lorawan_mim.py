@@ -1,0 +1,181 @@
+"""A MIM over LoRaWAN: one frame carries everything, and only the echo of its number proves that it was taken."""
+
+from __future__ import annotations
+
+import math
+
+from mimctl.drivers.lorawan_device import LorawanDevice
+from mimctl.model.clock import Clock
+from mimctl.model.errors import BadReply, LinkTimeout, Unencodable
+from mimctl.model.payload import Frame, PayloadProfile
+from mimctl.model.protocols import ForeignWrite, HeldSetpoint, MimCommand
+from mimctl.model.reason import Reason
+from mimctl.model.sample import Sample
+from mimctl.model.setpoints import MimMap
+from mimctl.model.site import Mim
+from mimctl.wire.chirpstack.bridge import LorawanBridge
+from mimctl.wire.payload import Reading, encode_payload, read_payload
+
+#: `command_status` of a device whose setpoint has run out
+_REVERTED = 3
+#: a release is worth sending for so long [s]
+_RELEASE_VALID_S = 3600.0
+
+
+class LorawanMim(LorawanDevice):
+    """Implements `model.protocols.MimDriver` and `Commanded`.
+
+    Numbers go from 1 to the end of their field and begin again; a device that restarts shows 0. Before the first uplink nothing is
+    commanded, for the number in force is not known. While no events come nothing is commanded either: nobody would know what
+    became of it, and the device's own validity timer ends what it holds.
+    """
+
+    def __init__(
+        self,
+        mim: Mim,
+        bridge: LorawanBridge,
+        profile: PayloadProfile,
+        clock: Clock,
+        *,
+        nominal_hz: float = 50.0,
+    ) -> None:
+        super().__init__(
+            mim.id, mim.address.eui, bridge, profile, clock, most_age_s=max(60.0, mim.latency.stale_s), nominal_hz=nominal_hz
+        )
+        if profile.setpoint is None:
+            raise ValueError(f"{profile.id} has no setpoint")
+        self._mim = mim
+        self._frame: Frame = profile.setpoint
+        self._most_number = max(f.bounds[1] for f in self._frame.fields if f.key == "sequence")
+        self._acknowledged: int | None = None
+        self._wanted: MimCommand | None = None
+        self._held: HeldSetpoint | None = None
+        self._proven: HeldSetpoint | None = None
+        self._foreign: ForeignWrite | None = None
+
+    @property
+    def mim_map(self) -> MimMap | None:
+        """None: it has no registers, and takes the validity and falls back as the site file says."""
+        return None
+
+    @property
+    def foreign_write(self) -> ForeignWrite | None:
+        """How our last command went out of force without our doing; None while it stands."""
+        return self._foreign
+
+    def held(self) -> HeldSetpoint | None:
+        """The last setpoint that the device echoed, while it stands."""
+        return self._proven
+
+    async def read(self) -> Sample:
+        self._bridge.downlinks(self._eui)  # time passes for what was sent, whether the device tells something or not
+        return await super().read()
+
+    async def apply(self, command: MimCommand) -> HeldSetpoint:
+        payload, held = self._encoded(command)
+        self._bridge.require_up(self._device)
+        if self._acknowledged is None:
+            raise LinkTimeout(self._device, f"{self._eui} has not reported yet: the number of its last setpoint is not known")
+        await self._send(payload, self._next_number(), min(max(1.0, command.validity_s), self._patience_s))
+        self._wanted, self._held, self._foreign = command, held, None
+        return held
+
+    async def refresh(self) -> None:
+        sent = self._bridge.downlinks(self._eui).current
+        if self._wanted is None or self._foreign is not None:
+            raise BadReply(self._device, "no command of ours is in force")
+        if sent is not None and sent.state.is_failure:
+            raise BadReply(self._device, f"setpoint {sent.sequence} did not arrive: {sent.state} {sent.text}".rstrip())
+        await self.apply(self._wanted)
+
+    async def release(self, reason: Reason) -> None:
+        zeros = (0.0,) * len(self._mim.ports)
+        payload, _ = self._encoded(MimCommand(zeros, zeros, 0.0, reason), released=True)
+        self._wanted, self._held, self._proven, self._foreign = None, None, None, None
+        await self._send(payload, self._next_number(), _RELEASE_VALID_S, urgent=True)
+        self._log.info("mim.released", reason=str(reason))
+
+    @property
+    def _patience_s(self) -> float:
+        """A setpoint that was not sent until the next one is due must not be sent any more [s]."""
+        return max(self._mim.latency.command_every_s, 2 * self._mim.latency.delay_s, 10.0)
+
+    async def _send(self, payload: bytes, number: int, valid_s: float, *, urgent: bool = False) -> None:
+        numbered = encode_number(payload, self._frame, number)
+        due_s = self._clock.monotonic_s() + 2 * self._patience_s + self._mim.latency.report_every_s
+        await self._bridge.send(self._eui, number, self._frame.port, numbered, valid_s, due_s, urgent=urgent)
+
+    def _next_number(self) -> int:
+        """The number after the last one that was sent or echoed, whichever is the later; never 0, which a restart shows."""
+        sent = self._bridge.downlinks(self._eui).current
+        last = sent.sequence if sent is not None else self._acknowledged
+        if last is None:  # a release before anything was heard: any number but the one in force will do
+            last = int(self._clock.utc().timestamp()) % self._most_number
+        following = last % self._most_number + 1
+        return following if following != self._acknowledged else following % self._most_number + 1
+
+    def _encoded(self, command: MimCommand, *, released: bool = False) -> tuple[bytes, HeldSetpoint]:
+        """The frame without its number, and what the device will hold.
+
+        Raises:
+            Unencodable: a value that the frame cannot carry.
+        """
+        ports = len(self._mim.ports)
+        if len(command.inject_w) != ports or len(command.inject_var) != ports:
+            text = f"{len(command.inject_w)} and {len(command.inject_var)} setpoints for {ports} ports"
+            raise Unencodable(self._device, text)
+        if any(part.share > 0 for part in command.harmonics or ()):
+            raise Unencodable(self._device, "a setpoint by LoRaWAN carries no harmonic shares")
+        numbers = (*command.inject_w, *command.inject_var, command.validity_s)
+        if not all(map(math.isfinite, numbers)):  # in a payload that would be the pattern for "no value"
+            raise Unencodable(self._device, f"a setpoint of {', '.join(f'{n:g}' for n in numbers)}")
+        values = {"sequence": 1.0, "validity": 0.0 if released else max(1.0, math.floor(command.validity_s))}
+        values |= {f"active_power.port{n + 1}": w for n, w in enumerate(command.inject_w)}
+        values |= {f"reactive_power.port{n + 1}": q for n, q in enumerate(command.inject_var)}
+        lacking = [key for key, value in values.items() if key not in self._frame.keys and not abs(value) < 1.0]
+        if lacking:
+            raise Unencodable(self._device, f"{self._profile.id} takes no {', '.join(lacking)}")
+        payload = encode_payload(self._device, self._frame, values, self._nominal_hz)
+        meant = read_payload([self._frame], self._frame.port, payload, self._nominal_hz)
+        return payload, _held(meant, ports)
+
+    def _take(self, reading: Reading, at_s: float) -> None:
+        super()._take(reading, at_s)
+        told = reading.get("sequence_ack")
+        if told is None:
+            return
+        self._acknowledged = int(told)
+        sent = self._bridge.downlinks(self._eui)
+        if sent.echoed(int(told)):
+            if reading.get("command_status") == _REVERTED:
+                self._lost("its setpoint has run out, and it fell back", at_s, sure=False, idle=True)
+            else:
+                self._proven, self._foreign = self._held, None
+        elif self._proven is not None and not sent.knows(int(told)):
+            if int(told) == 0:
+                self._lost("it shows no setpoint: it restarted", at_s, sure=False, idle=True)
+            else:
+                self._lost(f"setpoint {int(told)} is in force, which is none of ours", at_s, sure=True, idle=False)
+
+    def _lost(self, text: str, at_s: float, *, sure: bool, idle: bool) -> None:
+        if self._wanted is None or self._foreign is not None:
+            return
+        self._proven = None
+        self._foreign = ForeignWrite(text, at_s, sure=sure, idle=idle)
+        self._log.warning("mim.command_lost", text=text)
+
+
+def encode_number(payload: bytes, frame: Frame, number: int) -> bytes:
+    """The frame with another number."""
+    field = next(f for f in frame.fields if f.key == "sequence")
+    raw = int.from_bytes(payload[field.at : field.end], "little" if field.little else "big")
+    mask = ((1 << field.bits) - 1) << field.shift
+    put = (raw & ~mask) | (number << field.shift)
+    return payload[: field.at] + put.to_bytes(field.type.size, "little" if field.little else "big") + payload[field.end :]
+
+
+def _held(meant: Reading | None, ports: int) -> HeldSetpoint:
+    def values(quantity: str) -> tuple[float, ...]:
+        return tuple((meant.get(f"{quantity}.port{n + 1}") if meant else None) or 0.0 for n in range(ports))
+
+    return HeldSetpoint(values("active_power"), values("reactive_power"))

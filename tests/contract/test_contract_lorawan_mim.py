@@ -1,0 +1,376 @@
+"""A MIM over LoRaWAN and a sensor beside it: what every driver owes its callers, over a real broker and ChirpStack's interface."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+
+import pytest
+
+from lorawan_air import EUI, air, throwaway, until
+from mimctl.config.payload import find_payload_profile, load_payload_profile
+from mimctl.drivers.lorawan_device import LorawanDevice
+from mimctl.drivers.lorawan_mim import LorawanMim
+from mimctl.model.clock import SystemClock
+from mimctl.model.connection import Connection
+from mimctl.model.errors import BadReply, LinkDown, LinkError, LinkTimeout, Unencodable
+from mimctl.model.harmonics import HarmonicShare
+from mimctl.model.latency import Latency, LatencyClass
+from mimctl.model.lorawan import DownlinkState
+from mimctl.model.protocols import Commanded, Driver, MimCommand, MimDriver
+from mimctl.model.quantity import quantity_of
+from mimctl.model.reason import Reason
+from mimctl.model.sample import Quality
+from mimctl.model.site import DeviceAddress, Mim, PortSpec
+from mimctl.wire.payload import encode_payload, read_payload
+
+pytestmark = pytest.mark.bound_s(15)
+WHY = Reason("contract", "the contract suite asks")
+SLOW = Latency(LatencyClass.SLOW, delay_s=1.0, command_every_s=20.0, report_every_s=20.0)
+SENSOR = "70b3d57ed0000002"
+
+
+def profile(name):
+    path = find_payload_profile(name)
+    assert path is not None
+    return load_payload_profile(path)
+
+
+MIM, METER = profile("mimctl/mim"), profile("example/meter3")
+
+
+@dataclass
+class Firmware:
+    """A MIM that takes and echoes setpoints, and reports when told to."""
+
+    link: object
+    shown: dict[str, float] = field(default_factory=dict)
+    number: int = 0
+    validity_s: float = 0.0
+    status: int = 0
+    setpoint: tuple[float, ...] = (0.0,) * 6
+    deaf: bool = False
+
+    def take(self, port: int, payload: bytes) -> bool:
+        assert MIM.setpoint is not None
+        reading = read_payload([MIM.setpoint], port, payload)
+        assert reading is not None
+        number = int(reading.get("sequence") or 0)
+        if self.deaf or number == self.number:
+            return False
+        self.number, self.validity_s, self.status = number, reading.get("validity") or 0.0, 0
+        self.setpoint = tuple(reading.values[2:])
+        self.report()
+        return True
+
+    def report(self, frame: int = 0) -> None:
+        layout = MIM.uplinks[frame]
+        values = dict.fromkeys(layout.keys, 0.0) | {"voltage.port1": 230.4, "frequency": 50.0, "thd_v.port1": math.nan}
+        for n in range(3):
+            values[f"active_power.port{n + 1}"], values[f"reactive_power.port{n + 1}"] = self.setpoint[2 * n : 2 * n + 2]
+        values |= {
+            "sequence_ack": float(self.number),
+            "command_status": float(self.status),
+            "status": float(self.status),
+        } | self.shown
+        values = {key: values[key] for key in layout.keys}
+        self.link.server.uplink(EUI, layout.port, encode_payload("mim1", layout, values, measured=True))
+
+
+def mim(**more):
+    ports = tuple(PortSpec("rack1", Connection(f"L{n}"), 2000.0) for n in (1, 2, 3))
+    return Mim("mim1", DeviceAddress("air", 1, "mimctl/mim", eui=EUI), ports, latency=SLOW, validity_s=120.0, **more)
+
+
+@dataclass
+class Bench:
+    link: object
+    bridge: object
+    driver: LorawanMim
+    firmware: Firmware
+
+    async def state(self, wanted: DownlinkState) -> None:
+        await until(lambda: (sent := self.bridge.downlinks(EUI).current) is not None and sent.state is wanted)
+
+    async def reported(self, frame: int = 0):
+        before = self.driver._sample
+        self.firmware.report(frame)
+        await until(lambda: self.driver._sample is not before)
+        return await self.driver.read()
+
+
+@pytest.fixture(scope="module")
+def pki(tmp_path_factory):
+    return throwaway(tmp_path_factory.mktemp("pki"))
+
+
+@pytest.fixture(params=["json", "protobuf"])
+async def bench(request, tmp_path, pki):
+    async with air(tmp_path, pki, marshalling=request.param) as link:
+        firmware = Firmware(link)
+        link.server.add(EUI, "mim1", firmware.take)
+        bridge = link.bridge()
+        driver = LorawanMim(mim(), bridge, MIM, SystemClock())
+        await bridge.open()
+        await until(lambda: bridge.connected)
+        yield Bench(link, bridge, driver, firmware)
+        await bridge.close()
+
+
+def command(w=400.0, var=-60.0, validity_s=120.0, **more):
+    return MimCommand((w, w - 10, w - 20), (var,) * 3, validity_s, WHY, **more)
+
+
+async def test_it_is_a_driver_that_can_be_commanded(bench):
+    assert isinstance(bench.driver, Driver)
+    assert isinstance(bench.driver, MimDriver)
+    assert isinstance(bench.driver, Commanded)
+    assert (await bench.reported()).device == bench.driver.device == "mim1"
+
+
+async def test_before_the_first_report_reading_is_a_link_error_and_nothing_is_commanded(bench):
+    with pytest.raises(LinkTimeout, match="not reported"):
+        await bench.driver.read()
+    with pytest.raises(LinkTimeout, match="not reported"):
+        await bench.driver.apply(command())
+    assert bench.link.server.enqueued == 0
+
+
+async def test_a_sample_tells_what_the_device_shows(bench):
+    bench.firmware.shown = {"active_power.port1": -150.0, "reactive_power.port1": 25.0, "soc": 61.5, "temperature": 41.0}
+    sample = await bench.reported()
+    assert {key: sample.get(key) for key in bench.firmware.shown} == pytest.approx(bench.firmware.shown)
+    assert sample.quality is Quality.GOOD
+    assert sample.get("thd_v.port1") is None
+    assert all(quantity_of(key) is not None for key in sample.keys)
+    assert len(set(sample.keys)) == len(sample.keys) == len(sample.values)
+
+
+async def test_keys_are_the_same_object_and_a_sample_cannot_be_changed(bench):
+    first, second = await bench.reported(), await bench.reported()
+    assert second.keys is first.keys
+    with pytest.raises(ValueError, match="read-only"):
+        first.values[0] = 1.0
+
+
+async def test_until_the_device_tells_something_new_the_sample_is_the_same_object(bench):
+    first = await bench.reported()
+    assert await bench.driver.read() is first
+
+
+async def test_a_short_report_leaves_what_it_does_not_carry_with_its_older_instant(bench):
+    first = await bench.reported()
+    bench.firmware.shown = {"active_power.port1": 500.0}
+    second = await bench.reported(frame=1)
+    assert second.get("active_power.port1") == 500.0
+    assert second.get("voltage.port1") == pytest.approx(230.4)
+    assert second.instant_s("voltage.port1") == first.taken_at_s < second.taken_at_s == second.instant_s("active_power.port1")
+
+
+async def test_reading_never_writes(bench):
+    await bench.reported()
+    for _ in range(3):
+        await bench.driver.read()
+    assert bench.link.server.enqueued == 0
+
+
+async def test_a_value_that_cannot_be_is_unknown_and_said_so(bench):
+    bench.firmware.shown = {"temperature": 41.0}
+    bench.link.server.uplink(EUI, 10, bytes([0x11]) + bytes(34) + bytes([201, 0]))
+    await until(lambda: bench.driver._sample is not None)
+    sample = await bench.driver.read()
+    assert sample.get("soc") is None
+    assert sample.reason is not None
+    assert "soc" in sample.reason.text
+
+
+async def test_a_payload_that_fits_no_layout_is_counted(bench):
+    bench.link.server.uplink(EUI, 10, b"\x11")
+    bench.link.server.uplink(EUI, 99, bytes(37))
+    await until(lambda: bench.driver.unreadable == 2)
+    with pytest.raises(LinkTimeout):
+        await bench.driver.read()
+
+
+async def test_a_command_is_taken_whole_and_only_its_echo_proves_it(bench):
+    await bench.reported()
+    bench.firmware.deaf = True
+    held = await bench.driver.apply(command(w=400.7))
+    assert held.inject_w == (400.0, 390.0, 380.0)
+    await bench.state(DownlinkState.TXACK)
+    assert bench.driver.held() is None
+    bench.firmware.deaf = False
+    await bench.driver.apply(command(w=400.7))
+    await bench.state(DownlinkState.ECHOED)
+    assert bench.firmware.setpoint == (400, -60, 390, -60, 380, -60)
+    assert bench.firmware.validity_s == 120
+    assert bench.driver.held() == held
+    assert (await bench.driver.read()).get("sequence_ack") == bench.firmware.number
+
+
+async def test_every_command_and_every_sign_of_life_has_a_new_number(bench):
+    bench.firmware.number = 254
+    await bench.reported()
+    seen = []
+    for ask in (lambda: bench.driver.apply(command()), bench.driver.refresh, bench.driver.refresh):
+        await ask()
+        await bench.state(DownlinkState.ECHOED)
+        seen.append(bench.firmware.number)
+    assert seen == [255, 1, 2]
+    assert bench.firmware.setpoint[0] == 400
+
+
+async def test_releasing_gives_the_device_back(bench):
+    await bench.reported()
+    await bench.driver.apply(command())
+    await bench.state(DownlinkState.ECHOED)
+    await bench.driver.release(WHY)
+    await until(lambda: bench.firmware.validity_s == 0)
+    assert bench.firmware.setpoint == (0,) * 6
+    assert bench.driver.held() is None
+
+
+async def test_releasing_needs_no_report_and_no_broker(bench):
+    bench.firmware.number = 7
+    await bench.link.broker.stop()
+    await until(lambda: not bench.bridge.connected)
+    await bench.driver.release(WHY)
+    await until(lambda: bench.firmware.number != 7)
+
+
+async def test_a_validity_is_never_endless(bench):
+    await bench.reported()
+    await bench.driver.apply(command(validity_s=0.0))
+    await bench.state(DownlinkState.ECHOED)
+    assert bench.firmware.validity_s == 1
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        command(w=math.nan),
+        command(w=40_000.0),
+        command(validity_s=math.inf),
+        command(validity_s=1e6),
+        MimCommand((1.0,), (0.0,), 60.0, WHY),
+    ],
+)
+async def test_a_setpoint_that_cannot_be_sent_sends_nothing(bench, wrong):
+    await bench.reported()
+    with pytest.raises(Unencodable):
+        await bench.driver.apply(wrong)
+    assert bench.link.server.enqueued == 0
+
+
+async def test_harmonic_shares_cannot_be_sent(bench):
+    await bench.reported()
+    with pytest.raises(Unencodable, match="harmonic"):
+        await bench.driver.apply(command(harmonics=(HarmonicShare(0.5, 3),) * 3))
+    await bench.driver.apply(command(harmonics=(HarmonicShare(0.0, 0),) * 3))
+
+
+async def test_a_lost_link_is_a_link_error_nothing_is_sent_and_it_comes_back_by_itself(bench):
+    await bench.reported()
+    await bench.link.broker.stop()
+    await until(lambda: not bench.bridge.connected)
+    for ask in (bench.driver.read, lambda: bench.driver.apply(command())):
+        with pytest.raises(LinkDown):
+            await ask()
+    assert bench.link.server.enqueued == 0
+    await bench.link.broker.start()
+    await until(lambda: bench.bridge.connected)
+    await bench.reported()
+    await bench.driver.apply(command())
+    await bench.state(DownlinkState.ECHOED)
+
+
+async def test_a_setpoint_that_did_not_arrive_is_not_kept_alive(bench):
+    await bench.reported()
+    bench.link.server.gateway_error = "DUTY_CYCLE_OVERFLOW"
+    await bench.driver.apply(command())
+    await bench.state(DownlinkState.GATEWAY_ERROR)
+    with pytest.raises(BadReply, match="DUTY_CYCLE_OVERFLOW"):
+        await bench.driver.refresh()
+    bench.link.server.gateway_error = None
+
+
+async def test_a_restart_is_noticed_and_nothing_of_ours_is_kept_alive(bench):
+    await bench.reported()
+    await bench.driver.apply(command())
+    await bench.state(DownlinkState.ECHOED)
+    bench.firmware.number, bench.firmware.setpoint = 0, (0.0,) * 6
+    await bench.reported()
+    lost = bench.driver.foreign_write
+    assert lost is not None
+    assert lost.idle
+    assert not lost.sure
+    with pytest.raises(LinkError):
+        await bench.driver.refresh()
+    await bench.driver.apply(command())
+    assert bench.driver.foreign_write is None
+
+
+async def test_somebody_else_who_commands_it_is_noticed(bench):
+    await bench.reported()
+    await bench.driver.apply(command())
+    await bench.state(DownlinkState.ECHOED)
+    bench.firmware.number += 40
+    await bench.reported()
+    assert bench.driver.foreign_write is not None
+    assert bench.driver.foreign_write.sure
+
+
+async def test_a_setpoint_that_ran_out_is_noticed(bench):
+    await bench.reported()
+    await bench.driver.apply(command())
+    await bench.state(DownlinkState.ECHOED)
+    bench.firmware.status = 3
+    await bench.reported()
+    assert bench.driver.foreign_write is not None
+    assert bench.driver.held() is None
+
+
+async def test_an_echo_of_the_one_before_is_no_loss(bench):
+    await bench.reported()
+    await bench.driver.apply(command())
+    await bench.state(DownlinkState.ECHOED)
+    bench.firmware.deaf = True
+    await bench.driver.apply(command(w=100.0))
+    await bench.reported()
+    assert bench.driver.foreign_write is None
+
+
+async def test_a_new_controller_goes_on_from_the_number_in_force(bench):
+    await bench.reported()
+    await bench.driver.apply(command())
+    await bench.state(DownlinkState.ECHOED)
+    number = bench.firmware.number
+    bench.driver = LorawanMim(mim(), bench.bridge, MIM, SystemClock())
+    await bench.reported()
+    assert bench.driver.held() is None  # frames do not tell what is held
+    await bench.driver.apply(command())
+    await until(lambda: bench.firmware.number == number + 1)
+
+
+async def test_a_sensor_of_another_make_needs_no_code(bench):
+    bench.link.server.add(SENSOR, "sensor", lambda port, payload: False)
+    sensor = LorawanDevice("m1", SENSOR, bench.bridge, METER, SystemClock())
+    vector = METER.vectors[0]
+    bench.link.server.uplink(SENSOR, vector.port, vector.payload)
+    bench.link.server.uplink(SENSOR, METER.vectors[1].port, METER.vectors[1].payload)
+    await until(lambda: sensor._sample is not None and sensor._sample.get("energy_import.total") is not None)
+    sample = await sensor.read()
+    expected = dict(vector.expect) | dict(METER.vectors[1].expect)
+    assert {key: sample.get(key) for key in expected} == pytest.approx(expected)
+    assert not isinstance(sensor, MimDriver)
+
+
+async def test_the_frequency_is_relative_to_that_of_the_site(bench):
+    bench.driver = LorawanMim(mim(), bench.bridge, MIM, SystemClock(), nominal_hz=60.0)
+    sample = await bench.reported()
+    assert sample.get("frequency") == pytest.approx(60.0)
+
+
+def test_a_profile_without_setpoints_makes_no_mim():
+    with pytest.raises(ValueError, match="no setpoint"):
+        LorawanMim(mim(), type("Bridge", (), {"watch": lambda *_: None})(), replace(MIM, setpoint=None), SystemClock())
