@@ -9,6 +9,7 @@ import pytest
 from mimctl.config.faults import load_faults
 from mimctl.config.profile import check_profile, load_profile
 from mimctl.config.site import check_site, load_site
+from mimctl.config.zigbee_profile import check_zigbee_profile
 from mimctl.model.resources import site_config
 from mimctl.wire.golden import check_vectors
 
@@ -31,6 +32,9 @@ def test_the_example_is_right(text, tmp_path):
     file.write_text(text, encoding="utf-8")
     if re.search(r"^faults:$", text, flags=re.MULTILINE):
         assert load_faults(file, load_site(site_config("demo")), start=datetime(2026, 1, 5, tzinfo=UTC), seed=1)
+        return
+    if profile and re.search(r"^attributes:$", text, flags=re.MULTILINE):
+        assert [str(p) for p in check_zigbee_profile(file)] == []
         return
     if profile:
         assert [str(p) for p in check_profile(file)] == []

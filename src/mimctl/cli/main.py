@@ -38,6 +38,7 @@ COMMANDS: dict[str, str] = {
     "device": "Read, watch, dump or set one device.",
     "simulate": "Run a site on a virtual clock and compare before with after.",
     "twin": "Serve a site's virtual devices as real Modbus servers.",
+    "zigbee": "Form a Zigbee network, let devices in, keep backups.",
     "profile": "Judge, show and list device profiles.",
     "schema": "Print the JSON Schema of site files or device profiles.",
 }

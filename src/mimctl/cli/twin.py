@@ -159,7 +159,10 @@ def _show(server: TwinServer, *, to_stderr: bool) -> None:
     rows = []
     for device in server.devices:
         link = device.address.link
-        rows.append((link, server.where(link), device.address.unit, device.id, device.kind))
+        rows.append((link, server.where(link), str(device.address.unit), device.id, device.kind))
+    for wireless in server.wireless:
+        link = wireless.address.link
+        rows.append((link, server.where(link), wireless.address.eui, wireless.id, wireless.kind))
     columns = ("link", "address", "unit", "device", "kind")
     print_table(columns, rows, right=("unit",), stderr=to_stderr)
     for link, files in server.client_files.items():
@@ -175,5 +178,9 @@ def _as_json(server: TwinServer) -> dict[str, Any]:
     devices = [
         {"id": d.id, "link": d.address.link, "unit": d.address.unit, "profile": d.address.profile, "kind": d.kind}
         for d in server.devices
+    ]
+    devices += [
+        {"id": d.id, "link": d.address.link, "eui": d.address.eui, "profile": d.address.profile, "kind": d.kind}
+        for d in server.wireless
     ]
     return {"links": links, "devices": devices}

@@ -53,7 +53,10 @@ def pointed_at(site: Site, served: Served) -> Site:
 def _served_at(link: Link, where: Mapping[str, Any]) -> Link:
     """The link at the twin's address or port, with the certificates that the twin accepts where it made its own."""
     from mimctl.model.link import TlsFiles
+    from mimctl.model.zigbee import twin_radio
 
+    if link.zigbee is not None:
+        return replace(link, zigbee=twin_radio(where["host"], where["port"]))
     if link.serial is not None:
         return replace(link, serial=replace(link.serial, device=where["device"]))
     files, tls = where["tls"], link.tls

@@ -21,6 +21,7 @@ from mimctl.model.harmonics import HarmonicFilter, HarmonicLimits
 from mimctl.model.latency import TYPICAL, Latency
 from mimctl.model.lorawan import LorawanLink, RadioPlan
 from mimctl.model.phases import PHASES
+from mimctl.model.zigbee import ZIGBEE_BAUDRATE, ZigbeeRadio
 
 
 def build_site(draft: Draft, file: Path) -> m.Site:
@@ -77,7 +78,17 @@ def build_link(item: LinkItem, folder: Path) -> link_model.Link:
         local_echo=item.local_echo,
         latency_s=item.latency_s,
         lorawan=None if item.lorawan is None else _lorawan(item, item.lorawan, folder),
+        zigbee=_zigbee(item, folder),
     )
+
+
+def _zigbee(item: LinkItem, folder: Path) -> ZigbeeRadio | None:
+    if item.radio is None or item.device is None:
+        return None
+    # a serial port is not resolved, for the same reason as below
+    device = item.device if "://" in item.device else str(folder / item.device)
+    baudrate = item.baudrate if "baudrate" in item.model_fields_set else ZIGBEE_BAUDRATE
+    return ZigbeeRadio(item.radio, device, baudrate, item.flow_control)
 
 
 def _port_of(item: LinkItem) -> int:
@@ -109,7 +120,7 @@ def radio_plan(item: LorawanItem) -> RadioPlan:
 
 
 def _serial(item: LinkItem, folder: Path) -> link_model.SerialLine | None:
-    if item.device is None:
+    if item.device is None or item.type is link_model.LinkType.ZIGBEE:
         return None
     # not resolved: a name such as /dev/serial/by-id/… is a link that goes to another port after each plugging
     device = str(folder / item.device)

@@ -24,6 +24,7 @@ from mimctl.model.connection import Connection
 from mimctl.model.latency import LatencyClass
 from mimctl.model.link import LinkType, Parity
 from mimctl.model.site import SUNSPEC, ExpiryAction, SecondMaster
+from mimctl.model.zigbee import RadioKind
 
 ConnectionWord = Annotated[Connection, Strict(False)]
 UnitId = Annotated[int, Field(ge=0, le=255)]
@@ -44,7 +45,7 @@ class LinkItem(Record):
     id: Id = Field(description="Name of the link.")
     type: Annotated[LinkType, Strict(False)] = Field(
         LinkType.MODBUS_TCP,
-        description="Transport: Modbus/TCP, the same over TLS, RTU on a serial port, RTU frames over TCP; LoRaWAN.",
+        description="Transport: Modbus/TCP, the same over TLS, RTU on a serial port, RTU frames over TCP; LoRaWAN; Zigbee.",
     )
     host: Reference | None = Field(None, description="Host name or address. Every type but modbus_rtu needs it.")
     port: int = Field(
@@ -53,8 +54,13 @@ class LinkItem(Record):
         le=65535,
         description="TCP port; 802 is registered for Modbus/TCP Security. Default of the type lorawan: 8883, without TLS 1883.",
     )
-    device: Reference | None = Field(None, description="Serial port, for the type modbus_rtu: a path such as /dev/ttyUSB0.")
-    baudrate: int = Field(19200, ge=50, le=4_000_000, description="Bits per second of the serial port.")
+    device: Reference | None = Field(
+        None,
+        description="Serial port, for the types modbus_rtu and zigbee: a path such as /dev/ttyUSB0; for zigbee also socket://host:port.",
+    )
+    baudrate: int = Field(
+        19200, ge=50, le=4_000_000, description="Bits per second of the serial port. Default of the type zigbee: 115200."
+    )
     parity: Annotated[Parity, Strict(False)] = Field(Parity.EVEN, description="Parity of the serial port.")
     stop_bits: Literal[1, 2] = Field(1, description="Stop bits of the serial port; without parity most devices want 2.")
     byte_size: Literal[8] = Field(8, description="Data bits of the serial port; RTU frames take 8.")
@@ -80,6 +86,12 @@ class LinkItem(Record):
     tid_zero: bool = Field(False, description="Accept answers that carry transaction id 0.")
     tls: TlsItem | None = Field(None, description="Certificates, for the types modbus_tls and lorawan.")
     lorawan: LorawanItem | None = Field(None, description="The network server, for the type lorawan.")
+    radio: Annotated[RadioKind, Strict(False)] | None = Field(
+        None, description="Who makes the coordinator of the type zigbee: znp (Texas Instruments) or ezsp (Silicon Labs)."
+    )
+    flow_control: Literal["hardware", "software"] | None = Field(
+        None, description="Flow control of the serial port of a Zigbee coordinator. Default: none."
+    )
     isolated: bool = Field(
         False, description="The network of this link is closed to everybody else; silences the warning about plain writes."
     )

@@ -32,6 +32,11 @@ class ZigbeeRadio:
     flow_control: str | None = None
 
 
+def twin_radio(host: str, port: int) -> ZigbeeRadio:
+    """The coordinator of a digital twin that is served there."""
+    return ZigbeeRadio(RadioKind.TWIN, f"socket://{host}:{port}")
+
+
 @dataclass(frozen=True, slots=True)
 class ZigbeePoint:
     """One value: raw × scale × sign × multiplier / divisor, in the unit of its quantity.

@@ -6,9 +6,11 @@ from pathlib import Path
 
 from mimctl.config.payload import find_payload_profile, load_payload_profile
 from mimctl.config.profile import find_profile, load_profile
+from mimctl.config.zigbee_profile import find_zigbee_profile, load_zigbee_profile
 from mimctl.drivers.lorawan_group import lorawan_group
 from mimctl.drivers.registry import LinkDevices, register_map_registry
 from mimctl.drivers.write_budget import FileBudget
+from mimctl.drivers.zigbee_group import zigbee_group
 from mimctl.model.clock import Clock
 from mimctl.model.errors import UserError
 from mimctl.model.link import Link, LinkType
@@ -16,6 +18,8 @@ from mimctl.model.payload import PayloadProfile
 from mimctl.model.profile import DeviceProfile
 from mimctl.model.protocols import DriverGroup
 from mimctl.model.site import SUNSPEC, Site
+from mimctl.model.zigbee import RadioKind
+from mimctl.model.zigbee_profile import ZigbeeProfile
 from mimctl.service.state_dir import state_path
 from mimctl.wire.modbus import ModbusLink
 
@@ -64,6 +68,26 @@ def lorawan_profiles(site: Site) -> dict[str, PayloadProfile]:
     return profiles
 
 
+def zigbee_profiles(site: Site) -> dict[str, ZigbeeProfile]:
+    """Every Zigbee profile that the site names, by id. Raises as `lorawan_profiles`."""
+    links = {link.id for link in site.links if link.type is LinkType.ZIGBEE}
+    addresses = [meter.address for meter in site.meters] + [mim.address for mim in site.mims]
+    beside = site.file.parent if site.file is not None else None
+    profiles = {}
+    for name in sorted({address.profile for address in addresses if address.link in links}):
+        path = find_zigbee_profile(name, beside)
+        if path is None:
+            raise UserError(f"Zigbee profile '{name}' not found beside the site file nor among the packaged ones")
+        profiles[name] = load_zigbee_profile(path)
+    return profiles
+
+
+def zigbee_database(site: Site, link: Link) -> Path:
+    """Where the coordinator's devices and backups are kept; a twin's never beside a real one's."""
+    twin = link.zigbee is not None and link.zigbee.kind is RadioKind.TWIN
+    return state_path(site.id) / f"zigbee-{link.id}{'-twin' if twin else ''}.db"
+
+
 def open_groups(site: Site, clock: Clock) -> list[DriverGroup]:
     """The drivers of a site over its real links; nothing is connected yet.
 
@@ -76,7 +100,11 @@ def open_groups(site: Site, clock: Clock) -> list[DriverGroup]:
     def over_lorawan(devices: LinkDevices, clock: Clock) -> DriverGroup:
         return lorawan_group(devices, lorawan_profiles(site), clock, site.frequency_hz)
 
+    def over_zigbee(devices: LinkDevices, clock: Clock) -> DriverGroup:
+        return zigbee_group(devices, zigbee_profiles(site), zigbee_database(site, devices.link), clock, site.control.max_data_age_s)
+
     budget = FileBudget(state_path(site.id) / BUDGET_FILE)
     registry = register_map_registry(transport, site_profiles(site), budget)
     registry.register(LinkType.LORAWAN, over_lorawan)
+    registry.register(LinkType.ZIGBEE, over_zigbee)
     return registry.build_groups(site, clock)

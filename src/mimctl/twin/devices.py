@@ -32,7 +32,7 @@ class VirtualDevice:
 
 
 def virtual_devices(layout: SiteLayout, world: World, profiles: Mapping[str, DeviceProfile], seed: int) -> list[VirtualDevice]:
-    """Meters, then MIMs, then transfer devices, in the order of the site file.
+    """Meters, then MIMs, then transfer devices, in the order of the site file; those without registers are not among them.
 
     Args:
         profiles: every profile that the site names, by id.
@@ -42,11 +42,16 @@ def virtual_devices(layout: SiteLayout, world: World, profiles: Mapping[str, Dev
         UserError: a profile is missing, or a MIM has one: what its registers would do is known for the MIM protocol alone.
     """
     site, devices = layout.site, list[VirtualDevice]()
+    radio = {link.id for link in site.links if link.type.is_radio}
     banks = _meter_banks(layout, world, profiles, seed)
     for meter in site.meters:
+        if meter.address.link in radio:
+            continue
         kind = meter_kind(meter, layout.nodes[layout.node_index[meter.node]])
         devices.append(VirtualDevice(meter.id, meter.address, banks[meter.id], kind))
     for m, mim in enumerate(site.mims):
+        if mim.address.link in radio:
+            continue
         if mim.address.profile != SUNSPEC:
             raise UserError(f"the twin has no virtual MIM for the profile '{mim.address.profile}' of {mim.id}")
         rng = np.random.default_rng([seed, 1, m])
@@ -75,7 +80,10 @@ def transfer_devices(world: World, profiles: Mapping[str, DeviceProfile]) -> Ite
 def _meter_banks(layout: SiteLayout, world: World, profiles: Mapping[str, DeviceProfile], seed: int) -> dict[str, MeterBank]:
     """By meter id. Those at one address are parts of one device and share its registers."""
     groups: dict[tuple[str, int], list[tuple[int, Meter]]] = {}
+    radio = {link.id for link in layout.site.links if link.type.is_radio}
     for n, meter in enumerate(layout.site.meters):
+        if meter.address.link in radio:
+            continue
         name = meter.address.profile
         if name != SUNSPEC and name not in profiles:
             raise UserError(f"meter {meter.id} needs the profile '{name}', which was not loaded")

@@ -17,14 +17,17 @@ from mimctl.model.layout import SiteLayout
 from mimctl.model.link import Link, LinkType, TlsFiles
 from mimctl.model.profile import DeviceProfile
 from mimctl.model.site import Site
+from mimctl.model.zigbee import twin_radio
 from mimctl.twin.devices import VirtualDevice, virtual_devices
 from mimctl.twin.picture import World
 from mimctl.twin.plant import Plant
 from mimctl.twin.reach import ReachedBank
+from mimctl.twin.zigbee import TwinAir, WirelessDevice
 from mimctl.wire.modbus_answers import RegisterBank
 from mimctl.wire.modbus_server import ModbusServer
 from mimctl.wire.rtu_server import RtuPtyServer, RtuTcpServer, Server
 from mimctl.wire.tls import ThrowawayPki, make_throwaway_pki, server_context
+from mimctl.wire.zigbee.air_socket import AirServer
 
 LOOPBACK = "127.0.0.1"
 #: how often the plant moves on when nobody looks: batteries and temperatures want short steps
@@ -66,7 +69,11 @@ class TwinServer:
         self.devices: list[VirtualDevice] = virtual_devices(
             layout, self.world, profiles or {}, site.twin.seed if seed is None else seed
         )
-        self._servers: dict[str, Server] = {}
+        radio = [link for link in site.links if link.type is LinkType.ZIGBEE]
+        self._airs = {link.id: TwinAir(link, layout, self.world, site.twin.seed if seed is None else seed) for link in radio}
+        #: devices without registers
+        self.wireless: list[WirelessDevice] = [device for air in self._airs.values() for device in air.devices]
+        self._servers: dict[str, Server | AirServer] = {}
         self._addresses: dict[str, tuple[str, int]] = {}
         self._ports: dict[str, str] = {}
         self._client_files: dict[str, TlsFiles] = {}
@@ -90,7 +97,7 @@ class TwinServer:
             return self._ports[link]
         host, port = self._addresses[link]
         kinds = {each.id: each.type for each in self._site.links}
-        kind = {LinkType.MODBUS_TLS: " TLS", LinkType.MODBUS_RTU_TCP: " RTU"}.get(kinds[link], "")
+        kind = {LinkType.MODBUS_TLS: " TLS", LinkType.MODBUS_RTU_TCP: " RTU", LinkType.ZIGBEE: " Zigbee"}.get(kinds[link], "")
         return f"{host}:{port}{kind}"
 
     @property
@@ -138,6 +145,11 @@ class TwinServer:
         await self.stop()
 
     async def _serve(self, link: Link) -> None:
+        if link.id in self._airs:
+            coordinator = AirServer(self._airs[link.id].air)
+            self._addresses[link.id] = await coordinator.start()
+            self._servers[link.id] = coordinator
+            return
         units = self._units(link)
         if not units:
             return
@@ -192,11 +204,15 @@ class TwinServer:
         if link.id not in self._addresses:
             return link
         host, port = self._addresses[link.id]
+        if link.id in self._airs:
+            return replace(link, zigbee=twin_radio(host, port))
         return replace(link, host=host, port=port, tls=self._client_files.get(link.id, link.tls))
 
     async def _live(self) -> None:
         while True:
             self.world.advance()
+            for air in self._airs.values():
+                air.tick(self._clock.monotonic_s())
             await self._clock.sleep_until(self._clock.monotonic_s() + _STEP_S)
 
 

@@ -21,6 +21,7 @@ from mimctl.config.checks import (
     transfers,
     tree,
     twin,
+    zigbee,
 )
 from mimctl.config.draft import Draft
 from mimctl.model.problem import Problem
@@ -41,6 +42,7 @@ CHECKS: tuple[Callable[[Draft], Iterator[Problem]], ...] = (
     *plausible.CHECKS,
     *profiles.CHECKS,
     *transfers.CHECKS,
+    *zigbee.CHECKS,
     *redundancy.CHECKS,
 )
 

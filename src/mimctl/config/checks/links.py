@@ -30,8 +30,8 @@ _FIRST_UNIT, _LAST_UNIT = 1, 247
 def check_ends(draft: Draft) -> Iterator[Problem]:
     """`link.end`: nothing that says where the link goes, or keys of another kind of link."""
     for path, link in draft.links():
-        serial = link.type is LinkType.MODBUS_RTU
-        if serial and link.device is None:
+        serial = link.type in (LinkType.MODBUS_RTU, LinkType.ZIGBEE)
+        if link.type is LinkType.MODBUS_RTU and link.device is None:
             yield error("link.end", path, "modbus_rtu needs its serial port: 'device: /dev/ttyUSB0'")
         if not serial and link.host is None:
             yield error("link.end", path, f"{link.type.value} needs the address of the device: 'host: 192.0.2.10'")

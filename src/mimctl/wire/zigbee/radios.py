@@ -9,7 +9,7 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
-from mimctl.model.errors import MissingExtra
+from mimctl.model.errors import MissingExtra, UserError
 from mimctl.model.zigbee import RadioKind, ZigbeeRadio
 
 #: packages whose debug lines hold network keys
@@ -80,6 +80,23 @@ def make_private(file: Path) -> None:
     file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     os.close(os.open(file, os.O_RDWR | os.O_CREAT, PRIVATE))
     file.chmod(PRIVATE)
+
+
+def write_private(file: Path, text: str) -> None:
+    """Write a file that only its owner can read, as a whole or not at all.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    part = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE)
+        with os.fdopen(handle, "w", encoding="utf-8") as out:
+            out.write(text)
+        part.replace(file)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise UserError(f"{file}: {error.strerror}") from error
 
 
 def check_database(file: Path) -> None:

@@ -1,0 +1,185 @@
+"""`mimctl zigbee …`: form a network, let one device in, keep and bring back a backup, see who is there."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from mimctl.cli.options import positive
+from mimctl.cli.render import STDOUT, fail, json_option, print_table, write_json
+
+if TYPE_CHECKING:
+    from mimctl.model.link import Link
+    from mimctl.model.site import Site
+    from mimctl.model.zigbee import ZigbeeRadio
+
+_T = TypeVar("_T")
+_AnyFunction = TypeVar("_AnyFunction", bound=Callable[..., Any])
+
+
+def _site_argument(function: _AnyFunction) -> _AnyFunction:
+    function = click.option("--link", "link_id", help="Which Zigbee link, where the site has several.")(function)
+    return click.argument("site", type=click.Path(path_type=Path))(function)
+
+
+@click.group()
+def command() -> None:
+    """Form a Zigbee network, let devices in, keep backups.
+
+    Each of these has the coordinator for itself: the service of the site must not run meanwhile.
+    """
+
+
+@command.command()
+@_site_argument
+@click.option("--channel", type=click.IntRange(11, 26), help="Radio channel [default: the quietest of 11, 15, 20 and 25].")
+@json_option
+def form(site: Path, link_id: str | None, channel: int | None, json_target: str | None) -> None:
+    """Form a new network with a random key. A coordinator that has one keeps it."""
+    from mimctl.wire.zigbee import network
+
+    def run(radio: ZigbeeRadio, database: Path) -> Coroutine[Any, Any, network.Network]:
+        return network.form(radio, database, channel=channel)
+
+    found = _with_coordinator(site, link_id, run)
+    _show(json_target, network.plain(found), _network_text("formed", found))
+
+
+@command.command()
+@_site_argument
+@click.option("--eui", required=True, help="Address of the device, as printed on it: sixteen hexadecimal digits.")
+@click.option("--install-code", required=True, help="Its install code; - reads it from standard input.")
+@click.option("--seconds", type=positive(60.0), default=60.0, show_default=True, help="How long to wait for it.")
+@json_option
+def permit(site: Path, link_id: str | None, eui: str, install_code: str, seconds: float, json_target: str | None) -> None:
+    """Let one device in by its install code, and close the network behind it. Nobody joins without one."""
+    from mimctl.wire.zigbee import network
+
+    code = sys.stdin.readline().strip() if install_code == "-" else install_code
+
+    def run(radio: ZigbeeRadio, database: Path) -> Coroutine[Any, Any, network.OnAir]:
+        return network.permit(radio, database, eui, code, seconds)
+
+    found = _with_coordinator(site, link_id, run)
+    _show(json_target, network.plain(found), f"{found.eui} joined: {found.maker} {found.model}")
+
+
+@command.command()
+@_site_argument
+@click.option("--to", "target", type=click.Path(path_type=Path), required=True, help="File to write; only its owner may read it.")
+def backup(site: Path, link_id: str | None, target: Path) -> None:
+    """Write what another coordinator needs to take over. The file holds the network key."""
+    from mimctl.wire.zigbee import network
+    from mimctl.wire.zigbee.radios import write_private
+
+    kept = _with_coordinator(site, link_id, network.backup)
+    write_private(target, json.dumps(kept, indent=1) + "\n")
+    click.echo(f"{target}: keep it as you keep a key, for it holds one")
+
+
+@command.command()
+@_site_argument
+@click.option("--from", "source", type=click.Path(path_type=Path), required=True, help="File that `backup` wrote.")
+@click.option("--yes", is_flag=True, help="Yes, the network that the coordinator has now may go.")
+def restore(site: Path, link_id: str | None, source: Path, yes: bool) -> None:
+    """Put a backup on a coordinator: devices go on as if nothing had been."""
+    from mimctl.wire.zigbee import network
+
+    if not yes:
+        raise click.UsageError("the coordinator's present network is overwritten: confirm it with --yes")
+    try:
+        kept = json.loads(source.read_text(encoding="utf-8"))
+    except OSError as error:
+        fail(f"{source}: {error.strerror}")
+    except ValueError:
+        fail(f"{source}: this is no backup of a Zigbee network")
+
+    def run(radio: ZigbeeRadio, database: Path) -> Coroutine[Any, Any, network.Network]:
+        return network.restore(radio, database, kept)
+
+    click.echo(_network_text("restored", _with_coordinator(site, link_id, run)))
+
+
+@command.command()
+@_site_argument
+@json_option
+def devices(site: Path, link_id: str | None, json_target: str | None) -> None:
+    """List the devices that the coordinator knows."""
+    from mimctl.wire.zigbee import network
+
+    found = _with_coordinator(site, link_id, network.devices)
+    rows = [(d.eui, d.nwk, d.maker or "", d.model or "", _age(d.age_s), "yes" if d.ready else "no") for d in found]
+    _table(json_target, found, ("eui", "short", "maker", "model", "heard", "known"), rows)
+
+
+@command.command("map")
+@_site_argument
+@json_option
+def map_(site: Path, link_id: str | None, json_target: str | None) -> None:
+    """Ask every router whom it hears, and how well (0 to 255)."""
+    from mimctl.wire.zigbee import network
+
+    found = _with_coordinator(site, link_id, network.survey)
+    rows = [(n.of, n.eui, n.nwk, n.relation.lower(), str(n.lqi)) for n in found]
+    _table(json_target, found, ("router", "hears", "short", "relation", "lqi"), rows)
+
+
+def _with_coordinator(file: Path, link_id: str | None, run: Callable[[ZigbeeRadio, Path], Coroutine[Any, Any, _T]]) -> _T:
+    """Do one thing with a link's coordinator, while no service of the site runs."""
+    import asyncio
+
+    from mimctl.config.site import load_site
+    from mimctl.service.links import zigbee_database
+    from mimctl.service.state_dir import site_lock, state_directory
+    from mimctl.wire.zigbee.radios import require_zigbee
+
+    require_zigbee()
+    site = load_site(file)
+    link = _link_of(site, link_id)
+    if link.zigbee is None:
+        fail(f"link '{link.id}' names no coordinator")
+    with site_lock(state_directory(site.id), site.id):
+        return asyncio.run(run(link.zigbee, zigbee_database(site, link)))
+
+
+def _link_of(site: Site, link_id: str | None) -> Link:
+    from mimctl.model.link import LinkType
+
+    found = {link.id: link for link in site.links if link.type is LinkType.ZIGBEE}
+    if not found:
+        fail(f"site '{site.id}' has no Zigbee link")
+    if link_id is None and len(found) > 1:
+        raise click.UsageError(f"the site has {len(found)} Zigbee links: say which with --link ({', '.join(found)})")
+    name = next(iter(found)) if link_id is None else link_id
+    if name not in found:
+        fail(f"no Zigbee link '{name}' (there are: {', '.join(found)})")
+    return found[name]
+
+
+def _network_text(done: str, found: Any) -> str:
+    return f"network {found.pan_id} {done} on channel {found.channel}, coordinator {found.coordinator}"
+
+
+def _age(age_s: float | None) -> str:
+    return "never" if age_s is None else f"{age_s:.0f} s ago"
+
+
+def _show(json_target: str | None, found: dict[str, Any], text: str) -> None:
+    if json_target is not None:
+        write_json(json_target, found)
+    if json_target != STDOUT:
+        click.echo(text)
+
+
+def _table(json_target: str | None, found: Sequence[Any], columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+    from mimctl.wire.zigbee.network import plain
+
+    if json_target is not None:
+        write_json(json_target, [plain(each) for each in found])
+    if json_target != STDOUT:
+        print_table(columns, rows)
