@@ -1,0 +1,230 @@
+"""Virtual MIMs over LoRaWAN: the firmware of the fleet behind frames, a stand-in for ChirpStack and a real broker."""
+
+from __future__ import annotations
+
+import itertools
+import secrets
+import tempfile
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from mimctl.config.air_budget import largest_report
+from mimctl.model.clock import Clock
+from mimctl.model.errors import LinkError, UserError
+from mimctl.model.layout import SiteLayout
+from mimctl.model.link import Link
+from mimctl.model.lorawan import LorawanLink
+from mimctl.model.payload import Frame, PayloadProfile
+from mimctl.model.site import ExpiryAction
+from mimctl.twin.mim_instruments import MimInstruments
+from mimctl.twin.picture import World
+from mimctl.wire.chirpstack import require_extra
+from mimctl.wire.chirpstack.broker import Mosquitto
+from mimctl.wire.chirpstack.stand_in import ChirpStackStandIn, Timing
+from mimctl.wire.payload import encode_payload, read_payload
+from mimctl.wire.tls import make_throwaway_pki
+
+#: points of the MIM protocol by the quantity of a port
+_PORT_POINTS = {"voltage": "V", "current": "A", "active_power": "W", "reactive_power": "Var", "thd_v": "ThdV", "thd_i": "ThdA"}
+_POINTS = {"frequency": "Hz", "temperature": "Tmp", "alarms": "Alrm", "command_status": "CmdSta", "status": "CmdSta"}
+_CHIRPSTACK = "chirpstack"
+
+
+class LorawanMimTwin:
+    """One MIM: takes the newest setpoint, reports at its interval and at once after each setpoint, which is the echo."""
+
+    def __init__(
+        self,
+        m: int,
+        layout: SiteLayout,
+        world: World,
+        profile: PayloadProfile,
+        server: ChirpStackStandIn,
+        spec: LorawanLink,
+        rng: np.random.Generator,
+    ) -> None:
+        report = largest_report(spec.plan, profile)
+        if profile.setpoint is None or report is None:
+            raise UserError(f"the twin cannot serve {layout.mims[m].id} by the profile '{profile.id}' at this data rate")
+        self._m, self._mim, self._world, self._server = m, layout.mims[m], world, server
+        self._setpoint: Frame = profile.setpoint
+        self._report_frame: Frame = report
+        self._numbers = 1 + max(f.bounds[1] for f in self._setpoint.fields if f.key == "sequence")
+        self._nominal_hz = layout.site.frequency_hz
+        self._instruments = MimInstruments(m, layout, world, rng)
+        self._stores = any(battery.mim == self._mim.id for battery in layout.batteries)
+        self._beats = itertools.count(1)
+        self._due_s = -np.inf
+        self.kind = f"MIM over LoRaWAN, {len(self._mim.ports)} ports" + (", storage" if self._stores else "")
+        server.add(self._mim.address.eui, self._mim.id, self.receive)
+
+    @property
+    def id(self) -> str:
+        return self._mim.id
+
+    def tick(self, now_s: float) -> None:
+        """Report what is due."""
+        if now_s >= self._due_s:
+            self._due_s = now_s + (self._mim.latency.report_every_s or 1.0)
+            self.report()
+
+    def receive(self, port: int, payload: bytes) -> bool:
+        """A downlink; whether it was taken."""
+        fleet = self._instruments.fleet
+        reading = read_payload([self._setpoint], port, payload, self._nominal_hz)
+        if reading is None or not fleet.online[self._m] or not self._on_air():
+            return False
+        self._world.advance()
+        sequence = int(reading.get("sequence") or 0)
+        if sequence != fleet.sequence_ack[self._m] % self._numbers:
+            ports = range(1, len(self._mim.ports) + 1)
+            watts = [reading.get(f"active_power.port{n}") or 0.0 for n in ports]
+            vars_ = [reading.get(f"reactive_power.port{n}") or 0.0 for n in ports]
+            self._act(watts, vars_, sequence, reading.get("validity") or 0.0)
+        self.report()
+        return True
+
+    def _act(self, watts: list[float], vars_: list[float], sequence: int, validity_s: float) -> None:
+        fleet, m = self._instruments.fleet, self._m
+        if validity_s > 0:
+            fleet.set_watchdog(m, validity_s, ExpiryAction.ZERO)
+            fleet.heartbeat(m, next(self._beats))
+            fleet.enable(m, on=True)
+        fleet.apply(m, watts, vars_, sequence)
+        if not validity_s > 0:
+            fleet.enable(m, on=False)
+
+    def report(self) -> None:
+        """Send what the instruments see."""
+        if not self._instruments.fleet.online[self._m] or not self._on_air():
+            return
+        frame = self._report_frame
+        told = self._values()
+        values = {field.key: _within(field.bounds, field.scale, told.get(field.key, np.nan)) for field in frame.fields}
+        values |= {key: told[key] for key in ("frequency", "sequence_ack") if key in values}
+        payload = encode_payload(self._mim.id, frame, values, self._nominal_hz, measured=True)
+        self._server.uplink(self._mim.address.eui, frame.port, payload)
+
+    def _values(self) -> dict[str, float]:
+        shown = self._instruments.measured(self._world.look())
+        values = {key: shown[point] for key, point in _POINTS.items()}
+        values["status"] += 256 * values["alarms"]
+        values["sequence_ack"] = float(int(shown["SeqAck"]) % self._numbers)
+        values["soc"] = self._instruments.stored()["SoC"] if self._stores else np.nan
+        for n in range(len(self._mim.ports)):
+            values |= {f"{quantity}.port{n + 1}": shown[f"Ph[{n}].{point}"] for quantity, point in _PORT_POINTS.items()}
+        return values
+
+    def _on_air(self) -> bool:
+        """Whether a frame gets through: the way may be cut, or lose some."""
+        instruments = self._world.plant.instruments
+        if instruments.mute[instruments.row[self._mim.id]]:
+            return False
+        try:
+            instruments.answer(self._mim.id)
+        except LinkError:
+            return False
+        return True
+
+
+def _within(bounds: tuple[int, int], scale: float, value: float) -> float:
+    """What a field can hold of a value; the patterns at both ends are for “no value”."""
+    low, high = bounds
+    return (
+        value if np.isnan(value) else min(max(value, (low + 1 if low < 0 else 0) * scale), (high - 1 if high > 3 else high) * scale)
+    )
+
+
+class LorawanTwin:
+    """Every MIM of one LoRaWAN link, with everything between them and a bridge.
+
+    Args:
+        profiles: of payloads, by id.
+        timing: of the network server.
+    """
+
+    def __init__(
+        self,
+        link: Link,
+        layout: SiteLayout,
+        world: World,
+        clock: Clock,
+        profiles: Mapping[str, PayloadProfile],
+        *,
+        seed: int = 1,
+        timing: Timing | None = None,
+    ) -> None:
+        require_extra()
+        if link.lorawan is None:
+            raise ValueError(f"{link.id} is no LoRaWAN link")
+        self._link, self._spec = link, link.lorawan
+        self._clock, self._timing = clock, timing or Timing()
+        self._layout, self._world, self._profiles, self._seed = layout, world, profiles, seed
+        self._directory: tempfile.TemporaryDirectory[str] | None = None
+        self._broker: Mosquitto | None = None
+        self._server: ChirpStackStandIn | None = None
+        self.mims: list[LorawanMimTwin] = []
+
+    async def start(self, port: int, api_port: int = 0) -> Link:
+        """Serve on 127.0.0.1.
+
+        Args:
+            port: of the broker; `api_port` of the gRPC interface, 0 = any that is free.
+
+        Returns:
+            The link that leads here: with a certificate and a token made for this run.
+
+        Raises:
+            UserError: mosquitto is missing or does not start, or a MIM cannot be served.
+        """
+        self._directory = tempfile.TemporaryDirectory(prefix="mimctl-lorawan-")
+        folder = Path(self._directory.name)
+        token, token_file = secrets.token_urlsafe(24), folder / "token"
+        token_file.touch(mode=0o600)
+        token_file.write_text(token, encoding="ascii")
+        pki = make_throwaway_pki(folder / "pki", hosts=("127.0.0.1", "localhost"), role=None, others=(_CHIRPSTACK,))
+        events = f"application/{self._spec.application}/device/+/event/+"
+        acl = f"user {_CHIRPSTACK}\ntopic write {events}\nuser mimctl\ntopic read {events}\n"
+        self._broker = Mosquitto(folder / "broker", port, pki, acl)
+        most = self._spec.plan.downlink.most_bytes
+        at = ("127.0.0.1", port)
+        server = ChirpStackStandIn(
+            self._spec.application, token, at, self._clock, pki.others[_CHIRPSTACK], timing=self._timing, most_bytes=most
+        )
+        self._server = server
+        try:
+            self.mims = [self._mim(m, server) for m, mim in enumerate(self._layout.mims) if mim.address.link == self._link.id]
+            await self._broker.start()
+            bound = await server.start(port=api_port)
+        except BaseException:
+            await self.stop()
+            raise
+        spec = replace(self._spec, api_host="127.0.0.1", api_port=bound, api_ca=None, token_file=token_file)
+        return replace(self._link, host="127.0.0.1", port=port, tls=pki.client, lorawan=spec)
+
+    def _mim(self, m: int, server: ChirpStackStandIn) -> LorawanMimTwin:
+        name = self._layout.mims[m].address.profile
+        if name not in self._profiles:
+            raise UserError(f"{self._layout.mims[m].id} needs the profile '{name}' of payloads, which was not loaded")
+        rng = np.random.default_rng([self._seed, 1, m])
+        return LorawanMimTwin(m, self._layout, self._world, self._profiles[name], server, self._spec, rng)
+
+    def tick(self, now_s: float) -> None:
+        """Have everything reported that is due."""
+        for mim in self.mims:
+            mim.tick(now_s)
+
+    async def stop(self) -> None:
+        """Everything goes away."""
+        server, self._server = self._server, None
+        broker, self._broker = self._broker, None
+        if server is not None:
+            await server.stop()
+        if broker is not None:
+            await broker.stop()
+        directory, self._directory = self._directory, None
+        if directory is not None:
+            directory.cleanup()
