@@ -76,6 +76,6 @@ class LoadTracker:
 
     @cached_property
     def _entries(self) -> tuple[IntArray, IntArray, ComplexArray]:
-        """(E,) rows, columns and values of `port_flow`."""
-        entries = self.operators.port_flow.tocoo()
+        """(E,) rows, columns and values of `port_flow`; a copy, for the matrix may sort its own entries in place at any time."""
+        entries = self.operators.port_flow.tocoo(copy=True)
         return entries.coords[0].astype(np.int64), entries.coords[1].astype(np.int64), entries.data

@@ -15,6 +15,7 @@ from mimctl.forecast.outputs import OutputModel
 from mimctl.forecast.tracker import LoadTracker
 from mimctl.grid.tree import TreeOperators
 from mimctl.model.layout import SiteLayout
+from mimctl.model.node import NodeKind, Transformer, Winding
 
 LOAD = np.array([[0, 0, 0], [0, 0, 0], [3000 + 500j, 1000 + 100j, 500 + 50j], [800 + 80j, 2500 + 400j, 1200 + 300j]], dtype=complex)
 
@@ -82,6 +83,20 @@ def test_meters_and_mims_that_are_each_read_at_an_instant_of_their_own():
     nodes, mims = replace(state.nodes, taken_at_s=meters_s), replace(state.mims, taken_at_s=mims_s)
     found = estimate(tracker.forecast(replace(state, nodes=nodes, mims=mims)))
     np.testing.assert_allclose(found, LOAD, atol=1e-6)
+
+
+def test_readings_under_a_delta_add_up_whatever_else_looks_at_the_matrices_of_the_tree_meanwhile():
+    """A product of sparse matrices has its entries in any order, until somebody asks for them in order."""
+    plain = rack_site()
+    winding = Transformer(Winding.DYN, 1e5)
+    site = replace(plain, nodes=tuple(replace(n, transformer=winding) if n.kind is NodeKind.PDU else n for n in plain.nodes))
+    operators, tracker = tracker_of(site)
+    output = np.array([500, -200, -300, 100, 300, -400], dtype=complex) + 50j
+    assert not operators.port_flow.has_sorted_indices
+    for _ in range(2):
+        state = state_of(site, operators.flow(LOAD, output), output, node_taken_s=np.array([99.0, 99.2, 99.4, 99.6]))
+        np.testing.assert_allclose(estimate(tracker.forecast(state)), LOAD, atol=1e-9)
+        operators.port_flow.sort_indices()
 
 
 def test_a_device_that_ignores_its_setpoint_is_taken_at_its_own_word():
