@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from itertools import count
 
 import numpy as np
 
 from mimctl.model.clock import VirtualClock
 from mimctl.model.layout import ComplexArray, FloatArray
+from mimctl.model.node import Node
 from mimctl.model.protocols import Driver, HeldSetpoint, MimCommand
 from mimctl.model.reason import Reason
 from mimctl.model.sample import Sample
 from mimctl.model.site import Site
 
 _NOMINAL_V = 230.0
+_NEXT_TO_NONE_PCT = 1e-3
 #: devices are read one after another, so many on each link
 _EACH_S, _ON_A_LINK = 0.002, 50
 _METER_KEYS = tuple(f"{q}.{p}" for q in ("active_power", "reactive_power", "voltage", "current") for p in ("L1", "L2", "L3"))
@@ -24,6 +26,12 @@ _MIM_KEYS = (
     "sequence_ack",
     "command_status",
 )
+
+
+def lossless(nodes: Iterable[Node]) -> tuple[Node, ...]:
+    """What the meters show adds up without losses here, so no transformer may be described as having some."""
+    ideal = ((n, n.transformer and replace(n.transformer, short_circuit_voltage_pct=_NEXT_TO_NONE_PCT)) for n in nodes)
+    return tuple(replace(node, transformer=unit) for node, unit in ideal)
 
 
 @dataclass(eq=False)

@@ -5,6 +5,8 @@ The samples of every cycle are new (loads drift by 1 %); the drivers hand them o
 the median over the cycles; dispatch stands beside them; `rest/solve` is the median of the ratios cycle by cycle. `RSS` is the
 peak of a process of its own.
 
+All times are of the processor: with no I/O in them that is what they take on a core of their own.
+
 The second table is the whole site in zones of twenty MIMs (`_zones.py`), on one core. `cycle` is samples → SafePlan of one zone,
 `site` one picture, solve and orders of the site level; `bare` sets Clarabel up with the matrices that the call before it had and
 solves, `re-solve` only exchanges values and solves. `all cycles` are those of every zone one after another, dispatch and memory
@@ -24,8 +26,8 @@ from dataclasses import replace
 from statistics import median
 
 import numpy as np
-from _measure import save, show
-from _memory import MemoryDevices
+from _measure import save, show, stages_on_cpu_time
+from _memory import MemoryDevices, lossless
 from _zones import growth_exponent
 from _zones import one_size as one_zoned_size
 from balance import build_layout
@@ -47,6 +49,7 @@ def complete_site(mims: int, rng: np.random.Generator) -> Site:
     meters = tuple(Meter(f"meter-{node.id}", node.id, DeviceAddress("bench", 1)) for node in site.nodes)
     return replace(
         site,
+        nodes=lossless(site.nodes),
         links=(Link("bench", LinkType.MODBUS_TCP, "127.0.0.1", 502),),
         meters=meters,
         zones=(Zone("zone", heads),),
@@ -122,9 +125,11 @@ def main() -> None:
     options = parsed()
     set_up("error")
     if options.one:
+        stages_on_cpu_time()
         sys.stdout.write(json.dumps(one_size(options.one, options.cycles)))
         return
     if options.one_zoned:
+        stages_on_cpu_time()
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
         sys.stdout.write(json.dumps(one_zoned_size(options.one_zoned, options.cycles)))
         return
