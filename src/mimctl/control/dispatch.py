@@ -20,7 +20,7 @@ from mimctl.model.decision import WriteOutcome
 from mimctl.model.errors import LinkError, WriteHeld
 from mimctl.model.layout import BoolArray, ComplexArray, FloatArray, SiteLayout
 from mimctl.model.plan import HarmonicShares, SafePlan
-from mimctl.model.protocols import Commanded, DriverGroup, HeldSetpoint, MimCommand, MimDriver
+from mimctl.model.protocols import Commanded, DriverGroup, HeldSetpoint, MimCommand, MimDriver, Wide
 from mimctl.model.reason import Reason
 from mimctl.model.sample import Quality
 from mimctl.model.site import ExpiryAction
@@ -68,7 +68,8 @@ class Dispatcher:
         for group in groups:
             own = [(layout.mim_index[name], d) for name, d in group.drivers.items() if name in layout.mim_index]
             self._drivers.update({m: driver for m, driver in own if isinstance(driver, MimDriver)})
-            self._lanes.append([m for m, _ in own])
+            wide = group.at_a_time if isinstance(group, Wide) else 1
+            self._lanes += [[m for m, _ in own[n::wide]] for n in range(wide)]
         self._commanded: dict[int, Commanded] = {m: d for m, d in self._drivers.items() if isinstance(d, Commanded)}
         count = len(layout.mims)
         self._silence = Silence(layout, self._commanded)
@@ -112,7 +113,7 @@ class Dispatcher:
         return self._in_force.copy()
 
     async def send(self, plan: SafePlan, deadline_s: float, *, releases_only: bool = False) -> tuple[WriteOutcome, ...]:
-        """Write one plan: links side by side, the MIMs of a link one after another.
+        """Write one plan: links side by side, the MIMs of a link one after another, or a few at a time where it can carry that.
 
         What is not written by `deadline_s` (monotonic) is abandoned and reported; the device then has its old setpoint or its
         expiry action, and the next plan starts from what is known to be written. No write begins after the deadline: a process

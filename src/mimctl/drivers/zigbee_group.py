@@ -14,6 +14,9 @@ from mimctl.model.protocols import Driver
 from mimctl.model.zigbee_profile import ZigbeeProfile
 from mimctl.wire.zigbee.radios import require_zigbee
 
+#: as many as every coordinator takes
+AT_A_TIME = 4
+
 if TYPE_CHECKING:
     from mimctl.drivers.registry import LinkDevices
     from mimctl.wire.zigbee.bridge import ZigbeeBridge
@@ -21,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(eq=False)
 class ZigbeeGroup:
-    """Implements `model.protocols.DriverGroup` and `TellsNews`."""
+    """Implements `model.protocols.DriverGroup`, `TellsNews` and `Wide`."""
 
     bridge: ZigbeeBridge
     drivers: Mapping[str, Driver] = field(default_factory=dict)
@@ -30,6 +33,11 @@ class ZigbeeGroup:
     @property
     def link(self) -> str:
         return self.bridge.link
+
+    @property
+    def at_a_time(self) -> int:
+        """Commands under way at a time: the others wait here, where the newest plan decides what becomes of them."""
+        return AT_A_TIME
 
     async def open(self) -> None:
         await self.bridge.open()

@@ -150,3 +150,11 @@ class TellsNews(Protocol):
     def status(self) -> Mapping[str, object]:
         """How the link is, in plain values."""
         ...
+
+
+@runtime_checkable
+class Wide(Protocol):
+    """A group whose link carries several commands at a time: a radio waits more than it sends."""
+
+    @property
+    def at_a_time(self) -> int: ...

@@ -98,6 +98,16 @@ async def test_a_setpoint_reaches_its_device_with_its_validity():
     np.testing.assert_array_equal(dispatch.setpoint_va, [0, 0, 0, 100, 100, 100])
 
 
+@pytest.mark.parametrize(("at_a_time", "second"), [(1, False), (2, True)])
+async def test_on_a_wide_link_a_device_that_hangs_holds_nobody_up(at_a_time, second):
+    mims = [RecordingMim("mim-rack1", hangs=True), RecordingMim("mim-rack2")]
+    clock, group = SystemClock(), Group("zb", {m.device: m for m in mims})
+    group.at_a_time = at_a_time
+    dispatch = Dispatcher(SiteLayout(rack_site()), [group], clock)
+    await dispatch.send(plan(send=[0, 1]), clock.monotonic_s() + 0.05)
+    assert dispatch.in_force.tolist() == [False, second]
+
+
 async def test_only_devices_that_hold_a_setpoint_are_refreshed_or_released():
     dispatch, mims, _ = dispatcher()
     assert await dispatch.send(plan(refresh=[0, 1]), 1.0) == ()
