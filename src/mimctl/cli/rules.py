@@ -48,10 +48,11 @@ def command(site: Path, instant: datetime | None, whole_week: bool, json_target:
     """
     with loading():
         from mimctl.config.site import load_site
+        from mimctl.model.clock import SystemClock
 
         loaded = load_site(site)
     told = None if instant is not None else _told(loaded, site)
-    at = instant or datetime.now(UTC)
+    at = instant or SystemClock().utc()
     found = _rules(loaded, at, told)
     if json_target is not None:
         write_json(json_target, _plain(loaded, at, found, served=told is not None, whole_week=whole_week))

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from mimctl.model.clock import SystemClock
 from mimctl.model.errors import Unreachable, UserError
 from mimctl.model.zigbee import ZigbeeRadio
 from mimctl.wire.zigbee.guard import Gate, plain_eui
@@ -212,14 +213,12 @@ def parse_eui(eui: str) -> Any:
 
 def on_air(app: Any) -> dict[str, OnAir]:
     """By address, without the coordinator itself."""
-    from datetime import UTC, datetime
-
-    found = {}
+    now_s, found = SystemClock().utc().timestamp(), {}
     for device in app.devices.values():
         if int(device.nwk) == 0:
             continue
         seen = device.last_seen
-        age_s = None if not seen else datetime.now(UTC).timestamp() - float(seen)
+        age_s = None if not seen else now_s - float(seen)
         lqi = None if device.lqi is None else int(device.lqi)
         eui = plain_eui(device.ieee)
         found[eui] = OnAir(
