@@ -58,10 +58,12 @@ class Compared:
     """One call of ours and what Clarabel alone needs for the matrices of its solve, in time of the processor [s].
 
     Args:
+        solve: a zone's balancing call alone.
         ours: up to the SafePlan, or the orders; `whole` with whatever comes after.
         bare: setting Clarabel up and solving; `again`: solving in a solver that stands.
     """
 
+    solve: float
     ours: float
     whole: float
     bare: float
@@ -108,13 +110,14 @@ class ZonedSite:
         record = await zone.step()
         whole = time.process_time() - started
         ours = sum(seconds for stage, seconds in record.durations_s if stage != "dispatch")
-        return Compared(ours, whole, *_bare_s(zone.cycle.cascade.balancer))
+        solve = dict(record.durations_s)["balance"]
+        return Compared(solve, ours, whole, *_bare_s(zone.cycle.cascade.balancer))
 
     async def compared_site(self) -> Compared:
         started = time.process_time()
         await self.controller.solve_site()
         ours = time.process_time() - started
-        return Compared(ours, ours, *_bare_s(self.controller.level.balancer))
+        return Compared(ours, ours, ours, *_bare_s(self.controller.level.balancer))
 
     async def together(self) -> tuple[float, float]:
         """All cycles one after another with the site solve beside them; how long the cycles, and how long the solve took [s].
@@ -165,6 +168,7 @@ async def _measured(mims: int, rounds: int) -> dict[str, object]:
         "zones": len(site.controller.zones),
         "cycle ms": 1e3 * median(c.ours for c in zones),
         "bare ms": 1e3 * median(c.bare for c in zones),
+        "solve/bare": _ratio(zones, "solve", "bare"),
         "cycle/bare": _ratio(zones, "ours", "bare"),
         "cycle/re-solve": _ratio(zones, "ours", "again"),
         "+ dispatch": _ratio(zones, "whole", "bare"),
