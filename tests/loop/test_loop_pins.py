@@ -48,8 +48,13 @@ async def test_a_pin_ends_by_itself_and_control_goes_on():
 async def test_a_pin_beyond_the_rating_is_cut_by_the_judge():
     loop = ClosedLoop(uneven_site())
     await loop.run(5)
-    zone, ports = pinned(loop, (1e6, None, None))
+    zone, ports = pinned(loop, (1e3, None, None))
+    book = loop.controller.leases
+    (lease,) = book.active()
+    # nobody is granted such a lease; the judge does not rest on that
+    book.put(replace(lease, action=Setpoint((1e6, None, None))))
     await loop.run(4)
+    assert zone.cycle.last.bounds.port_pinned_va[ports][0] == 1e6
     assert np.abs(zone.cycle.dispatcher.setpoint_va[ports]).max() <= 2000.0
 
 

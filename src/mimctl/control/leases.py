@@ -101,7 +101,7 @@ class LeaseBook:
         self.scopes.check(scope, action)
         most_s = LONGEST_SETPOINT_S if isinstance(action, Setpoint) else LONGEST_S
         if seconds is not None and not 0 < seconds <= most_s:
-            raise UserError(f"a {action.kind} stands for more than 0 and at most {most_s:.0f} s")
+            raise UserError(f"a {action.kind} stands for more than 0 s and at most {_longest(most_s)}")
         utc = self._clock.utc()
         until = None if seconds is None else utc + timedelta(seconds=seconds)
         lease_id = STOP_ID if isinstance(action, Stop) else self._free_id()
@@ -243,6 +243,10 @@ def _renews(new: Lease, old: Lease) -> bool:
     if (new.source, new.kind, new.scope) != (old.source, old.kind, old.scope):
         return False
     return isinstance(new.action, Setpoint) or new.owner == old.owner
+
+
+def _longest(seconds: float) -> str:
+    return f"{seconds / 86_400:.0f} days" if seconds >= 2 * 86_400 else f"{seconds:.0f} s"
 
 
 def _until(lease: Lease) -> str:

@@ -125,6 +125,10 @@ class Scopes:
             raise UserError(f"'{scope}' is no MIM: it takes no setpoint")
         if len(action.power_va) != len(mim.ports):
             raise UserError(f"{scope} has {len(mim.ports)} ports, not {len(action.power_va)}")
+        for number, (port, wanted_va) in enumerate(zip(mim.ports, action.power_va, strict=True), start=1):
+            if wanted_va is not None and abs(wanted_va) > port.rating_va * (1 + 1e-9):
+                text = f"port {number} of {scope} is rated {port.rating_va:g} VA; {abs(wanted_va):g} VA were asked of it"
+                raise UserError(text)
 
     def _check_cap(self, scope: str, action: Cap) -> None:
         at_node = self.is_node(scope, action)
@@ -144,4 +148,4 @@ class Scopes:
     def _suggestion(self, scope: str) -> str:
         known = sorted([*self._mims_by_name, *self._ports])
         near = get_close_matches(scope, known, n=1)
-        return f"did you mean '{near[0]}'?" if near else f"there are: {shorten(', '.join(known), _LISTED)}"
+        return f"did you mean '{near[0]}'?" if near else f"there are: {shorten(', '.join(known), _LISTED, placeholder=' …')}"

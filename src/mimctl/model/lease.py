@@ -145,7 +145,7 @@ class Lease:
         if wanted is None and self.source in _RESERVED.values():
             raise UserError(f"{self.source.word} says {' or '.join(t.kind for t, s in _RESERVED.items() if s is self.source)} only")
         if self.expires_utc is None and not isinstance(self.action, ENDLESS):
-            raise UserError(f"a {self.kind} needs an end: for how long?")
+            raise UserError(f"a {self.kind} needs an end: say for how long, like --for 2h")
         if self.expires_utc is not None and self.expires_utc <= self.granted_utc:
             raise UserError("a lease ends after it begins")
 
