@@ -21,8 +21,10 @@ from tests.unit.control.explain_case import VOLTS, alternative, ask, case_of, on
 from mimctl.cli.explain import lines_of
 from mimctl.control.explain.limits import Limits
 from mimctl.control.explain.numbers import Numbers
+from mimctl.control.explain.words import seconds
 from mimctl.control.light import light_record
 from mimctl.control.memory import Memory
+from mimctl.model.plan import ActiveConstraint
 
 UNEVEN = [[20.0, 5.0, 5.0]]
 
@@ -96,6 +98,26 @@ def test_a_breaker_that_binds_has_its_price_and_the_owner_of_what_narrowed_it():
     assert section(why, "what narrowed it") == [f"a lease: {lease[0].reason.text} [lease.cap]"]
     # 6.79 A on L2 leave the other two to share 23.21 A as they can: better than no limit by nothing
     assert alternative(why, "without the limit at head L2")["objective"] == pytest.approx(0.0, abs=1e-5)
+
+
+def test_a_limit_with_room_does_not_bind_whatever_the_last_digits_of_a_solve_say():
+    case = case_of(one_rack(), UNEVEN, bend=narrow_node(9.0))
+    numbers = Numbers(case.site, case.record.solve)
+    # L2 is at its 9 A; L1 has 11 A of 80 A or more, and every phase takes in 2 kW and more where nothing need flow in
+    noise = (ActiveConstraint("head.L1", "node_current", 3.8e-8), ActiveConstraint("head.L3", "head_import", 1.4e-10))
+    numbers.__dict__["active"] = (*numbers.active, *noise)
+    (limit,) = Limits(numbers).all
+    assert (limit.kind, limit.place) == ("node_current", 1)
+
+
+def test_a_distance_of_years_is_not_told_in_hours():
+    assert [seconds(s) for s in (9.0, 89.0, 5300.0, 47 * 3600.0, 98_076_600.0)] == [
+        "9.0 s",
+        "89 s",
+        "88 min",
+        "47.0 h",
+        "1135 days",
+    ]
 
 
 @pytest.mark.parametrize("limit_a", [5.5, 7.0, 9.0])

@@ -16,6 +16,9 @@ from mimctl.model.site import Mim, Site
 
 #: a current that is over by less than this share of its limit is at it
 _OVER, _OVER_W = 1e-3, 1.0
+#: a limit with more room than this share of the breaker does not bind: beside an overload, whose price is
+#: a million times that of balance, the solver's last digits are left as prices of limits nobody is at
+_ROOM = 0.05
 #: a limit is taken away by making it so many times as wide
 _WIDE = 1e3
 _NODE_KINDS = ("node_current", "node_neutral", "head_import")
@@ -70,7 +73,16 @@ class Limits:
     @cached_property
     def all(self) -> tuple[Limit, ...]:
         """Every one, dearest first."""
-        return tuple(self._limit(constraint) for constraint in self._n.active)
+        every = (self._limit(constraint) for constraint in self._n.active)
+        return tuple(limit for limit in every if not self._has_room(limit))
+
+    def _has_room(self, limit: Limit) -> bool:
+        if limit.node is None or limit.over:
+            return False
+        if limit.kind == "head_import":
+            breaker_w = self._n.layout.nodes[limit.node].rating_a * float(self._n.layout.voltage_ln_v[limit.node])
+            return limit.value - limit.allowed > _ROOM * breaker_w
+        return limit.value < (1 - _ROOM) * (1 - self._n.settings.margin) * limit.allowed
 
     def of_mim(self, mim: int) -> list[Limit]:
         """Its own, and those of the nodes at and above its ports."""
@@ -116,7 +128,7 @@ class Limits:
         least = float(self._n.bounds.head_min_import_w[list(layout.heads).index(node)])
         value = float(self._n.flow(self._n.plan_va)[node, column].real)
         what = f"{layout.nodes[node].id} L{column + 1}"
-        text = f"{what} must import at least {least:.0f} W, and {value:.0f} W are planned"
+        text = f"{what} must import at least {least:z.0f} W, and {value:z.0f} W are planned"
         over = value < least - _OVER_W
         text += ": the MIMs below can do no more" if over else f"; {gain(constraint.price, self._present, 'W')}"
         return Limit(constraint.kind, node, None, column, value, least, constraint.price, over, text)

@@ -31,7 +31,9 @@ def seconds(value: float) -> str:
     """An age or a distance in time."""
     if value < 90:
         return f"{value:.1f} s" if value < 10 else f"{value:.0f} s"
-    return f"{value / 60:.0f} min" if value < 5400 else f"{value / 3600:.1f} h"
+    if value < 5400:
+        return f"{value / 60:.0f} min"
+    return f"{value / 3600:.1f} h" if value < 48 * 3600 else f"{value / 86400:.0f} days"
 
 
 def phases(amps: FloatArray) -> str:
