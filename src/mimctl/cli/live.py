@@ -188,8 +188,14 @@ def time_left(seconds: float | None) -> str:
 def event_rows(status: Mapping[str, Any]) -> list[list[str]]:
     """The open conditions, then the last ones that passed."""
     now = [(event, _without_place(event)) for event in status["events"]]
-    past = [(event, f"cleared: {_without_place(event)}") for event in reversed(status["recent"])]
+    past = [(event, _of_old(event)) for event in reversed(status["recent"])]
     return [[event["since"][11:19], event["severity"], event["where"], text] for event, text in [*now, *past][:_EVENTS_SHOWN]]
+
+
+def _of_old(event: Mapping[str, Any]) -> str:
+    """A condition that passed says so; what happened at one instant, as the call of an emergency stop, has not ended."""
+    text = _without_place(event)
+    return text if event["cleared"] == event["since"] else f"cleared: {text}"
 
 
 def _without_place(event: Mapping[str, Any]) -> str:

@@ -89,6 +89,11 @@ def test_open_events_come_first_then_the_last_that_passed() -> None:
     assert [row[3] for row in event_rows(shown)] == ["now", "cleared: newer", "cleared: older"]
 
 
+def test_what_happened_at_one_instant_is_not_said_to_have_ended() -> None:
+    called = event("emergency stop by ann") | {"cleared": "2026-01-05T10:11:12+00:00"}
+    assert event_rows(status() | {"events": [], "recent": [called]})[0][3] == "emergency stop by ann"
+
+
 def test_an_event_does_not_repeat_its_place() -> None:
     texts = ["meter-1 does not answer", "meter-1: no voltage", "meter-10 is another"]
     shown = status() | {"events": [event(text) for text in texts], "recent": [event(texts[0], cleared="y")]}
