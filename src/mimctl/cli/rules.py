@@ -156,6 +156,7 @@ def _row(rule: Mapping[str, Any], timezone: str) -> list[str]:
     from mimctl.model.calendar import local_time
 
     change = rule["changes"] and local_time(rule["changes"], timezone)
+    unchanging = "never" if rule["when"] is None else "by condition"
     return [
         rule["id"],
         rule["type"],
@@ -163,7 +164,7 @@ def _row(rule: Mapping[str, Any], timezone: str) -> list[str]:
         rule["in_force"],
         window_words(rule["window"]),
         "" if rule["when"] is None else condition_words(rule["when"]) + _now(rule, number(rule["value"])),
-        "never" if change is None else f"{_DAYS[change.weekday()]} {change:%Y-%m-%d %H:%M}",
+        unchanging if change is None else f"{_DAYS[change.weekday()]} {change:%Y-%m-%d %H:%M}",
         rule["what"],
     ]
 

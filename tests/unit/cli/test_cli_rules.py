@@ -81,6 +81,9 @@ def test_the_table_and_the_picture(run_cli, site):
     lines = done.out.splitlines()
     assert lines[0] == "hall · Wed 2026-11-25 10:00 Europe/Zurich"
     assert "Wed 2026-11-25 18:00" in next(line for line in lines if line.startswith("peak"))
+    # windows alone say when `peak` changes; `full` has none, and changes when its condition does
+    assert next(line for line in lines if line.startswith("full")).endswith("by condition")
+    assert next(line for line in lines if line.startswith("rest")).endswith("never")
     picture = [line for line in lines if "█" in line]
     assert picture[0].split() == ["night", *["███········█"] * 7]
     peak = next(line for line in picture if line.startswith("peak"))
