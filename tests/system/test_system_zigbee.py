@@ -48,10 +48,17 @@ def _state(tmp_path, monkeypatch):
     monkeypatch.setenv("MIMCTL_STATE_DIR", str(tmp_path / "state"))
 
 
+def edge_site():
+    """The edge hall, as far as it is on wires and on Zigbee."""
+    site = load_site(site_config("wireless_edge"))
+    mims = tuple(mim for mim in site.mims if mim.address.link in ("gw", "zb"))
+    return replace(site, links=tuple(link for link in site.links if link.id in ("gw", "zb")), mims=mims)
+
+
 @pytest.fixture
 async def hall():
     """The twin of the edge hall, and the drivers that a service would have over it."""
-    site = load_site(site_config("wireless_edge"))
+    site = edge_site()
     layout = SiteLayout(site)
     loads = LoadSet(layout, GeneratedLoads(site.twin.loads, 1, datetime(2026, 1, 5, 12, tzinfo=UTC)), seed=1)
     plant = Plant(layout, loads, fleet=MimFleet(layout))
@@ -89,7 +96,7 @@ async def test_a_mim_on_the_air_is_read_commanded_and_falls_back_by_itself(hall)
     async with asyncio.timeout(10):
         while plant.fleet.setpoint_va[plant.layout.ports_of_mim[m]].any():  # noqa: ASYNC110 - the watchdog of the firmware
             await asyncio.sleep(0.1)
-    assert [d.id for d in server.wireless] == [f"mim-z{n}" for n in range(1, 9)]
+    assert [d.id for d in server.wireless if d.address.link == "zb"] == [f"mim-z{n}" for n in range(1, 9)]
 
 
 async def test_a_coordinator_that_goes_takes_only_its_own_mims_with_it(hall):
@@ -179,9 +186,13 @@ async def test_permit_tells_what_is_wrong(desk):
 
 
 async def test_without_the_extra_one_line_names_it(monkeypatch):
-    site = load_site(site_config("wireless_edge"))
+    site = edge_site()
     monkeypatch.setitem(sys.modules, "zigpy", None)
     with pytest.raises(MissingExtra, match=r"pip install 'mimctl\[zigbee\]'"):
         radios.require_zigbee()
     with pytest.raises(MissingExtra):
-        open_groups(replace(site, links=tuple(link for link in site.links if link.id == "zb"), meters=()), SystemClock())
+        radio = {
+            "links": tuple(link for link in site.links if link.id == "zb"),
+            "mims": tuple(m for m in site.mims if m.address.link == "zb"),
+        }
+        open_groups(replace(site, **radio, meters=()), SystemClock())

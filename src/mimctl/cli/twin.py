@@ -175,6 +175,9 @@ def _as_json(server: TwinServer) -> dict[str, Any]:
         links[link] = {"host": host, "port": port, "tls": server.client_files.get(link)}
     for link, path in server.serial_ports.items():
         links[link] = {"device": path}
+    for served in server.site.links:
+        if served.lorawan is not None:
+            links[served.id] |= {"api_port": served.lorawan.api_port, "token_file": served.lorawan.token_file}
     devices = [
         {"id": d.id, "link": d.address.link, "unit": d.address.unit, "profile": d.address.profile, "kind": d.kind}
         for d in server.devices

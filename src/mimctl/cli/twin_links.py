@@ -62,4 +62,8 @@ def _served_at(link: Link, where: Mapping[str, Any]) -> Link:
     files, tls = where["tls"], link.tls
     if files is not None:
         tls = TlsFiles(Path(files["ca"]), Path(files["certificate"]), Path(files["key"]), files["server_name"])
-    return replace(link, host=where["host"], port=where["port"], tls=tls)
+    spec = link.lorawan
+    if spec is not None:
+        token_file = Path(where["token_file"])
+        spec = replace(spec, api_host=where["host"], api_port=where["api_port"], api_ca=None, token_file=token_file)
+    return replace(link, host=where["host"], port=where["port"], tls=tls, lorawan=spec)

@@ -11,11 +11,12 @@ from mimctl.config.payload_schema import FrameItem, PayloadFieldItem, PayloadPro
 from mimctl.config.profile import profile_directories
 from mimctl.config.source import read_document
 from mimctl.config.validate import did_you_mean, place, validate
-from mimctl.model.errors import ConfigError
+from mimctl.model.errors import ConfigError, UserError
 from mimctl.model.payload import DownlinkVector, FieldType, Frame, PayloadField, PayloadProfile, UplinkVector
 from mimctl.model.problem import Problem, Severity, error
 from mimctl.model.profile import DeviceClass, Provenance
 from mimctl.model.quantity import QUANTITIES
+from mimctl.model.site import Site
 
 #: below a directory of device profiles
 FOLDER = "lorawan"
@@ -58,6 +59,25 @@ def load_payload_profile(path: Path) -> PayloadProfile:
     if file is None or any(p.severity is Severity.ERROR for p in problems):
         raise ConfigError(problems)
     return _profile(file)
+
+
+def site_payload_profiles(site: Site) -> dict[str, PayloadProfile]:
+    """Every profile of payloads that a site names, by id.
+
+    Raises:
+        UserError: one is nowhere to be found.
+        ConfigError: one is wrong.
+    """
+    links = {link.id for link in site.links if link.lorawan is not None}
+    addresses = [meter.address for meter in site.meters] + [mim.address for mim in site.mims]
+    beside = site.file.parent if site.file is not None else None
+    profiles = {}
+    for name in sorted({address.profile for address in addresses if address.link in links}):
+        path = find_payload_profile(name, beside)
+        if path is None:
+            raise UserError(f"profile '{name}' of payloads not found beside the site file nor among the packaged ones")
+        profiles[name] = load_payload_profile(path)
+    return profiles
 
 
 def _read(path: Path) -> tuple[PayloadProfileFile | None, list[Problem]]:

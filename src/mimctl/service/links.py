@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mimctl.config.payload import find_payload_profile, load_payload_profile
+from mimctl.config.payload import site_payload_profiles
 from mimctl.config.profile import find_profile, load_profile
 from mimctl.config.zigbee_profile import find_zigbee_profile, load_zigbee_profile
 from mimctl.drivers.lorawan_group import lorawan_group
@@ -14,7 +14,6 @@ from mimctl.drivers.zigbee_group import zigbee_group
 from mimctl.model.clock import Clock
 from mimctl.model.errors import UserError
 from mimctl.model.link import Link, LinkType
-from mimctl.model.payload import PayloadProfile
 from mimctl.model.profile import DeviceProfile
 from mimctl.model.protocols import DriverGroup
 from mimctl.model.site import SUNSPEC, Site
@@ -48,28 +47,8 @@ def site_profiles(site: Site) -> dict[str, DeviceProfile]:
     return profiles
 
 
-def lorawan_profiles(site: Site) -> dict[str, PayloadProfile]:
-    """Every profile of payloads that the site names, by id.
-
-    Raises:
-        UserError: one is nowhere to be found.
-        ConfigError: one is wrong.
-    """
-    links = {link.id for link in site.links if link.type is LinkType.LORAWAN}
-    addresses = [meter.address for meter in site.meters] + [mim.address for mim in site.mims]
-    named = {address.profile for address in addresses if address.link in links}
-    beside = site.file.parent if site.file is not None else None
-    profiles = {}
-    for name in sorted(named):
-        path = find_payload_profile(name, beside)
-        if path is None:
-            raise UserError(f"profile '{name}' of payloads not found beside the site file nor among the packaged ones")
-        profiles[name] = load_payload_profile(path)
-    return profiles
-
-
 def zigbee_profiles(site: Site) -> dict[str, ZigbeeProfile]:
-    """Every Zigbee profile that the site names, by id. Raises as `lorawan_profiles`."""
+    """Every Zigbee profile that the site names, by id. Raises as `site_profiles`."""
     links = {link.id for link in site.links if link.type is LinkType.ZIGBEE}
     addresses = [meter.address for meter in site.meters] + [mim.address for mim in site.mims]
     beside = site.file.parent if site.file is not None else None
@@ -98,7 +77,7 @@ def open_groups(site: Site, clock: Clock) -> list[DriverGroup]:
         return ModbusLink(link, clock)
 
     def over_lorawan(devices: LinkDevices, clock: Clock) -> DriverGroup:
-        return lorawan_group(devices, lorawan_profiles(site), clock, site.frequency_hz)
+        return lorawan_group(devices, site_payload_profiles(site), clock, site.frequency_hz)
 
     def over_zigbee(devices: LinkDevices, clock: Clock) -> DriverGroup:
         return zigbee_group(devices, zigbee_profiles(site), zigbee_database(site, devices.link), clock, site.control.max_data_age_s)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import secrets
+import socket
 import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
@@ -21,6 +22,7 @@ from mimctl.model.payload import Frame, PayloadProfile
 from mimctl.model.site import ExpiryAction
 from mimctl.twin.mim_instruments import MimInstruments
 from mimctl.twin.picture import World
+from mimctl.twin.zigbee import WirelessDevice
 from mimctl.wire.chirpstack import require_extra
 from mimctl.wire.chirpstack.broker import Mosquitto
 from mimctl.wire.chirpstack.stand_in import ChirpStackStandIn, Timing
@@ -31,6 +33,8 @@ from mimctl.wire.tls import make_throwaway_pki
 _PORT_POINTS = {"voltage": "V", "current": "A", "active_power": "W", "reactive_power": "Var", "thd_v": "ThdV", "thd_i": "ThdA"}
 _POINTS = {"frequency": "Hz", "temperature": "Tmp", "alarms": "Alrm", "command_status": "CmdSta", "status": "CmdSta"}
 _CHIRPSTACK = "chirpstack"
+#: a device that has just started reports so many times at so short an interval [s], so that it is soon known
+_EARLY_REPORTS, _EARLY_S = 6, 5.0
 
 
 class LorawanMimTwin:
@@ -57,18 +61,21 @@ class LorawanMimTwin:
         self._instruments = MimInstruments(m, layout, world, rng)
         self._stores = any(battery.mim == self._mim.id for battery in layout.batteries)
         self._beats = itertools.count(1)
-        self._due_s = -np.inf
+        self._due_s, self._early = -np.inf, _EARLY_REPORTS
         self.kind = f"MIM over LoRaWAN, {len(self._mim.ports)} ports" + (", storage" if self._stores else "")
         server.add(self._mim.address.eui, self._mim.id, self.receive)
 
     @property
-    def id(self) -> str:
-        return self._mim.id
+    def device(self) -> WirelessDevice:
+        """For people."""
+        return WirelessDevice(self._mim.id, self._mim.address, self.kind)
 
     def tick(self, now_s: float) -> None:
         """Report what is due."""
         if now_s >= self._due_s:
-            self._due_s = now_s + (self._mim.latency.report_every_s or 1.0)
+            usual_s = self._mim.latency.report_every_s or 1.0
+            self._due_s = now_s + (min(usual_s, _EARLY_S) if self._early > 0 else usual_s)
+            self._early -= 1
             self.report()
 
     def receive(self, port: int, payload: bytes) -> bool:
@@ -138,6 +145,13 @@ def _within(bounds: tuple[int, int], scale: float, value: float) -> float:
     )
 
 
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody listens on: the broker cannot look for one itself."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 class LorawanTwin:
     """Every MIM of one LoRaWAN link, with everything between them and a bridge.
 
@@ -168,11 +182,11 @@ class LorawanTwin:
         self._server: ChirpStackStandIn | None = None
         self.mims: list[LorawanMimTwin] = []
 
-    async def start(self, port: int, api_port: int = 0) -> Link:
+    async def start(self, port: int = 0, api_port: int = 0) -> Link:
         """Serve on 127.0.0.1.
 
         Args:
-            port: of the broker; `api_port` of the gRPC interface, 0 = any that is free.
+            port: of the broker; `api_port` of the gRPC interface; 0 = any that is free.
 
         Returns:
             The link that leads here: with a certificate and a token made for this run.
@@ -181,6 +195,7 @@ class LorawanTwin:
             UserError: mosquitto is missing or does not start, or a MIM cannot be served.
         """
         self._directory = tempfile.TemporaryDirectory(prefix="mimctl-lorawan-")
+        port = port or free_port()
         folder = Path(self._directory.name)
         token, token_file = secrets.token_urlsafe(24), folder / "token"
         token_file.touch(mode=0o600)

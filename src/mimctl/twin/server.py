@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from mimctl.config.payload import site_payload_profiles
 from mimctl.model.clock import Clock
 from mimctl.model.layout import SiteLayout
 from mimctl.model.link import Link, LinkType, TlsFiles
@@ -19,6 +20,7 @@ from mimctl.model.profile import DeviceProfile
 from mimctl.model.site import Site
 from mimctl.model.zigbee import twin_radio
 from mimctl.twin.devices import VirtualDevice, virtual_devices
+from mimctl.twin.lorawan import LorawanTwin
 from mimctl.twin.picture import World
 from mimctl.twin.plant import Plant
 from mimctl.twin.reach import ReachedBank
@@ -30,6 +32,13 @@ from mimctl.wire.tls import ThrowawayPki, make_throwaway_pki, server_context
 from mimctl.wire.zigbee.air_socket import AirServer
 
 LOOPBACK = "127.0.0.1"
+#: what is spoken at an address, where it is not plain Modbus
+_SPOKEN = {
+    LinkType.MODBUS_TLS: " TLS",
+    LinkType.MODBUS_RTU_TCP: " RTU",
+    LinkType.ZIGBEE: " Zigbee",
+    LinkType.LORAWAN: " MQTT over TLS",
+}
 #: how often the plant moves on when nobody looks: batteries and temperatures want short steps
 _STEP_S = 0.1
 
@@ -73,6 +82,8 @@ class TwinServer:
         self._airs = {link.id: TwinAir(link, layout, self.world, site.twin.seed if seed is None else seed) for link in radio}
         #: devices without registers
         self.wireless: list[WirelessDevice] = [device for air in self._airs.values() for device in air.devices]
+        self._wide: dict[str, LorawanTwin] = {}
+        self._wide_links: dict[str, Link] = {}
         self._servers: dict[str, Server | AirServer] = {}
         self._addresses: dict[str, tuple[str, int]] = {}
         self._ports: dict[str, str] = {}
@@ -97,8 +108,7 @@ class TwinServer:
             return self._ports[link]
         host, port = self._addresses[link]
         kinds = {each.id: each.type for each in self._site.links}
-        kind = {LinkType.MODBUS_TLS: " TLS", LinkType.MODBUS_RTU_TCP: " RTU", LinkType.ZIGBEE: " Zigbee"}.get(kinds[link], "")
-        return f"{host}:{port}{kind}"
+        return f"{host}:{port}{_SPOKEN.get(kinds[link], '')}"
 
     @property
     def client_files(self) -> dict[str, TlsFiles]:
@@ -132,7 +142,8 @@ class TwinServer:
             pump.cancel()
             await asyncio.gather(pump, return_exceptions=True)
         await asyncio.gather(*(server.stop() for server in self._servers.values()))
-        self._servers, self._addresses, self._ports = {}, {}, {}
+        await asyncio.gather(*(wide.stop() for wide in self._wide.values()))
+        self._servers, self._addresses, self._ports, self._wide = {}, {}, {}, {}
         directory, self._directory, self._own_pki = self._directory, None, None
         if directory is not None:
             directory.cleanup()
@@ -150,6 +161,9 @@ class TwinServer:
             self._addresses[link.id] = await coordinator.start()
             self._servers[link.id] = coordinator
             return
+        if link.type is LinkType.LORAWAN:
+            await self._serve_lorawan(link)
+            return
         units = self._units(link)
         if not units:
             return
@@ -163,6 +177,19 @@ class TwinServer:
         server = RtuTcpServer(*at, units) if over_tcp else ModbusServer(*at, units, self._tls_of(link))
         self._addresses[link.id] = await server.start()
         self._servers[link.id] = server
+
+    async def _serve_lorawan(self, link: Link) -> None:
+        layout, seed = self.world.plant.layout, self._site.twin.seed
+        wide = LorawanTwin(link, layout, self.world, self._clock, site_payload_profiles(self._site), seed=seed)
+        here = not self._free_ports and is_loopback(link.host)
+        api_port = link.lorawan.api_port if link.lorawan is not None and here else 0
+        self._wide[link.id] = wide
+        moved = await wide.start(link.port if here else 0, api_port)
+        self._wide_links[link.id] = moved
+        self._addresses[link.id] = (moved.host, moved.port)
+        if moved.tls is not None:
+            self._client_files[link.id] = moved.tls
+        self.wireless += [mim.device for mim in wide.mims]
 
     def _units(self, link: Link) -> dict[int, RegisterBank]:
         """By unit id, the devices of a link as far as they can be reached."""
@@ -199,6 +226,8 @@ class TwinServer:
         return self._own_pki
 
     def _moved(self, link: Link) -> Link:
+        if link.id in self._wide_links:
+            return self._wide_links[link.id]
         if link.id in self._ports and link.serial is not None:
             return replace(link, serial=replace(link.serial, device=self._ports[link.id]))
         if link.id not in self._addresses:
@@ -213,6 +242,8 @@ class TwinServer:
             self.world.advance()
             for air in self._airs.values():
                 air.tick(self._clock.monotonic_s())
+            for wide in self._wide.values():
+                wide.tick(self._clock.monotonic_s())
             await self._clock.sleep_until(self._clock.monotonic_s() + _STEP_S)
 
 
