@@ -190,9 +190,7 @@ async def test_without_the_extra_one_line_names_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "zigpy", None)
     with pytest.raises(MissingExtra, match=r"pip install 'mimctl\[zigbee\]'"):
         radios.require_zigbee()
+    mims = tuple(mim for mim in site.mims if mim.address.link == "zb")
+    alone = replace(site, links=tuple(link for link in site.links if link.id == "zb"), mims=mims, meters=())
     with pytest.raises(MissingExtra):
-        radio = {
-            "links": tuple(link for link in site.links if link.id == "zb"),
-            "mims": tuple(m for m in site.mims if m.address.link == "zb"),
-        }
-        open_groups(replace(site, **radio, meters=()), SystemClock())
+        open_groups(alone, SystemClock())
