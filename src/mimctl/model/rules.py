@@ -150,7 +150,7 @@ class ReserveRule(Restraint):
         return "kept free: " + _joined(
             (self.rating_pct or None, "{:g} % of the ratings"),
             (self.soc_pct, "{:g} % of the charge"),
-            (self.spare_mims or None, "{} MIMs of each zone"),
+            (self.spare_mims or None, "{} MIM of each zone" if self.spare_mims == 1 else "{} MIMs of each zone"),
         )
 
 

@@ -189,7 +189,7 @@ def _unbalanced(case: Case) -> Iterator[Interlock]:
     wrong = ~((sum_w >= low_w - tolerance_w) & (sum_w <= high_w + tolerance_w)) & np.isfinite(sum_w)
 
     def sentence(m: int) -> str:
-        return f"its ports sum to {sum_w[m]:.0f} W, its DC side gives {dc_w[m]:.0f} W"
+        return f"its ports sum to {sum_w[m]:.0f} W, its DC side gives {dc_w[m]:z.0f} W"
 
     yield Interlock(wrong, Leave.HOLD, "plan.unbalanced", sentence)
 

@@ -113,6 +113,8 @@ def device_site(site: Site, device: str) -> Site:
     transfers = tuple(t for t in site.transfers if t.id == device and t.address is not None)
     addresses = [*(m.address for m in meters), *(m.address for m in mims), *(t.address for t in transfers)]
     used = {address.link for address in addresses if address is not None}
+    if any(t.id == device and t.address is None for t in site.transfers):
+        raise UserError(f"'{device}' cannot be asked: it has no 'link', its 'state' in the site file is taken for true")
     if not used:
         asked = (t.id for t in site.transfers if t.address is not None)
         raise no_such_device(device, [*(meter.id for meter in site.meters), *(mim.id for mim in site.mims), *asked])
@@ -123,7 +125,7 @@ def device_site(site: Site, device: str) -> Site:
 def no_such_device(device: str, names: Iterable[str]) -> UserError:
     known = sorted(names)
     near = get_close_matches(device, known, n=1)
-    hint = f"did you mean '{near[0]}'?" if near else f"there are {len(known)}: {shorten(', '.join(known), 200)}"
+    hint = f"did you mean '{near[0]}'?" if near else f"there are {len(known)}: {shorten(', '.join(known), 200, placeholder=' …')}"
     return UserError(f"no device '{device}'; {hint}")
 
 
