@@ -184,6 +184,16 @@ async def test_without_a_network_it_says_what_to_do_and_waits(tmp_path):
     await bench.bridge.close()
 
 
+@pytest.mark.parametrize("kind", [RadioKind.ZNP, RadioKind.EZSP])
+async def test_a_serial_port_that_is_not_there_is_told_and_does_not_hold_the_end_up(tmp_path, kind):
+    radio = ZigbeeRadio(kind, str(tmp_path / "no-port"))
+    bridge = ZigbeeBridge("zb", radio, tmp_path / "zb.db", SystemClock(), QUICK)
+    await bridge.open()
+    await until(lambda: "not there" in (bridge.trouble or ""))
+    async with asyncio.timeout(5):
+        await bridge.close()
+
+
 async def test_a_damaged_database_is_told_and_leaves_nothing_behind(tmp_path):
     (tmp_path / "zb.db").write_bytes(b"no database at all" * 100)
     bench = Bench(tmp_path)

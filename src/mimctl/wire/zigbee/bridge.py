@@ -337,6 +337,8 @@ def _words(error: BaseException) -> str:
         "NetworkNotFormed": "no network was formed on it: `mimctl zigbee form` does",
         "NetworkSettingsInconsistent": "it holds another network than the last backup: `mimctl zigbee restore`, or another stick",
         "TransientConnectionError": "it is not there",
+        "FileNotFoundError": "its serial port is not there",
+        "PermissionError": "its serial port may not be opened: on most systems the user must be in the group dialout",
         "TimeoutError": "it does not answer",
         "DatabaseError": "its database is damaged: move it away, devices are found again",
     }
