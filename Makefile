@@ -24,8 +24,15 @@ help: ## this list
 	@tools/bootstrap dev
 	@touch $@
 
+# a site with radios needs the extras of its bridges
+radio = $(if $(SITE),$(shell grep -lsE 'type: *(zigbee|lorawan)' "$(SITE)"))
+
+.venv/.radio: .venv/.core requirements/zigbee.txt requirements/lorawan.txt
+	@tools/bootstrap radio
+	@touch $@
+
 .PHONY: demo
-demo: .venv/.core ## run the service on a digital twin: make demo [SITE=site.yaml] [SECONDS=60]
+demo: .venv/.core $(if $(radio),.venv/.radio) ## run the service on a digital twin: make demo [SITE=site.yaml] [SECONDS=60]
 	@$(python) -m mimctl demo $(if $(SECONDS),--seconds "$(SECONDS)") $(if $(SITE),"$(SITE)")
 
 .PHONY: test
@@ -54,6 +61,7 @@ lock: ## pin requirements/*.txt anew from requirements/*.in (needs uv)
 	$(compile) -c requirements/dev.txt requirements/core.in -o requirements/core.txt
 	$(compile) -c requirements/dev.txt requirements/build.in -o requirements/build.txt
 	$(compile) -c requirements/dev.txt requirements/lorawan.in -o requirements/lorawan.txt
+	$(compile) -c requirements/dev.txt requirements/zigbee.in -o requirements/zigbee.txt
 
 .PHONY: clean
 clean: ## remove .venv and everything that was built

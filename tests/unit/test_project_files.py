@@ -34,7 +34,13 @@ def pins(name):
     return dict(re.findall(r"^([a-z0-9-]+)==(\S+)", text, flags=re.MULTILINE))
 
 
-@pytest.mark.parametrize("name", ["core", "build"])
+@pytest.mark.parametrize("name", ["lorawan", "zigbee"])
+def test_requirements_of_an_extra_are_those_of_the_package(name):
+    lines = (ROOT / "requirements" / f"{name}.in").read_text(encoding="utf-8").splitlines()
+    assert {line for line in lines if not line.startswith("#")} == set(PROJECT["project"]["optional-dependencies"][name])
+
+
+@pytest.mark.parametrize("name", ["core", "build", "lorawan", "zigbee"])
 def test_all_sets_pin_the_same_versions(name):
     assert pins(name).items() <= pins("dev").items()
 
