@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +18,9 @@ from mimctl.model.errors import ConfigError
 from mimctl.model.problem import Problem, Severity
 from mimctl.model.site import Site
 
+#: warnings that something reaches nothing, and the parts of the file by which it would
+_REACH_NOTHING = ("rule.no_mim", "rule.no_effect", "mim.no_zone", "redundant.zone_split")
+_REACHED = ("feeds", "nodes", "mims", "batteries", "zones")
 _SUFFIXES = tuple({dimension.suffix for dimension in DIMENSIONS})
 
 
@@ -55,9 +58,26 @@ def check_document(document: Document) -> tuple[Site | None, list[Problem]]:
         wrong = {problem.path for problem in shape}
         # a key whose shape is wrong already has its problem
         found += [p for p in placed(document, run_checks(draft)) if p.path not in wrong or p.file != str(path)]
+    found = without_consequences(found)
     found.sort(key=order_in(path))
     usable = draft is not None and file is not None and not any(p.severity is Severity.ERROR for p in found)
     return (build_site(draft, path) if draft is not None and usable else None), found
+
+
+def without_consequences(problems: Sequence[Problem]) -> list[Problem]:
+    """Without warnings that something reaches nothing, as long as an error elsewhere may be all the reason.
+
+    "It acts on no battery: drop it" would be bad advice where the MIM of the battery has a misspelt port.
+    """
+    errors = [p.path for p in problems if p.severity is Severity.ERROR]
+    wrong = any(path.partition("[")[0] in _REACHED for path in errors)
+    return [
+        p
+        for p in problems
+        if p.severity is Severity.ERROR
+        or p.code not in _REACH_NOTHING
+        or not (wrong or any(path.startswith(f"{p.path}.") for path in errors))
+    ]
 
 
 def order_in(path: Path) -> Callable[[Problem], tuple[bool, str, int, int]]:

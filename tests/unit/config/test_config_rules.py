@@ -346,3 +346,15 @@ def test_messages_say_how_to_mend(tmp_path):
         "at least 2400 W into each phase of 'feed-a', but its own upper limit leaves 2300 W; both are in force at once: "
         "change one figure or one window"
     )
+
+
+def test_what_reaches_nothing_is_not_told_while_an_error_may_be_the_reason(tmp_path):
+    data = base(rule("reserve", soc="50 %"), rule("lock", id="l", nodes=["rack-a1-1"]))
+    for mim in data["mims"]:
+        mim["ports"] = ["L1", "L2", "L4"]
+    _, problems = check_site(write_site(tmp_path, data))
+    assert {p.code for p in problems} == {"value.choice"}, "no advice to drop a rule that is right"
+
+
+def test_a_rule_with_an_unknown_place_is_told_of_that_alone(tmp_path):
+    assert found(tmp_path, rule("lock", nodes=["rack-a1-9"])) == [("error", "reference.unknown", "rules[0].nodes[0]")]
