@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from tests.loop.closed_loop import ClosedLoop, uneven_site
@@ -66,3 +68,18 @@ async def test_a_site_where_nothing_is_uneven_is_left_alone():
     loop.source.power_va = np.full(9, 1500 + 300j)
     await loop.run(10)
     assert np.abs(loop.setpoint_va()).max() <= 60, "no more than its losses and the last decimal"
+
+
+@pytest.mark.parametrize("step_s", [15.0, 60.0])
+async def test_long_cycles_accuse_nobody_of_not_following(step_s):
+    """Samples are a cycle old, and what was in force then is long past."""
+    site = uneven_site()
+    zones = tuple(replace(zone, cycle_s=step_s) for zone in site.zones)
+    mims = tuple(replace(mim, validity_s=4 * step_s) for mim in site.mims)
+    control = replace(site.control, max_data_age_s=3 * step_s)
+    loop = ClosedLoop(replace(site, zones=zones, mims=mims, control=control), step_s=step_s)
+    rng, base = np.random.default_rng(6), loop.source.power_va.copy()
+    for _ in range(12):
+        loop.source.power_va = base * rng.uniform(0.4, 1.6, len(base))
+        await loop.run(1)
+    assert not {event.code for event in (*loop.events.open(), *loop.events.recent())} & {"mim.ignores_setpoint", "bad_meter"}

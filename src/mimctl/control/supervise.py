@@ -40,9 +40,13 @@ def _settle_s(mim: Mim) -> float:
 
 
 class Supervisor:
-    """Watches M MIMs of one layout over the cycles."""
+    """Watches M MIMs of one layout over the cycles.
 
-    def __init__(self, layout: SiteLayout, events: EventLog) -> None:
+    Args:
+        oldest_sample_s: samples may be looked at until they are so old; what was in force then must be remembered.
+    """
+
+    def __init__(self, layout: SiteLayout, events: EventLog, oldest_sample_s: float = _OLDEST_SAMPLE_S) -> None:
         count = len(layout.mims)
         self._layout = layout
         self._events = events
@@ -50,8 +54,8 @@ class Supervisor:
         self._lapses = np.zeros(count, dtype=np.int64)
         self._excluded_until_s: FloatArray = np.full(count, -np.inf)
         self._settle_s = np.array([_settle_s(mim) for mim in layout.mims])
-        oldest_sample_s = _OLDEST_SAMPLE_S + max((mim.latency.stale_s for mim in layout.mims), default=0.0)
-        self._oldest_s = oldest_sample_s + float(self._settle_s.max(initial=0.0))
+        seldom_s = max((mim.latency.stale_s for mim in layout.mims), default=0.0)
+        self._oldest_s = max(_OLDEST_SAMPLE_S, oldest_sample_s) + seldom_s + float(self._settle_s.max(initial=0.0))
         self._judged_at_s: FloatArray = np.full(count, -np.inf)
         self._held_since_s: FloatArray = np.full(count, np.inf)
         #: (from, until, setpoints of all ports): what was in force lately, newest last

@@ -173,7 +173,7 @@ def build_zone(
         tracker=tracker,
         outputs=outputs,
         bounds_maker=BoundsMaker(layout, zone.id),
-        supervisor=Supervisor(layout, events),
+        supervisor=Supervisor(layout, events, max_age_s),
         rivals=Rivals(layout, own, events),
         authorities=Authorities(layout, own, events),
         responses=ResponseWatch(layout, events, period_s),
