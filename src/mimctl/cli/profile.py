@@ -104,7 +104,8 @@ def judge(path: Path) -> tuple[list[Problem], str]:
 
     problems = check_profile(path)
     if any(p.severity == "error" for p in problems):
-        return problems, f"{len(problems)} problem{'s' * (len(problems) != 1)}"
+        hint = "; `lint` takes a file, `show` a file or an id" if any(p.code == "file.missing" for p in problems) else ""
+        return problems, f"{len(problems)} problem{'s' * (len(problems) != 1)}{hint}"
     profile = load_profile(path)
     wrong = place_in(path, check_all_vectors(profile))
     values = sum(len(v.expect) for v in profile.vectors)

@@ -52,6 +52,11 @@ def test_a_wrong_golden_value_has_its_line_and_fails(profile, capsys):
     assert "1 golden value is wrong" in out
 
 
+def test_an_id_in_place_of_a_file_is_told_where_it_belongs(capsys):
+    assert main(["profile", "lint", "liebert/sts2"]) == 1
+    assert "liebert/sts2: 1 problem; `lint` takes a file, `show` a file or an id" in capsys.readouterr().out
+
+
 def test_every_problem_of_every_file_is_shown(profile, tmp_path, capsys):
     profile.write_text(GOOD.replace("vendor:", "vendr:"))
     target = tmp_path / "problems.json"

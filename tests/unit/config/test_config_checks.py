@@ -376,3 +376,11 @@ def test_every_check_says_its_code():
     for check in checks.CHECKS:
         assert check.__doc__
         assert check.__doc__.startswith("`")
+
+
+def test_an_id_given_twice_says_where_the_first_one_is(tmp_path):
+    data = site_dict()
+    data["nodes"].append(dict(data["nodes"][-1]))
+    _, problems = check_site(write_site(tmp_path, data))
+    (twice,) = (p for p in problems if p.code == "id.duplicate")
+    assert f"(nodes[{len(data['nodes']) - 2}]); choose another id" in twice.message

@@ -29,17 +29,17 @@ def check_ids(draft: Draft) -> Iterator[Problem]:
 
 
 def _twice(draft: Draft, sections: list[str], across: bool = False) -> Iterator[Problem]:
-    first: dict[str, tuple[str, str]] = {}
+    first: dict[str, tuple[str, str, str]] = {}
     for section in sections:
         for i, item in enumerate(getattr(draft.file, section)):
             folded = item.id.lower()
             if folded not in first:
-                first[folded] = (section, item.id)
+                first[folded] = (section, item.id, draft.path(section, i))
                 continue
-            other_section, other = first[folded]
+            other_section, other, place = first[folded]
             if across == (other_section == section):
                 continue
-            what = f"the {name_of(other_section)} '{other}'"
+            what = f"the {name_of(other_section)} '{other}' ({place})"
             why = "is already the id of" if other == item.id else "differs by case alone from"
             yield error("id.duplicate", f"{draft.path(section, i)}.id", f"'{item.id}' {why} {what}; choose another id")
 
