@@ -178,7 +178,7 @@ class ChirpStackStandIn:
         import aiomqtt
 
         waiting: tuple[str, bytes] | None = None
-        while True:
+        while self._tasks:  # a farewell that fails takes the place of a cancellation
             tls: dict[str, Any] = {} if self.tls is None else {"tls_context": client_context(self.tls)}
             with contextlib.suppress(aiomqtt.MqttError, OSError):
                 async with connected(aiomqtt.Client(*self.broker, identifier="chirpstack", timeout=1.0, **tls)) as client:

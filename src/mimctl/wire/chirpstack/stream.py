@@ -98,6 +98,7 @@ class EventStream:
         self._backoff = backoff or Backoff()
         self._task: asyncio.Task[None] | None = None
         self._log = structlog.get_logger("mimctl.lorawan")
+        self._closing = False
         self.connected = False
         self.connections = 0
         self.why = "not connected yet"
@@ -105,12 +106,14 @@ class EventStream:
     async def open(self) -> None:
         """Start keeping the connection; returns at once."""
         if self._task is None:
+            self._closing = False
             self._task = asyncio.create_task(self._keep(), name=f"events of {self._link.id}")
 
     async def close(self) -> None:
         """Leave the broker; it keeps the session."""
         task, self._task = self._task, None
         if task is not None:
+            self._closing = True  # a farewell that fails takes the place of the cancellation
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
@@ -118,7 +121,7 @@ class EventStream:
         from aiomqtt import MqttError
 
         failures = 0
-        while True:
+        while not self._closing:
             try:
                 async with connected(self._client()) as client:
                     await client.subscribe(self._topic, qos=1)
@@ -130,6 +133,8 @@ class EventStream:
                 self._down(error)
             finally:
                 self.connected = False
+            if self._closing:
+                return
             await self._clock.sleep_until(self._clock.monotonic_s() + self._backoff.pause_s(failures))
             failures += 1
 
