@@ -59,6 +59,8 @@ def pinned_output(frame: Frame, bounds: Bounds, accepted: ComplexArray) -> Compl
     if wanted is None:
         return np.full(len(layout.ports), np.nan + 0j)
     wanted = np.where(bounds.mim_enabled[layout.port_mim], wanted, np.nan)
+    # nobody's wish is larger than what the port may do now
+    wanted = wanted * np.fmin(1.0, port_radius(frame, bounds) / np.maximum(np.abs(wanted), _LEAST))
     pins = np.bincount(layout.port_mim, np.isfinite(wanted), len(layout.mims))[layout.port_mim]
     step = _MOST * _MOST * bounds.step_max_va / np.maximum(pins, 1)
     away = np.maximum(np.abs(wanted - accepted), _LEAST)
