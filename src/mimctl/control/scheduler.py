@@ -40,14 +40,19 @@ class Schedule:
         self.errors = 0
         self.clock_steps = 0
 
-    def every(self, period_s: float, name: str, job: Callable[[], Awaitable[None]]) -> None:
-        """Run `job` each period; one at a time, a backlog shrinks to one run."""
+    def every(self, period_s: float, name: str, job: Callable[[], Awaitable[None]], *, first_in_s: float | None = None) -> None:
+        """Run `job` each period; one at a time, a backlog shrinks to one run.
+
+        Args:
+            first_in_s: when it runs first, from now; None = after one period [s].
+        """
         self._periods[name] = timedelta(seconds=period_s)
         self.runs[name] = 0
         self._scheduler.add_job(
             job,
             IntervalTrigger(seconds=period_s, timezone=UTC),
             id=name,
+            next_run_time=self._clock.utc() + timedelta(seconds=period_s if first_in_s is None else min(first_in_s, period_s)),
             coalesce=True,
             max_instances=1,
             misfire_grace_time=max(1, round(period_s)),

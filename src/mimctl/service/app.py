@@ -31,6 +31,8 @@ from mimctl.service.state_dir import socket_path
 from mimctl.service.status import site_status
 
 _CLOCK_WATCH_S = 1.0
+#: zones that have just begun have seen nothing yet; after so many cycles they have, and need not keep to a fair share any longer
+_CYCLES_BEFORE_ORDERS = 3.0
 
 
 @dataclass(eq=False)
@@ -60,7 +62,8 @@ class Service:
         self.controller = build_site_controller(self.site, self.groups, self.clock, self.events, leases=book, dry_run=self.dry_run)
         self.leases = LeaseDesk(self.controller, self.clock, store)
         self.schedule = Schedule(self.clock)
-        self.schedule.every(self.site.control.site_period_s, "site_level", self.controller.solve_site)
+        first_s = _CYCLES_BEFORE_ORDERS * max((zone.cycle_s for zone in self.site.zones), default=1.0)
+        self.schedule.every(self.site.control.site_period_s, "site_level", self.controller.solve_site, first_in_s=first_s)
         self._started = self.clock.utc()
         self._log = structlog.get_logger("mimctl.service")
 

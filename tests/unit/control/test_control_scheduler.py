@@ -92,3 +92,19 @@ async def test_nothing_runs_after_the_end(schedule: Schedule):
     await asyncio.sleep(0.2)
     assert schedule.runs["job"] == runs
     schedule.stop()
+
+
+async def test_a_job_may_run_sooner_the_first_time_and_never_later_than_its_period(schedule: Schedule):
+    before = datetime.now(UTC)
+    schedule.every(60.0, "soon", nothing, first_in_s=3.0)
+    schedule.every(2.0, "often", nothing, first_in_s=3.0)
+    schedule.start()
+    assert 2.9 <= (due(schedule, "soon") - before).total_seconds() <= 4.0
+    assert 1.9 <= (due(schedule, "often") - before).total_seconds() <= 3.0
+
+
+async def test_after_an_early_first_run_the_period_counts(schedule: Schedule):
+    schedule.every(60.0, "job", nothing, first_in_s=0.05)
+    schedule.start()
+    await asyncio.wait_for(until(lambda: schedule.runs["job"] == 1), 5.0)
+    assert 55.0 <= (due(schedule) - datetime.now(UTC)).total_seconds() <= 60.1
