@@ -7,13 +7,14 @@ from datetime import UTC, datetime
 
 import numpy as np
 
+from mimctl.model.address import DeviceAddress
 from mimctl.model.connection import Connection
 from mimctl.model.layout import SiteLayout
 from mimctl.model.link import Link, LinkType
 from mimctl.model.node import Feed, Node, NodeKind
 from mimctl.model.phases import PHASES, Rotation
 from mimctl.model.sample import Quality
-from mimctl.model.site import BalanceRule, DeviceAddress, Meter, Mim, PortSpec, Site, Zone
+from mimctl.model.site import BalanceRule, Meter, Mim, PortSpec, Site, Zone
 from mimctl.model.state import BatteryState, MimState, NodeState, PortState, SiteState
 
 START = datetime(2026, 1, 5, tzinfo=UTC)

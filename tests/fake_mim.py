@@ -5,8 +5,9 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass, field
 
+from mimctl.model.address import DeviceAddress
 from mimctl.model.connection import Connection
-from mimctl.model.site import DeviceAddress, Mim, PortSpec
+from mimctl.model.site import Mim, PortSpec
 from mimctl.wire.memory import MemoryBank
 from mimctl.wire.sunspec import Chain
 from mimctl.wire.sunspec_image import ModelContent, build_chain

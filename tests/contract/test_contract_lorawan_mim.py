@@ -11,6 +11,7 @@ from lorawan_air import EUI, air, throwaway, until
 from mimctl.config.payload import find_payload_profile, load_payload_profile
 from mimctl.drivers.lorawan_device import LorawanDevice
 from mimctl.drivers.lorawan_mim import LorawanMim
+from mimctl.model.address import DeviceAddress
 from mimctl.model.clock import SystemClock
 from mimctl.model.connection import Connection
 from mimctl.model.errors import BadReply, LinkDown, LinkError, LinkTimeout, Unencodable
@@ -21,7 +22,7 @@ from mimctl.model.protocols import Commanded, Driver, MimCommand, MimDriver
 from mimctl.model.quantity import quantity_of
 from mimctl.model.reason import Reason
 from mimctl.model.sample import Quality
-from mimctl.model.site import DeviceAddress, Mim, PortSpec
+from mimctl.model.site import Mim, PortSpec
 from mimctl.wire.payload import encode_payload, read_payload
 
 # paho leaves the socket of a TLS handshake that a dying broker broke off to the collector

@@ -8,6 +8,7 @@ import pytest
 
 from mimctl.drivers.zigbee_device import ZigbeeDevice, wanted
 from mimctl.drivers.zigbee_mim import ZigbeeMim, mim_map
+from mimctl.model.address import DeviceAddress
 from mimctl.model.clock import SystemClock
 from mimctl.model.connection import Connection
 from mimctl.model.errors import LinkDown, LinkError, LinkTimeout, Unencodable
@@ -17,7 +18,7 @@ from mimctl.model.protocols import Commanded, Driver, HeldSetpoint, MimCommand, 
 from mimctl.model.quantity import quantity_of
 from mimctl.model.reason import Reason
 from mimctl.model.sample import Quality
-from mimctl.model.site import DeviceAddress, ExpiryAction, Mim, PortSpec
+from mimctl.model.site import ExpiryAction, Mim, PortSpec
 from mimctl.model.zigbee import RadioKind, ZigbeeMap, ZigbeePoint, ZigbeeRadio
 from mimctl.wire.zigbee import mim_layout as layout
 from mimctl.wire.zigbee.air import Air

@@ -9,24 +9,13 @@ from typing import Any
 import numpy as np
 from tests.builders import START, rack_site
 
+from mimctl.model.address import DeviceAddress
 from mimctl.model.connection import Connection
 from mimctl.model.fault import Fault, FaultKind, FaultValue
 from mimctl.model.layout import ComplexArray, SiteLayout
 from mimctl.model.link import Link, LinkType
 from mimctl.model.node import Cable, Feed, Node, NodeKind
-from mimctl.model.site import (
-    BalanceRule,
-    ControlSettings,
-    DeviceAddress,
-    LossModel,
-    Meter,
-    Mim,
-    PortSpec,
-    Site,
-    TwinLoad,
-    TwinSpec,
-    Zone,
-)
+from mimctl.model.site import BalanceRule, ControlSettings, LossModel, Meter, Mim, PortSpec, Site, TwinLoad, TwinSpec, Zone
 from mimctl.simulation.engine import Request, simulate
 from mimctl.twin.loads import LoadSet
 

@@ -8,10 +8,11 @@ import numpy as np
 from tests.builders import node, rack_site, three_port_mim
 from tests.loop.closed_loop import ClosedLoop
 
+from mimctl.model.address import DeviceAddress
 from mimctl.model.connection import Connection
 from mimctl.model.layout import ComplexArray
 from mimctl.model.node import NodeKind
-from mimctl.model.site import BalanceRule, DeviceAddress, Meter, Site, TwinLoad, TwinSpec, Zone
+from mimctl.model.site import BalanceRule, Meter, Site, TwinLoad, TwinSpec, Zone
 
 #: racks under one PDU
 PER_PDU = 10

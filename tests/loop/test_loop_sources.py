@@ -9,10 +9,11 @@ import pytest
 from tests.loop.closed_loop import ClosedLoop, uneven_site
 
 from mimctl.balance.problem import Balancer
+from mimctl.model.address import DeviceAddress
 from mimctl.model.fault import Fault, FaultKind
 from mimctl.model.lease import LeaseSource, Setpoint
 from mimctl.model.node import Feed
-from mimctl.model.site import ControlSettings, DeviceAddress, Site, Zone
+from mimctl.model.site import ControlSettings, Site, Zone
 from mimctl.model.transfer import Transfer, TransferKind, TransferSource, TransferState
 from mimctl.twin.faults import schedule
 

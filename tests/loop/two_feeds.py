@@ -6,10 +6,11 @@ from dataclasses import replace
 
 from tests.builders import node, rack_site
 
+from mimctl.model.address import DeviceAddress
 from mimctl.model.connection import Connection
 from mimctl.model.node import Cable, Feed, Node, NodeKind
 from mimctl.model.phases import PHASES
-from mimctl.model.site import BalanceRule, DeviceAddress, LossModel, Meter, Mim, PortSpec, Site, TwinLoad, TwinSpec, Zone
+from mimctl.model.site import BalanceRule, LossModel, Meter, Mim, PortSpec, Site, TwinLoad, TwinSpec, Zone
 
 CABLE = Cable(0.01, 0.004, 0.01, 0.004)
 #: W on L1, L2, L3 of each cord

@@ -14,6 +14,7 @@ from lorawan_air import APPLICATION, QUICK, until
 from mimctl.config.payload import find_payload_profile, load_payload_profile
 from mimctl.drivers.lorawan_group import lorawan_group
 from mimctl.drivers.registry import devices_by_link
+from mimctl.model.address import DeviceAddress
 from mimctl.model.airtime import Region
 from mimctl.model.clock import SystemClock
 from mimctl.model.latency import Latency, LatencyClass
@@ -22,7 +23,6 @@ from mimctl.model.link import Link, LinkType
 from mimctl.model.lorawan import LorawanLink, RadioPlan
 from mimctl.model.protocols import MimCommand
 from mimctl.model.reason import Reason
-from mimctl.model.site import DeviceAddress
 from mimctl.twin.firmware import MimFleet
 from mimctl.twin.generator import GeneratedLoads
 from mimctl.twin.loads import LoadSet

@@ -19,11 +19,11 @@ import sunspec2.device
 import sunspec2.modbus.client as sunspec
 
 from mimctl.config.site import load_site
+from mimctl.model.address import SUNSPEC
 from mimctl.model.clock import SystemClock
 from mimctl.model.errors import LinkDown
 from mimctl.model.link import Link, LinkType, TlsFiles
 from mimctl.model.resources import data_root, site_config
-from mimctl.model.site import SUNSPEC
 from mimctl.wire.modbus import ModbusLink
 from mimctl.wire.tls import make_throwaway_pki
 

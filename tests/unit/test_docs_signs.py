@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from mimctl.grid.tree import TreeOperators, sequence_matrix
+from mimctl.model.address import DeviceAddress
 from mimctl.model.connection import Connection
 from mimctl.model.layout import SiteLayout
 from mimctl.model.node import Feed, Node, NodeKind, Transformer, Winding
 from mimctl.model.phases import Rotation
-from mimctl.model.site import DeviceAddress, Mim, PortSpec, Site
+from mimctl.model.site import Mim, PortSpec, Site
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "explanation" / "signs.md"
 #: the page rounds to one decimal (powers) and three (currents)

@@ -22,9 +22,10 @@ from mimctl.control.events import EventLog
 from mimctl.control.site_controller import build_site_controller
 from mimctl.control.zone import ZoneController
 from mimctl.grid.tree import TreeOperators
+from mimctl.model.address import DeviceAddress
 from mimctl.model.clock import VirtualClock
 from mimctl.model.link import Link, LinkType
-from mimctl.model.site import BalanceRule, DeviceAddress, Meter, Site, Zone
+from mimctl.model.site import BalanceRule, Meter, Site, Zone
 from mimctl.simulation.loads import DEFAULT_START
 
 PDUS_PER_ZONE = 2

@@ -24,13 +24,14 @@ from mimctl.balance.reduction import real_stacked
 from mimctl.balance.settings import BalanceSettings
 from mimctl.balance.solver import clarabel_cones, solver_settings
 from mimctl.grid.tree import TreeOperators
+from mimctl.model.address import DeviceAddress
 from mimctl.model.bounds import Bounds
 from mimctl.model.connection import Connection
 from mimctl.model.forecast import LoadForecast
 from mimctl.model.layout import ComplexArray, SiteLayout
 from mimctl.model.node import Feed, Node, NodeKind, Transformer, Winding
 from mimctl.model.phases import Rotation
-from mimctl.model.site import DeviceAddress, Mim, PortSpec, Site
+from mimctl.model.site import Mim, PortSpec, Site
 
 RACKS_PER_PDU = 10
 PDUS_PER_TRANSFORMER = 10

@@ -35,9 +35,10 @@ from balance import build_layout
 from mimctl.control.events import EventLog
 from mimctl.control.zone import build_zone
 from mimctl.grid.tree import TreeOperators
+from mimctl.model.address import DeviceAddress
 from mimctl.model.clock import VirtualClock
 from mimctl.model.link import Link, LinkType
-from mimctl.model.site import BalanceRule, DeviceAddress, Meter, Site, Zone
+from mimctl.model.site import BalanceRule, Meter, Site, Zone
 from mimctl.service.logs import set_up
 from mimctl.simulation.loads import DEFAULT_START
 

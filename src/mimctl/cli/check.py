@@ -12,7 +12,7 @@ import click
 
 from mimctl.cli.render import STDOUT, json_option, write_json
 from mimctl.config.quoting import count
-from mimctl.model.site import SUNSPEC
+from mimctl.model.address import SUNSPEC
 
 if TYPE_CHECKING:
     from mimctl.config.source import Document

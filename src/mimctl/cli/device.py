@@ -70,8 +70,8 @@ def _read_dump(path: Path, profile: str | None, units: tuple[int, ...], *, every
     import asyncio
 
     from mimctl.drivers.dump_reading import read_dump
+    from mimctl.model.address import SUNSPEC
     from mimctl.model.clock import SystemClock
-    from mimctl.model.site import SUNSPEC
     from mimctl.service.devices import plain_reading
     from mimctl.service.logs import set_up
     from mimctl.wire.dump import load_dump

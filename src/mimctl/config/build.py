@@ -16,6 +16,7 @@ from mimctl.config.schema_lorawan import LorawanItem
 from mimctl.model import link as link_model
 from mimctl.model import node as node_model
 from mimctl.model import site as m
+from mimctl.model.address import DeviceAddress
 from mimctl.model.airtime import RULES
 from mimctl.model.harmonics import HarmonicFilter, HarmonicLimits
 from mimctl.model.latency import TYPICAL, Latency
@@ -182,9 +183,9 @@ def _transformer(item: TransformerItem) -> node_model.Transformer:
     )
 
 
-def _address(item: DeviceItem) -> m.DeviceAddress:
+def _address(item: DeviceItem) -> DeviceAddress:
     instances = tuple(item.instances) if isinstance(item, MeterItem) else ()
-    return m.DeviceAddress(item.link, item.unit, item.profile, item.base, instances, plain_eui(item.eui))
+    return DeviceAddress(item.link, item.unit, item.profile, item.base, instances, plain_eui(item.eui))
 
 
 def plain_eui(text: str | None) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mimctl.config.draft import Draft
 from mimctl.config.schema_transfers import TransferItem, TransferSourceItem, state_of
-from mimctl.model.site import DeviceAddress
+from mimctl.model.address import DeviceAddress
 from mimctl.model.transfer import Transfer, TransferKind, TransferSource, TransferState
 
 

@@ -14,9 +14,10 @@ from mimctl.config.schema_devices import BatteryItem, LinkItem, MeterItem, MimIt
 from mimctl.config.schema_grid import FeedItem, NodeItem
 from mimctl.config.schema_transfers import TransferItem
 from mimctl.config.tree_view import TreeView, view_tree
+from mimctl.model.address import SUNSPEC
 from mimctl.model.connection import Connection
 from mimctl.model.errors import ConfigError
-from mimctl.model.site import SUNSPEC, PortSpec, Zone
+from mimctl.model.site import PortSpec, Zone
 
 if TYPE_CHECKING:
     from mimctl.model.payload import PayloadProfile

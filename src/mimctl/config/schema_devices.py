@@ -20,10 +20,11 @@ from mimctl.config.units import (
     POWER_RATE,
     Record,
 )
+from mimctl.model.address import SUNSPEC
 from mimctl.model.connection import Connection
 from mimctl.model.latency import LatencyClass
 from mimctl.model.link import LinkType, Parity
-from mimctl.model.site import SUNSPEC, ExpiryAction, SecondMaster
+from mimctl.model.site import ExpiryAction, SecondMaster
 from mimctl.model.zigbee import RadioKind
 
 ConnectionWord = Annotated[Connection, Strict(False)]

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from mimctl.drivers.identify import identified_map
+from mimctl.model.address import SUNSPEC
 from mimctl.model.errors import BadReply, DeviceRefusal
 from mimctl.model.profile import DeviceClass, DeviceProfile, PointSpec, RegisterMap
 from mimctl.model.reads import plan_reads
-from mimctl.model.site import SUNSPEC
 from mimctl.wire.registers import CompiledMap, compiled_map, text_of
 from mimctl.wire.sunspec import Chain, ModelBlock
 from mimctl.wire.sunspec_device import map_of_chain, rules_of, walk_for

@@ -9,11 +9,11 @@ from mimctl.drivers.discovery import ProfileSource, SunSpecSource
 from mimctl.drivers.reading import DeviceReading, WordSource, identity_of
 from mimctl.drivers.register_device import RegisterDevice
 from mimctl.drivers.survey import survey, with_models
+from mimctl.model.address import SUNSPEC
 from mimctl.model.clock import Clock
 from mimctl.model.errors import BadReply, LinkError, UserError
 from mimctl.model.profile import DeviceClass, DeviceProfile, RegisterMap
 from mimctl.model.sample import Quality
-from mimctl.model.site import SUNSPEC
 from mimctl.wire.dump import DumpTransport, RegisterDump
 from mimctl.wire.registers import CompiledMap
 from mimctl.wire.sunspec import BASES, MARK, ModelBlock, find_base, walk

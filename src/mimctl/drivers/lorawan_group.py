@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from mimctl.model.address import DeviceAddress
 from mimctl.model.clock import Clock
 from mimctl.model.errors import UserError
 from mimctl.model.event import LinkNews
 from mimctl.model.payload import PayloadProfile
 from mimctl.model.protocols import Driver
-from mimctl.model.site import DeviceAddress
 
 if TYPE_CHECKING:
     from mimctl.drivers.registry import LinkDevices

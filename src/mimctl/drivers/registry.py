@@ -9,13 +9,14 @@ from mimctl.drivers.discovery import MapSource, ProfileSource, SunSpecSource
 from mimctl.drivers.register_device import RegisterDevice
 from mimctl.drivers.register_mim import RegisterMim
 from mimctl.drivers.write_budget import BudgetStore, MemoryBudget
+from mimctl.model.address import SUNSPEC, DeviceAddress
 from mimctl.model.clock import Clock
 from mimctl.model.errors import UserError
 from mimctl.model.link import Link, LinkType
 from mimctl.model.profile import DeviceClass, DeviceProfile
 from mimctl.model.protocols import Driver, DriverGroup
 from mimctl.model.reads import SLOW_PERIOD_S
-from mimctl.model.site import SUNSPEC, DeviceAddress, Meter, Mim, Site
+from mimctl.model.site import Meter, Mim, Site
 from mimctl.model.transfer import Transfer
 from mimctl.wire.sunspec_device import wanted_class
 from mimctl.wire.transport import Transport

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from mimctl.model.address import DeviceAddress
 from mimctl.model.connection import Connection
 from mimctl.model.harmonics import HarmonicFilter
 from mimctl.model.latency import WIRED, Latency
@@ -20,30 +21,6 @@ from mimctl.model.transfer import Transfer
 
 #: of a balance rule that names none [A]: measured, it saves 25 of 26 writes of a noisy hour for 0.2 % of the unbalance removed
 DEADBAND_A = 0.1
-
-#: the device's own SunSpec model chain is its register map
-SUNSPEC = "sunspec"
-
-
-@dataclass(frozen=True, slots=True)
-class DeviceAddress:
-    """Where a device answers and which register map it has.
-
-    Args:
-        link: link id.
-        unit: Modbus unit id.
-        profile: `sunspec`, or the id of a device profile.
-        base: first register of the SunSpec chain; None = search.
-        instances: the repeated parts of the device that this one is made of; none = the device as a whole.
-        eui: EUI-64 of a device on a radio link, 16 lower-case hexadecimal digits; empty elsewhere.
-    """
-
-    link: str
-    unit: int
-    profile: str = SUNSPEC
-    base: int | None = None
-    instances: tuple[str, ...] = ()
-    eui: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from mimctl.model.site import DeviceAddress
+from mimctl.model.address import DeviceAddress
 
 
 class TransferKind(StrEnum):

@@ -11,12 +11,13 @@ from mimctl.drivers.lorawan_group import lorawan_group
 from mimctl.drivers.registry import LinkDevices, register_map_registry
 from mimctl.drivers.write_budget import FileBudget
 from mimctl.drivers.zigbee_group import zigbee_group
+from mimctl.model.address import SUNSPEC
 from mimctl.model.clock import Clock
 from mimctl.model.errors import UserError
 from mimctl.model.link import Link, LinkType
 from mimctl.model.profile import DeviceProfile
 from mimctl.model.protocols import DriverGroup
-from mimctl.model.site import SUNSPEC, Site
+from mimctl.model.site import Site
 from mimctl.model.zigbee import RadioKind
 from mimctl.model.zigbee_profile import ZigbeeProfile
 from mimctl.service.state_dir import state_path

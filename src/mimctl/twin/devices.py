@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mimctl.model.address import SUNSPEC, DeviceAddress
 from mimctl.model.errors import UserError
 from mimctl.model.layout import SiteLayout
 from mimctl.model.profile import DeviceProfile
-from mimctl.model.site import SUNSPEC, DeviceAddress, Meter
+from mimctl.model.site import Meter
 from mimctl.twin.meters import MeterBank, meter_kind
 from mimctl.twin.mims import MimBank
 from mimctl.twin.picture import World

@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from mimctl.model.address import SUNSPEC
 from mimctl.model.errors import DeviceRefusal, UserError
 from mimctl.model.layout import SiteLayout
 from mimctl.model.node import Node
 from mimctl.model.profile import DeviceProfile, PointType, RegisterMap
 from mimctl.model.quantity import quantity_of
-from mimctl.model.site import SUNSPEC, Meter
+from mimctl.model.site import Meter
 from mimctl.twin.images import ILLEGAL_ADDRESS, MARGIN, Display, Image, exponent_for, image_of_profiles, proof_of
 from mimctl.twin.meter_values import MeterValues
 from mimctl.twin.parts import Sources, chosen_parts, every_part

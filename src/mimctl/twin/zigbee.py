@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
+from mimctl.model.address import DeviceAddress
 from mimctl.model.errors import LinkError, UserError
 from mimctl.model.layout import SiteLayout
 from mimctl.model.link import Link
-from mimctl.model.site import DeviceAddress
 from mimctl.twin.mim_instruments import MimInstruments
 from mimctl.twin.picture import Picture, World
 from mimctl.twin.status import CommandStatus

@@ -8,12 +8,13 @@ from datetime import UTC, datetime
 import numpy as np
 
 from mimctl.grid.tree import TreeOperators
+from mimctl.model.address import SUNSPEC, DeviceAddress
 from mimctl.model.connection import Connection
 from mimctl.model.layout import SiteLayout
 from mimctl.model.node import Feed, Node, NodeKind
 from mimctl.model.phases import Phase, Rotation
 from mimctl.model.sample import Quality
-from mimctl.model.site import SUNSPEC, DeviceAddress, ExpiryAction, Meter, Mim, PortSpec, Site
+from mimctl.model.site import ExpiryAction, Meter, Mim, PortSpec, Site
 from mimctl.model.state import BatteryState, MimState, NodeState, PortState, SiteState
 
 ADDRESS = DeviceAddress("link", 1, SUNSPEC)

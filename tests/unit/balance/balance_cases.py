@@ -9,13 +9,14 @@ import numpy as np
 
 from mimctl.balance.settings import BalanceSettings
 from mimctl.grid.tree import TreeOperators
+from mimctl.model.address import DeviceAddress
 from mimctl.model.bounds import Bounds
 from mimctl.model.connection import Connection
 from mimctl.model.forecast import LoadForecast
 from mimctl.model.layout import SiteLayout
 from mimctl.model.node import Feed, Node, NodeKind, Transformer, Winding
 from mimctl.model.phases import Rotation
-from mimctl.model.site import DeviceAddress, LossModel, Mim, PortSpec, Site
+from mimctl.model.site import LossModel, Mim, PortSpec, Site
 
 LOSSLESS = LossModel()
 ADDRESS = DeviceAddress("link", 1)

@@ -11,7 +11,7 @@ from tests.site_factory import site_dict, write_site
 from mimctl.config.faults import check_faults
 from mimctl.config.site import check_site
 from mimctl.config.source import parse_document
-from mimctl.model.site import DeviceAddress
+from mimctl.model.address import DeviceAddress
 from mimctl.model.transfer import TransferKind, TransferSource, TransferState
 
 STS = {"id": "sts-a", "kind": "sts", "feed": "A", "link": "gw-feed-a", "unit": 9, "profile": "liebert/sts2"}

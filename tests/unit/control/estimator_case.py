@@ -13,11 +13,12 @@ from mimctl.control.events import EventLog
 from mimctl.forecast.outputs import OutputModel
 from mimctl.forecast.tracker import LoadTracker
 from mimctl.grid.tree import TreeOperators
+from mimctl.model.address import DeviceAddress
 from mimctl.model.clock import VirtualClock
 from mimctl.model.event import Event
 from mimctl.model.layout import ComplexArray, FloatArray, SiteLayout
 from mimctl.model.node import Cable, NodeKind
-from mimctl.model.site import DeviceAddress, Meter, Site
+from mimctl.model.site import Meter, Site
 from mimctl.model.state import SiteState
 
 _LOSSLESS = Cable(1e-9, 0.0)

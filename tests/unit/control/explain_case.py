@@ -17,6 +17,7 @@ from mimctl.control.explain.case import Case, Question
 from mimctl.control.light import light_record
 from mimctl.control.limits import BoundsMaker
 from mimctl.grid.tree import TreeOperators
+from mimctl.model.address import DeviceAddress
 from mimctl.model.bounds import Bounds, Restriction
 from mimctl.model.decision import DecisionRecord, WriteOutcome
 from mimctl.model.forecast import LoadForecast
@@ -25,7 +26,7 @@ from mimctl.model.link import Link, LinkType
 from mimctl.model.node import Feed, NodeKind
 from mimctl.model.phases import Rotation
 from mimctl.model.reason import Reason
-from mimctl.model.site import BalanceRule, DeviceAddress, Meter, Site, Zone
+from mimctl.model.site import BalanceRule, Meter, Site, Zone
 from mimctl.safety.judge import Accepted, Judge
 
 VOLTS = 230.0

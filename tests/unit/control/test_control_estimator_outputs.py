@@ -9,10 +9,11 @@ import pytest
 from tests.builders import state_of
 from tests.unit.control.estimator_case import Bench, hall
 
+from mimctl.model.address import DeviceAddress
 from mimctl.model.connection import Connection
 from mimctl.model.latency import TYPICAL, WIRED, Latency, LatencyClass
 from mimctl.model.sample import Quality
-from mimctl.model.site import DeviceAddress, Mim, PortSpec
+from mimctl.model.site import Mim, PortSpec
 
 SLOW = TYPICAL[LatencyClass.SLOW]
 TOLD = np.array([3000, 0, -3000], dtype=complex)

@@ -16,10 +16,11 @@ from mimctl.control.load_shift import LoadShift, Overloads
 from mimctl.control.shared import SharedDriver, with_shared
 from mimctl.grid.failover import Failover
 from mimctl.grid.tree import TreeOperators
+from mimctl.model.address import DeviceAddress
 from mimctl.model.clock import VirtualClock
 from mimctl.model.layout import SiteLayout
 from mimctl.model.sample import Sample
-from mimctl.model.site import DeviceAddress, Zone
+from mimctl.model.site import Zone
 from mimctl.model.transfer import Transfer, TransferKind, TransferSource, TransferState
 from mimctl.service.status import site_status
 

@@ -10,11 +10,11 @@ from mimctl.config.profile import find_profile, load_profile
 from mimctl.drivers.register_device import RegisterDevice
 from mimctl.drivers.register_mim import RegisterMim
 from mimctl.drivers.registry import Registry, build_groups, devices_by_link, register_map_registry, source_of
+from mimctl.model.address import DeviceAddress
 from mimctl.model.clock import VirtualClock
 from mimctl.model.errors import UserError
 from mimctl.model.link import Link, LinkType
 from mimctl.model.profile import DeviceClass
-from mimctl.model.site import DeviceAddress
 from mimctl.wire.memory import MemoryTransport
 
 CLOCK = VirtualClock(datetime(2026, 1, 5, tzinfo=UTC))

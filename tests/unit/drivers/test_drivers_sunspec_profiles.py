@@ -15,13 +15,13 @@ from mimctl.drivers.register_device import RegisterDevice
 from mimctl.drivers.register_mim import RegisterMim
 from mimctl.drivers.registry import source_of
 from mimctl.drivers.survey import take_dump
+from mimctl.model.address import DeviceAddress
 from mimctl.model.chain import ChainPoint
 from mimctl.model.clock import VirtualClock
 from mimctl.model.errors import BadReply, Unencodable, UserError
 from mimctl.model.profile import DeviceClass
 from mimctl.model.protocols import MimCommand
 from mimctl.model.reason import Reason
-from mimctl.model.site import DeviceAddress
 from mimctl.wire.dump import RegisterDump, blocks_of
 from mimctl.wire.golden import check_vectors
 from mimctl.wire.memory import MemoryBank, MemoryTransport

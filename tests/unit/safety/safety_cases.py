@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 import numpy as np
 
 from mimctl.grid.tree import TreeOperators
+from mimctl.model.address import DeviceAddress
 from mimctl.model.bounds import Bounds
 from mimctl.model.connection import Connection
 from mimctl.model.forecast import LoadForecast
@@ -18,7 +19,7 @@ from mimctl.model.node import Cable, Feed, Node, NodeKind
 from mimctl.model.phases import Rotation
 from mimctl.model.plan import Plan, SafePlan, SolveStatus
 from mimctl.model.sample import Quality
-from mimctl.model.site import Battery, DeviceAddress, Meter, Mim, PortSpec, Site, Zone
+from mimctl.model.site import Battery, Meter, Mim, PortSpec, Site, Zone
 from mimctl.model.state import BatteryState, MimState, NodeState, PortState, SiteState
 from mimctl.safety.judge import Accepted, Judge, SafetySettings
 

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from safety_cases import NOW_S, Scene, mim, node, power, site
 from safety_checker import complaints
 
+from mimctl.model.address import DeviceAddress
 from mimctl.model.node import Transformer, Winding
 from mimctl.model.phases import Rotation
 from mimctl.model.plan import SafePlan, SolveStatus
-from mimctl.model.site import Battery, DeviceAddress, LossModel
+from mimctl.model.site import Battery, LossModel
 from mimctl.model.state import TransferImage
 from mimctl.model.transfer import Transfer, TransferKind, TransferSource, TransferState
 from mimctl.safety.judge import Accepted, SafetySettings

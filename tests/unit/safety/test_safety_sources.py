@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from safety_cases import Scene, codes, power, rack_site
 
+from mimctl.model.address import DeviceAddress
 from mimctl.model.sample import Quality
-from mimctl.model.site import DeviceAddress
 from mimctl.model.state import TransferImage
 from mimctl.model.transfer import Transfer, TransferKind, TransferSource, TransferState
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from mimctl.grid.tree import TreeOperators
+from mimctl.model.address import DeviceAddress
 from mimctl.model.connection import Connection
 from mimctl.model.layout import SiteLayout
 from mimctl.model.node import Feed, Node, NodeKind
 from mimctl.model.phases import Phase, Rotation
-from mimctl.model.site import DeviceAddress, Mim, PortSpec, Site
+from mimctl.model.site import Mim, PortSpec, Site
 from mimctl.simulation.score import Truth
 
 ADDRESS = DeviceAddress("link", 1)

@@ -9,11 +9,12 @@ import pytest
 
 from builders import rack_site
 from mimctl.grid.tree import TreeOperators
+from mimctl.model.address import DeviceAddress
 from mimctl.model.connection import Connection
 from mimctl.model.layout import ComplexArray, SiteLayout
 from mimctl.model.node import Cable, Feed, Node, NodeKind, Transformer, Winding
 from mimctl.model.phases import Rotation
-from mimctl.model.site import DeviceAddress, LossModel, Mim, PortSpec, Site, TwinLoad, TwinSpec
+from mimctl.model.site import LossModel, Mim, PortSpec, Site, TwinLoad, TwinSpec
 from mimctl.twin.firmware import MimFleet
 from mimctl.twin.loads import LoadSet
 from mimctl.twin.plant import Plant

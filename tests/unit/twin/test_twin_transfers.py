@@ -13,10 +13,10 @@ from tests.loop.closed_loop import SteppedLoads, uneven_site
 from mimctl.config.profile import find_profile, load_profile
 from mimctl.drivers.discovery import ProfileSource
 from mimctl.drivers.register_device import RegisterDevice
+from mimctl.model.address import DeviceAddress
 from mimctl.model.clock import VirtualClock
 from mimctl.model.fault import Fault, FaultKind
 from mimctl.model.layout import SiteLayout
-from mimctl.model.site import DeviceAddress
 from mimctl.model.transfer import Transfer, TransferKind, TransferSource, TransferState
 from mimctl.twin.devices import virtual_devices
 from mimctl.twin.faults import schedule

@@ -8,9 +8,9 @@ from itertools import chain
 from mimctl.config.draft import Draft, port_of
 from mimctl.config.schema_devices import DeviceItem, MeterItem
 from mimctl.config.wording import did_you_mean
+from mimctl.model.address import SUNSPEC
 from mimctl.model.phases import PHASES
 from mimctl.model.problem import Problem, error, warning
-from mimctl.model.site import SUNSPEC
 
 
 def check_addresses(draft: Draft) -> Iterator[Problem]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from mimctl.config.draft import Draft
+from mimctl.model.address import SUNSPEC
 from mimctl.model.harmonics import HarmonicFilter
 from mimctl.model.problem import Problem, error, warning
-from mimctl.model.site import SUNSPEC
 
 
 def check_limits_are_measured(draft: Draft) -> Iterator[Problem]:

@@ -13,11 +13,12 @@ from mimctl.config.draft import Draft
 from mimctl.config.quoting import count
 from mimctl.config.schema_devices import DeviceItem, LinkItem, MimItem
 from mimctl.config.wording import did_you_mean
+from mimctl.model.address import SUNSPEC
 from mimctl.model.airtime import CLASS_C_LOCK_S, RULES
 from mimctl.model.latency import LatencyClass
 from mimctl.model.link import Link, LinkType
 from mimctl.model.problem import Problem, Severity, error, warning
-from mimctl.model.site import SUNSPEC, ExpiryAction
+from mimctl.model.site import ExpiryAction
 
 if TYPE_CHECKING:
     from mimctl.model.payload import PayloadProfile

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 from mimctl.config.draft import Draft
 from mimctl.config.quoting import count, cut
 from mimctl.config.wording import did_you_mean, one_of
+from mimctl.model.address import SUNSPEC
 from mimctl.model.chain import SETPOINT_MODELS, ChainRules
 from mimctl.model.instances import instance_names
 from mimctl.model.problem import Problem, Severity, error, warning
 from mimctl.model.setpoints import Failsafe
-from mimctl.model.site import SUNSPEC
 
 if TYPE_CHECKING:
     from mimctl.config.schema_devices import MeterItem, MimItem

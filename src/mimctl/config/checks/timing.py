@@ -20,10 +20,10 @@ from mimctl.config.link_load import (
     sunspec_mim,
 )
 from mimctl.config.schema_devices import MeterItem, MimItem
+from mimctl.model.address import SUNSPEC
 from mimctl.model.instances import select_instances
 from mimctl.model.link import Link, LinkType
 from mimctl.model.problem import Problem, error
-from mimctl.model.site import SUNSPEC
 
 
 def check_links_keep_up(draft: Draft) -> Iterator[Problem]:
