@@ -45,7 +45,7 @@ def left_by(*leases, rules=True, usable=EVERYBODY):
 
 
 NUMBERS = st.floats(0, 500)
-POWERS = st.builds(complex, st.floats(-3000, 3000), st.floats(-3000, 3000))
+POWERS = st.builds(complex, st.floats(-1400, 1400), st.floats(-1400, 1400))  # inside the 2 kVA of a port
 MIMS, NODES = [m.id for m in SITE.mims], [n.id for n in SITE.nodes]
 SETPOINTS = st.tuples(POWERS, *[st.none() | POWERS] * 2).map(Setpoint)
 LEASES = st.lists(
