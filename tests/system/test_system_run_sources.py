@@ -47,7 +47,7 @@ async def test_a_lost_feed_is_left_alone_until_the_generator_has_proven_healthy(
     async with asyncio.timeout(60), twin_of(site) as twin, service_of(twin.site) as service:
         zone, plant = service.controller.zones[0], twin.world.plant
         await until(lambda: commanded(zone) == [True, True])
-        assert state(service) == "normal"
+        await until(lambda: state(service) == "normal")
         schedule(plant, [Fault(FaultKind.FEED_LOST, ("A",), at_s=plant.t_s)])
         await until(lambda: state(service) == "open")
         await until(lambda: commanded(zone) == [False, False])

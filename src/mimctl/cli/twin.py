@@ -149,10 +149,13 @@ class _Wanted:
 async def _serve(wanted: _Wanted, seconds: float | None, while_stdin: bool, json_target: str | None) -> bool:
     """Serve until told to stop; True when it was Ctrl-C."""
     async with wanted.server() as server:
-        if json_target is not None:
-            write_json(json_target, _as_json(server))
         _show(server, to_stderr=json_target == "-")
-        return await until_told(seconds, while_stdin=while_stdin)
+
+        def ready() -> None:
+            if json_target is not None:
+                write_json(json_target, _as_json(server))
+
+        return await until_told(seconds, while_stdin=while_stdin, ready=ready)
 
 
 def _show(server: TwinServer, *, to_stderr: bool) -> None:

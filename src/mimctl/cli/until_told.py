@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import asyncio
 
 
-async def until_told(seconds: float | None, *, while_stdin: bool) -> bool:
-    """Wait for a signal, the end of the time or of standard input; True when it was Ctrl-C."""
+async def until_told(seconds: float | None, *, while_stdin: bool, ready: Callable[[], None] = lambda: None) -> bool:
+    """Wait for a signal, the end of the time or of standard input; True when it was Ctrl-C.
+
+    Args:
+        ready: called once signals are heeded: from then on whoever started this may end it.
+    """
     import asyncio
     import signal
 
@@ -24,6 +29,7 @@ async def until_told(seconds: float | None, *, while_stdin: bool) -> bool:
     loop.add_signal_handler(signal.SIGINT, interrupt)
     if while_stdin:
         _stop_at_end_of_input(loop, stop)
+    ready()
     try:
         await asyncio.wait_for(stop.wait(), seconds)
     except TimeoutError:

@@ -124,7 +124,11 @@ def test_a_virtual_device_bears_any_frame(cases):
 
 
 def test_each_kind_of_trouble_of_each_sender_is_told_once():
-    with structlog.testing.capture_logs() as lines:
+    before = structlog.get_config()
+    structlog.reset_defaults()  # whatever a test before lets through
+    with contextlib.ExitStack() as stack:
+        stack.callback(structlog.configure, **before)
+        lines = stack.enter_context(structlog.testing.capture_logs())
         gate = Gate()
         for _ in range(50):
             gate.refuse("unknown sender", "0x7001")
