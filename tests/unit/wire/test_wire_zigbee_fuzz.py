@@ -1,6 +1,7 @@
 """Anything may come off the air: nothing raises, nothing hangs, a good device goes on."""
 
 import asyncio
+import contextlib
 
 import pytest
 import structlog
