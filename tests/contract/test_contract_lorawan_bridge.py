@@ -13,11 +13,6 @@ from mimctl.model.errors import BadReply, LinkDown, LinkError
 from mimctl.model.lorawan import DownlinkState
 
 PAYLOAD = bytes(range(16))
-# paho leaves the socket of a TLS handshake that a dying broker broke off to the collector
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:unclosed <ssl:ResourceWarning"),
-    pytest.mark.filterwarnings("ignore:Exception ignored in. <ssl.SSLSocket:pytest.PytestUnraisableExceptionWarning"),
-]
 
 
 @pytest.fixture(scope="module")

@@ -25,12 +25,7 @@ from mimctl.model.sample import Quality
 from mimctl.model.site import Mim, PortSpec
 from mimctl.wire.payload import encode_payload, read_payload
 
-# paho leaves the socket of a TLS handshake that a dying broker broke off to the collector
-pytestmark = [
-    pytest.mark.bound_s(30),
-    pytest.mark.filterwarnings("ignore:unclosed <ssl:ResourceWarning"),
-    pytest.mark.filterwarnings("ignore:Exception ignored in. <ssl.SSLSocket:pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = pytest.mark.bound_s(30)
 WHY = Reason("contract", "the contract suite asks")
 SLOW = Latency(LatencyClass.SLOW, delay_s=1.0, command_every_s=20.0, report_every_s=20.0)
 SENSOR = "70b3d57ed0000002"

@@ -109,7 +109,8 @@ class DeviceSession:
                 on_told(told)
                 if told["applied"]:
                     with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(stop.wait(), seconds)
+                        async with asyncio.timeout(seconds):
+                            await stop.wait()
                 if (called := zones[0].cycle.leases.emergency_stop) is not None:
                     raise UserError(f"{self.device}: its setpoint has ended: {called}")
         return told

@@ -31,7 +31,8 @@ async def until_told(seconds: float | None, *, while_stdin: bool, ready: Callabl
         _stop_at_end_of_input(loop, stop)
     ready()
     try:
-        await asyncio.wait_for(stop.wait(), seconds)
+        async with asyncio.timeout(seconds):
+            await stop.wait()
     except TimeoutError:
         return False
     return interrupted.is_set()

@@ -22,6 +22,7 @@ from mimctl.model.protocols import Driver, DriverGroup
 from mimctl.model.reason import Reason
 from mimctl.model.sample import Quality, Sample
 from mimctl.model.state import BatteryState, MimState, NodeState, PortState, SiteState, TransferImage
+from mimctl.model.tasks import end_tasks
 
 _BACKOFF_FIRST_S = 1.0
 _BACKOFF_MOST_S = 30.0
@@ -149,9 +150,7 @@ class Collector:
 
     async def close(self) -> None:
         """Stop sweeps that are still going."""
-        for task in self._running.values():
-            task.cancel()
-        await asyncio.gather(*self._running.values(), return_exceptions=True)
+        await end_tasks(*self._running.values())
         self._running.clear()
 
     def errors(self) -> Mapping[str, LinkError]:

@@ -25,6 +25,7 @@ from mimctl.model.reason import Reason
 from mimctl.model.sample import Quality
 from mimctl.model.site import ExpiryAction
 from mimctl.model.state import SiteState
+from mimctl.model.tasks import end_tasks
 
 _SETPOINT = Reason("dispatch.setpoint", "new setpoint from the judged plan")
 _REFRESH = Reason("dispatch.refresh", "setpoint stands; validity renewed")
@@ -132,9 +133,7 @@ class Dispatcher:
         try:
             await asyncio.wait(tasks, timeout=max(0.0, deadline_s - self._clock.monotonic_s()))
         finally:  # also when this call itself is cancelled: nobody may go on writing behind a release
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await end_tasks(*tasks)
         done = {outcome.mim for outcome in outcomes}
         names = ((w, self._layout.mims[w.mim].id) for w in due.values())
         outcomes += [WriteOutcome(name, w.kind, w.reason, "not written in time") for w, name in names if name not in done]

@@ -15,6 +15,7 @@ from mimctl.model.clock import Clock
 from mimctl.model.errors import LinkDown, UserError
 from mimctl.model.sample import Quality
 from mimctl.model.site import Site, Zone
+from mimctl.model.tasks import end_tasks
 from mimctl.model.zoning import restrict
 from mimctl.service.lease_desk import STOPPED
 from mimctl.service.lease_store import LeaseStore, stored_book
@@ -69,9 +70,9 @@ async def zone_alone(
         controller = build_zone(part, zone, groups, clock, events, leases=book, dry_run=dry_run)
         stack.push_async_callback(controller.stop)
         loop = asyncio.create_task(controller.loop.run(), name=f"zone {zone.id}")
-        stack.push_async_callback(_end, loop)
+        stack.push_async_callback(end_tasks, loop)
         hearing = asyncio.create_task(_hear_stop(controller, store, clock, on_stop), name="emergency stop")
-        stack.push_async_callback(_end, hearing)
+        stack.push_async_callback(end_tasks, hearing)
         await _first_reading(controller, device, clock)
         yield (controller,)
 
@@ -121,7 +122,7 @@ async def release_alone(site: Site, book: LeaseBook, clock: Clock) -> ReleasedAl
                 await clock.sleep_until(clock.monotonic_s() + _LOOK_EVERY_S)
         finally:
             for loop in loops:
-                await _end(loop)
+                await end_tasks(loop)
             left = await controller.stop()
     mims = [mim.id for zone in controller.zones for mim in zone.layout.mims]
     at_rest = tuple(mim for mim in mims if mim not in silent and mim not in left)
@@ -148,8 +149,3 @@ async def _first_reading(controller: ZoneController, device: str, clock: Clock) 
         await clock.sleep_until(clock.monotonic_s() + _LOOK_EVERY_S)
     error = controller.cycle.collector.errors().get(device)
     raise error or LinkDown(device, f"no reading within {_WITHIN_S:.0f} s")
-
-
-async def _end(loop: asyncio.Task[None]) -> None:
-    loop.cancel()
-    await asyncio.gather(loop, return_exceptions=True)

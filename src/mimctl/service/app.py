@@ -18,6 +18,7 @@ from mimctl.control.site_controller import SiteController, build_site_controller
 from mimctl.model.clock import Clock
 from mimctl.model.protocols import DriverGroup
 from mimctl.model.site import Site
+from mimctl.model.tasks import end_tasks
 from mimctl.service.devices import DeviceDesk
 from mimctl.service.door import Door, Handler
 from mimctl.service.explain_desk import ExplainDesk
@@ -120,9 +121,7 @@ class Service:
         try:
             done, _ = await asyncio.wait([*loops, stopped], return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in [*loops, stopped]:
-                task.cancel()
-            await asyncio.gather(*loops, stopped, return_exceptions=True)
+            await end_tasks(*loops, stopped)
         for task in done - {stopped}:
             task.result()
 

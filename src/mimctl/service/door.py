@@ -52,14 +52,17 @@ class Door:
         if self._server is not None:
             self._server.close()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._server.wait_closed(), _CLOSE_WITHIN_S)
+                async with asyncio.timeout(_CLOSE_WITHIN_S):
+                    await self._server.wait_closed()
         self._path.unlink(missing_ok=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            line = await asyncio.wait_for(reader.readline(), _IDLE_S)
+            async with asyncio.timeout(_IDLE_S):
+                line = await reader.readline()
             writer.write(json.dumps(await self._answer(line, _peer(writer))).encode() + b"\n")
-            await asyncio.wait_for(writer.drain(), _IDLE_S)
+            async with asyncio.timeout(_IDLE_S):
+                await writer.drain()
         except (TimeoutError, ConnectionError, ValueError):
             pass  # a caller that says nothing, too much, or leaves is its own affair
         finally:

@@ -18,6 +18,7 @@ from mimctl.model.layout import SiteLayout
 from mimctl.model.link import Link, LinkType, TlsFiles
 from mimctl.model.profile import DeviceProfile
 from mimctl.model.site import Site
+from mimctl.model.tasks import end_tasks
 from mimctl.model.zigbee import twin_radio
 from mimctl.twin.devices import VirtualDevice, virtual_devices
 from mimctl.twin.lorawan import LorawanTwin
@@ -139,8 +140,7 @@ class TwinServer:
         """Close every server and connection."""
         pump, self._pump = self._pump, None
         if pump is not None:
-            pump.cancel()
-            await asyncio.gather(pump, return_exceptions=True)
+            await end_tasks(pump)
         await asyncio.gather(*(server.stop() for server in self._servers.values()))
         await asyncio.gather(*(wide.stop() for wide in self._wide.values()))
         self._servers, self._addresses, self._ports, self._wide = {}, {}, {}, {}

@@ -140,7 +140,8 @@ class Connection(TransactionManager):
         transport.close()
         for _ in range(2):
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._gone.wait(), _CLOSE_S)
+                async with asyncio.timeout(_CLOSE_S):
+                    await self._gone.wait()
             if self._gone.is_set():
                 return
             transport.abort()

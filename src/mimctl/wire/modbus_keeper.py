@@ -10,6 +10,7 @@ from collections.abc import Callable
 from mimctl.model.clock import Clock
 from mimctl.model.errors import LinkDown, UserError
 from mimctl.model.link import Link, LinkType
+from mimctl.model.tasks import end_tasks
 from mimctl.wire import tls
 from mimctl.wire.modbus_connection import Connection, MbapConnection, reason_of
 from mimctl.wire.modbus_policy import LinkCounts, LinkPolicy
@@ -56,9 +57,8 @@ class Keeper:
     async def close(self) -> None:
         task, self._task = self._task, None
         if task is not None:
-            task.cancel()
-            await asyncio.wait([task])
-            if not task.cancelled():
+            await end_tasks(task)
+            if task.done() and not task.cancelled():
                 task.result()
         self._down = "closed"
         self._tried.set()

@@ -110,7 +110,8 @@ class _Client(ServerRequestHandler):
         transport.close()
         for _ in range(2):
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self.gone.wait(), _CLOSE_S)
+                async with asyncio.timeout(_CLOSE_S):
+                    await self.gone.wait()
             if self.gone.is_set():
                 return
             transport.abort()

@@ -27,13 +27,26 @@ ROLE_OID = x509.ObjectIdentifier("1.3.6.1.4.1.50316.802.1")
 _UTF8_STRING = 0x0C
 
 
+class _ClosedWhenRefused(ssl.SSLSocket):
+    """A socket whose handshake fails is closed at once: blocking clients leave it to the collector."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        try:
+            super().do_handshake(block)
+        except BaseException:
+            self.close()
+            raise
+
+
 def client_context(files: TlsFiles) -> ssl.SSLContext:
     """For a client that shows its certificate and trusts only `files.ca`; the server's name is checked.
 
     Raises:
         UserError: a file is missing or unusable.
     """
-    return _load(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), files)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.sslsocket_class = _ClosedWhenRefused
+    return _load(context, files)
 
 
 def server_context(files: TlsFiles) -> ssl.SSLContext:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import stat
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -69,3 +70,15 @@ def test_role_extension_is_a_der_utf8_string(tmp_path: Path) -> None:
 def test_role_too_long_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="127"):
         tls.make_throwaway_pki(tmp_path, role="x" * 128)
+
+
+def test_a_socket_is_closed_when_its_handshake_fails(tmp_path: Path) -> None:
+    """Of a blocking client; what the collector has to close is a warning, and a file descriptor until then."""
+    context = tls.client_context(tls.make_throwaway_pki(tmp_path).client)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        ours = socket.create_connection(server.getsockname(), timeout=5.0)
+        wrapped = context.wrap_socket(ours, server_hostname="localhost", do_handshake_on_connect=False)
+        server.accept()[0].close()
+        with pytest.raises(OSError, match=r"EOF|reset"):
+            wrapped.do_handshake()
+        assert wrapped.fileno() == -1

@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 from mimctl.model.clock import Clock
 from mimctl.model.link import TlsFiles
+from mimctl.model.tasks import end_tasks
 from mimctl.wire.chirpstack.stream import connected
 from mimctl.wire.tls import client_context
 
@@ -115,9 +116,7 @@ class ChirpStackStandIn:
         """Everything goes away."""
         await self.stop_api()
         tasks, self._tasks = self._tasks, []
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end_tasks(*tasks)
 
     def join(self, eui: str) -> None:
         """A device joins anew: new address, counters from 0."""
@@ -182,7 +181,7 @@ class ChirpStackStandIn:
             tls: dict[str, Any] = {} if self.tls is None else {"tls_context": client_context(self.tls)}
             with contextlib.suppress(aiomqtt.MqttError, OSError):
                 async with connected(aiomqtt.Client(*self.broker, identifier="chirpstack", timeout=1.0, **tls)) as client:
-                    while True:
+                    while self._tasks:
                         waiting = waiting or await self._out.get()
                         await client.publish(waiting[0], waiting[1], qos=1)
                         waiting = None

@@ -16,6 +16,7 @@ import structlog
 from mimctl.model.clock import Clock
 from mimctl.model.errors import UserError
 from mimctl.model.link import Link
+from mimctl.model.tasks import end_tasks
 from mimctl.wire.tls import client_context
 
 if TYPE_CHECKING:
@@ -114,8 +115,7 @@ class EventStream:
         task, self._task = self._task, None
         if task is not None:
             self._closing = True  # a farewell that fails takes the place of the cancellation
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            await end_tasks(task, again_s=_LEAVE_S, within_s=2.0 * _LEAVE_S)
 
     async def _keep(self) -> None:
         from aiomqtt import MqttError
@@ -125,6 +125,8 @@ class EventStream:
             try:
                 async with connected(self._client()) as client:
                     await client.subscribe(self._topic, qos=1)
+                    if self._closing:  # the library lost the cancellation while it waited
+                        return
                     failures = 0
                     self._up()
                     async for message in client.messages:

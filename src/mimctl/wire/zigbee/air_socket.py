@@ -13,6 +13,7 @@ from dataclasses import asdict
 from typing import Any
 from urllib.parse import urlsplit
 
+from mimctl.model.tasks import end_tasks
 from mimctl.wire.zigbee.air import Air, Frame, Stick
 
 LOOPBACK = "127.0.0.1"
@@ -133,8 +134,7 @@ class SocketPort:
     async def close(self) -> None:
         listener, self._listener = self._listener, None
         if listener is not None and listener is not asyncio.current_task():
-            listener.cancel()
-            await asyncio.gather(listener, return_exceptions=True)
+            await end_tasks(listener)
         writer, self._writer = self._writer, None
         if writer is not None:
             writer.close()

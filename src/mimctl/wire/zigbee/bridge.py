@@ -18,6 +18,7 @@ import structlog
 
 from mimctl.model.clock import Clock
 from mimctl.model.errors import BadReply, DeviceRefusal, LinkDown, LinkTimeout, MissingExtra
+from mimctl.model.tasks import end_tasks
 from mimctl.model.zigbee import ZigbeeRadio
 from mimctl.wire.zigbee import mim_layout
 from mimctl.wire.zigbee.guard import Gate, plain_eui
@@ -98,8 +99,7 @@ class ZigbeeBridge:
         """Let the coordinator go; bounded, whatever state it is in."""
         keeper, self._keeper = self._keeper, None
         if keeper is not None:
-            keeper.cancel()
-            await asyncio.gather(keeper, return_exceptions=True)
+            await end_tasks(keeper)
         self._down("closed")
 
     async def set_power(self, eui: str, command: SetPower) -> tuple[int, int]:
@@ -243,8 +243,7 @@ class ZigbeeBridge:
         try:
             await asyncio.wait([lost, settling], return_when=asyncio.FIRST_COMPLETED)
         finally:
-            settling.cancel()
-            await asyncio.gather(settling, return_exceptions=True)
+            await end_tasks(settling)
 
     async def _settle(self) -> None:
         while True:

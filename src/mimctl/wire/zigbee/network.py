@@ -15,6 +15,7 @@ from typing import Any
 
 from mimctl.model.clock import SystemClock
 from mimctl.model.errors import Unreachable, UserError
+from mimctl.model.tasks import end_tasks
 from mimctl.model.zigbee import ZigbeeRadio
 from mimctl.wire.zigbee.guard import Gate, plain_eui
 from mimctl.wire.zigbee.radios import check_database, configuration, hush, make_private, radio_class
@@ -120,8 +121,7 @@ async def permit(
                 f"{eui} did not join within {seconds:.0f} s; is it in joining mode, and is its install code right?"
             ) from error
         finally:
-            window.cancel()
-            await asyncio.gather(window, return_exceptions=True)
+            await end_tasks(window)
             await _bounded(app.permit(0))
 
 
