@@ -20,7 +20,7 @@ from pydantic.fields import FieldInfo
 from mimctl.cli.main import COMMANDS, Settings, mimctl
 from mimctl.config.profile import ProfileFile, load_profile
 from mimctl.config.schema import SiteFile
-from mimctl.config.schema_faults import FaultItem, FaultsFile, Targets
+from mimctl.config.schema_faults import FaultItem, FaultsFile, FrequencyItem, Targets
 from mimctl.config.units import Dimension
 from mimctl.model.chain import SETPOINT_MODELS, ChainRules
 from mimctl.model.profile import DeviceClass, DeviceProfile
@@ -114,7 +114,7 @@ def _fault_row(record: type[BaseModel]) -> str:
     targets = [name for name, field in fields.items() if Targets in (field.annotation, *typing.get_args(field.annotation))]
     own = {name: field for name, field in fields.items() if name not in {*FaultItem.model_fields, *targets, "kind"}}
     keys = (f"{_key(name, field)}: {_takes(field)}. {field.description}" + _default_words(field) for name, field in own.items())
-    befalls = " or ".join(f"`{name}`" for name in targets) or "the controller"
+    befalls = " or ".join(f"`{name}`" for name in targets) or ("the mains" if record is FrequencyItem else "the controller")
     return f"| {_type_words(fields['kind'].annotation)} | {befalls} | {_summary(record)} | {'<br>'.join(keys)} |"
 
 

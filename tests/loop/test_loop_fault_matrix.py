@@ -69,6 +69,9 @@ def _cases() -> list[Case]:
         Case("rack tripped", fault("rack_tripped", "rack-a1"), None),
         Case("PDU tripped", fault("rack_tripped", "pdu-a"), after_s=25.0),
         Case("feed lost", fault("feed_lost", "A")),
+        Case("mains too slow", fault("frequency", frequency_hz=47.2), after_s=25.0, says=("grid.lost",)),
+        Case("mains too fast", fault("frequency", frequency_hz=52.0), after_s=25.0, says=("grid.lost",)),
+        Case("mains slow, inside the band", fault("frequency", frequency_hz=49.2)),
         Case("site level paused", fault("site_paused")),
         Case("zone stopped", fault("zone_stopped", "za")),
     ]
@@ -96,7 +99,7 @@ CASES = _cases()
 
 def test_the_matrix_is_as_large_as_it_should_be() -> None:
     assert len(CASES) >= 40
-    assert len({case.fault.kind for case in CASES}) == 22, "every kind"
+    assert len({case.fault.kind for case in CASES}) == 23, "every kind"
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

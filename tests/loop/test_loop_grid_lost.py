@@ -36,6 +36,24 @@ async def test_a_frequency_out_of_band_gives_everything_back_in_the_cycle_that_s
     assert f"{hertz:.2f} Hz" in lost(loop)["feed"]
 
 
+async def test_a_fault_of_the_mains_frequency_forces_the_safe_state_for_as_long_as_it_lasts():
+    loop = ClosedLoop(uneven_site(), delay_cycles=0)
+    await loop.run(10)
+    schedule(loop.plant, [Fault(FaultKind.FREQUENCY, at_s=10.5, until_s=15.5, values=(("frequency_hz", 47.2),))])
+    await loop.run(1)
+    assert all(in_force(loop))
+    await loop.run(1)
+    assert not loop.fleet.enabled.any()
+    assert "47.20 Hz" in lost(loop)["feed"]
+    await loop.run(3)
+    assert np.abs(loop.fleet.inject_va).max() < 1, "and nothing comes out"
+    await loop.run(2)
+    assert "is back" in lost(loop)["feed"]
+    await loop.run(12)
+    assert all(in_force(loop))
+    assert not lost(loop)
+
+
 async def test_a_source_is_used_again_only_after_a_while_of_health_without_a_break():
     loop = ClosedLoop(uneven_site(), delay_cycles=0)
     await loop.run(5)

@@ -14,7 +14,7 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from mimctl.config.quoting import quoted
 from mimctl.config.schema_grid import PhaseWord
-from mimctl.config.units import DURATION, PERCENT, POWER, Record
+from mimctl.config.units import DURATION, FREQUENCY, PERCENT, POWER, Record
 
 _LONGEST = Field(gt=0, le=86_400)
 _Part = Annotated[float, Field(gt=0, le=100), PERCENT]
@@ -283,6 +283,13 @@ class FeedLostItem(FaultItem):
     feed: Targets = Field(description="Feeds that fail.")
 
 
+class FrequencyItem(FaultItem):
+    """The mains runs too slow or too fast, at every feed alike; voltages stay."""
+
+    kind: Literal["frequency"]
+    frequency_hz: Annotated[float, Field(ge=16, le=400), FREQUENCY] = Field(description="How fast it runs.")
+
+
 class SitePausedItem(FaultItem):
     """The site level does not run; zones go on with the prices they have until these expire. Only in `simulate`."""
 
@@ -325,6 +332,7 @@ AnyFault = Annotated[
     | LinkDownItem
     | RackTrippedItem
     | FeedLostItem
+    | FrequencyItem
     | SitePausedItem
     | ZoneStoppedItem
     | ClockStepItem,

@@ -29,6 +29,7 @@ class FaultKind(StrEnum):
     LINK_DOWN = "link_down"
     RACK_TRIPPED = "rack_tripped"
     FEED_LOST = "feed_lost"
+    FREQUENCY = "frequency"
     SITE_PAUSED = "site_paused"
     ZONE_STOPPED = "zone_stopped"
     CLOCK_STEP = "clock_step"

@@ -64,7 +64,13 @@ class FaultRun:
         fleet, instruments = self.fleet, self.plant.instruments
         defects, mims = fleet.defects, instruments.mims
         able = fleet.online & (instruments.mute[mims] == 0) & ~instruments.blank[mims].any(axis=1)
+        able &= self._mains_in_band()
         able &= (defects.obedience == Obedience.OBEYS) & ~defects.held & (defects.dead == 0)
         for zone in self.stopped:
             able &= ~self._in_zone[zone]
         return np.where(able, np.minimum(fleet.derating, defects.delivers), 0.0)
+
+    def _mains_in_band(self) -> bool:
+        """Where the mains is taken for lost nobody may be commanded, so nobody can be had."""
+        site, pu = self.plant.layout.site, self.plant.frequency_hz / self.plant.layout.site.frequency_hz
+        return site.control.grid.min_frequency_pu <= pu <= site.control.grid.max_frequency_pu

@@ -39,7 +39,7 @@ def schedule(plant: Plant, faults: Iterable[Fault]) -> None:
         if fault.kind not in EFFECTS:
             raise ValueError(f"{fault.kind} is no fault of devices or grid")
         effect = EFFECTS[fault.kind](**dict(fault.values))
-        for target in fault.targets:
+        for target in fault.targets or (plant.layout.site.id,):
             fleet.at(fault.at_s, partial(effect.apply, plant, target))
             if fault.until_s < math.inf:
                 fleet.at(fault.until_s, partial(effect.undo, plant, target))
@@ -338,6 +338,19 @@ class FeedLost:
         return next(feed.node for feed in plant.layout.site.feeds if feed.id == target)
 
 
+@dataclass(frozen=True, slots=True)
+class Frequency:
+    """The mains runs at another frequency; there is one for the whole site."""
+
+    frequency_hz: float
+
+    def apply(self, plant: Plant, target: str) -> None:
+        plant.frequency_hz = self.frequency_hz
+
+    def undo(self, plant: Plant, target: str) -> None:
+        plant.frequency_hz = plant.layout.site.frequency_hz
+
+
 def _later(plant: Plant, seconds: float, action: Callable[[], None]) -> None:
     fleet = _fleet(plant)
     fleet.at(fleet.now_s + seconds, action)
@@ -364,4 +377,5 @@ EFFECTS: Mapping[FaultKind, Callable[..., Effect]] = {
     FaultKind.CT_REVERSED: CtReversed,
     FaultKind.RACK_TRIPPED: DeadBus,
     FaultKind.FEED_LOST: FeedLost,
+    FaultKind.FREQUENCY: Frequency,
 }

@@ -26,7 +26,6 @@ class MeterValues:
         self._meter = meter
         self._rng = rng
         self._noise = layout.site.twin.meter_noise_pct / 100
-        self._frequency_hz = layout.site.frequency_hz
         self._row = layout.node_index[meter.node]
         node = layout.nodes[self._row]
         self._present = np.array([phase in node.phases for phase in meter.phase_map], dtype=np.bool_)
@@ -55,7 +54,7 @@ class MeterValues:
             values[f"{name}.total"] = float(np.nansum(measured[name]))
         values |= self._energies()
         neutral = float(picture.harmonics.neutral_a[self._row]) * self._error()
-        values |= {"current.N": neutral, "frequency": self._frequency_hz}
+        values |= {"current.N": neutral, "frequency": picture.frequency_hz}
         values |= {"A": float(np.nansum(measured["current"])), "PhV": _mean(measured["voltage"]), "PPV": _mean(lines)}
         return values
 

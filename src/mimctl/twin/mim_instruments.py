@@ -51,7 +51,7 @@ class MimInstruments:
             "CmdSta": int(fleet.command_status[m]),
             "Alrm": alarms,
             "St": _FOLLOW if fleet.enabled[m] else _STANDBY,
-            "Hz": self._layout.site.frequency_hz,
+            "Hz": picture.frequency_hz,
             "Tmp": float(fleet.temperature_degc[m]),
         }
         for n, port in enumerate(self._port_readings(picture.shown_by(self._mim.id))):

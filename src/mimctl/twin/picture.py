@@ -25,12 +25,14 @@ class Picture:
 
     Args:
         number: counts pictures: a reader sees by it whether anything was measured anew.
+        frequency_hz: of the mains [Hz].
         instruments: what is wrong with those who look at it.
         earlier: pictures before this one, oldest first, as far back as any instrument lags.
     """
 
     number: int
     t_s: float
+    frequency_hz: float
     state: PlantState
     harmonics: HarmonicFlow
     instruments: Instruments
@@ -92,8 +94,9 @@ class World:
         if last is None or t_s - last.t_s >= self._refresh_s:
             number = 1 if last is None else last.number + 1
             self._remember(last, t_s)
-            instruments = self.plant.instruments
-            self._picture = last = Picture(number, t_s, self.plant.solve(), self.plant.harmonics(), instruments, self._earlier)
+            plant = self.plant
+            state, harmonics = plant.solve(), plant.harmonics()
+            self._picture = last = Picture(number, t_s, plant.frequency_hz, state, harmonics, plant.instruments, self._earlier)
         return last
 
     def _remember(self, last: Picture | None, now_s: float) -> None:

@@ -119,7 +119,7 @@ def test_every_kind_can_be_written_and_has_an_effect() -> None:
         if "kind" not in properties:
             continue
         target = next((f", {key}: {name}" for key, name in entries.items() if key in properties), "")
-        more = ", by: 5 s" if "by" in properties else ""
+        more = "".join(f", {key}" for key in ("by: 5 s", "frequency: 51 Hz") if key.partition(":")[0] in properties)
         (fault,), problems = read(f"{{kind: {properties['kind']['const']}{target}{more}}}")
         assert problems == []
         if fault.kind in EFFECTS:

@@ -119,6 +119,14 @@ def test_command_in_one_frame_is_applied_and_measured() -> None:
     assert [seen[f"Ph[{n}].VAng"] for n in range(3)] == pytest.approx([0, -120, 120], abs=1)
 
 
+def test_every_device_shows_how_fast_the_mains_runs() -> None:
+    twin = Twin()
+    twin.plant.frequency_hz = 47.25
+    twin.pass_s(1)
+    assert twin.values("mim-rack1", 64901)["Hz"] == pytest.approx(47.25)
+    assert raw(twin, "m-rack1", 213)["Hz"] == pytest.approx(47.25)
+
+
 def test_setpoints_wait_for_the_commit() -> None:
     twin = Twin()
     twin.command("mim-rack1", [(0, 0)] * 3, beat=1, sequence=1)
