@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import time
+from typing import TypedDict
 
 from mimctl.config.draft import Draft
 from mimctl.config.schema_rules import (
@@ -50,16 +51,26 @@ def restraints(draft: Draft) -> tuple[m.Restraint, ...]:
     return tuple(_restraint(draft, item) for item in draft.file.rules if not isinstance(item, BalanceItem))
 
 
+class _Said(TypedDict):
+    """What every rule says."""
+
+    id: str
+    place: m.Place
+    window: m.Window
+    when: m.Condition | None
+
+
 def _restraint(draft: Draft, item: RestraintItem) -> m.Restraint:
-    name, place, window = item.id, build_place(draft, item), build_window(item.window)
-    when = build_condition(draft, item.when)
+    said: _Said = {
+        "id": item.id,
+        "place": build_place(draft, item),
+        "window": build_window(item.window),
+        "when": build_condition(draft, item.when),
+    }
     match item:
         case LimitItem():
             return m.LimitRule(
-                id=name,
-                place=place,
-                window=window,
-                when=when,
+                **said,
                 max_a=item.max_a,
                 max_pct=item.max_load_pct,
                 max_neutral_a=item.max_neutral_a,
@@ -68,18 +79,15 @@ def _restraint(draft: Draft, item: RestraintItem) -> m.Restraint:
             )
         case ReserveItem():
             own = {"rating_pct": item.rating_pct, "soc_pct": item.soc_pct, "spare_mims": item.spare_mims}
-            return m.ReserveRule(id=name, place=place, window=window, when=when, **own)  # type: ignore[arg-type]
+            return m.ReserveRule(**said, **own)  # type: ignore[arg-type]
         case RampItem():
             rates = {"max_w_per_s": item.max_w_per_s, "max_a_per_s": item.max_current_a_per_s}
-            return m.RampRule(id=name, place=place, window=window, when=when, **rates)
+            return m.RampRule(**said, **rates)
         case LockItem():
-            return m.LockRule(id=name, place=place, window=window, when=when)
+            return m.LockRule(**said)
         case HarmonicItem():
             return m.HarmonicRule(
-                id=name,
-                place=place,
-                window=window,
-                when=when,
+                **said,
                 max_share_pct=item.max_share_pct,
                 reserve_pct=item.reserve_pct,
                 thd_v_pct=item.thd_v_pct,
@@ -87,7 +95,7 @@ def _restraint(draft: Draft, item: RestraintItem) -> m.Restraint:
             )
         case RelianceItem():
             most = {"max_a": item.max_a, "max_s_per_day": item.max_per_day_s}
-            return m.RelianceRule(id=name, place=place, window=window, when=when, **most)
+            return m.RelianceRule(**said, **most)
 
 
 def build_place(draft: Draft, item: RestraintItem) -> m.Place:

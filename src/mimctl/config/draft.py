@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,7 +15,6 @@ from mimctl.config.schema_transfers import TransferItem
 from mimctl.config.tree_view import TreeView, view_tree
 from mimctl.model.address import SUNSPEC
 from mimctl.model.connection import Connection
-from mimctl.model.errors import ConfigError
 from mimctl.model.site import PortSpec, Zone
 
 if TYPE_CHECKING:
@@ -70,15 +68,9 @@ class Draft:
         named |= {item.profile for item in self.file.transfers if item.profile is not None}
         if not named:
             return {}  # reading profiles takes imports that a site without them need not wait for
-        from mimctl.config.profile import find_profile, load_profile
+        from mimctl.config.profile import DEVICE_PROFILES
 
-        found: dict[str, DeviceProfile] = {}
-        for name in sorted(named):
-            path = find_profile(name, beside=self.folder)
-            if path is not None:
-                with contextlib.suppress(ConfigError):  # told by the check of profiles
-                    found[name] = load_profile(path)
-        return found
+        return DEVICE_PROFILES.sound(named, self.folder)
 
     @cached_property
     def payloads(self) -> Mapping[str, PayloadProfile]:
@@ -86,15 +78,9 @@ class Draft:
         named = {device.profile for device in (*self.file.meters, *self.file.mims) if device.link in self.radio_links} - {SUNSPEC}
         if not named:
             return {}
-        from mimctl.config.payload import find_payload_profile, load_payload_profile
+        from mimctl.config.payload import PAYLOAD_PROFILES
 
-        found: dict[str, PayloadProfile] = {}
-        for name in sorted(named):
-            path = find_payload_profile(name, beside=self.folder)
-            if path is not None:
-                with contextlib.suppress(ConfigError):  # told by the check of profiles
-                    found[name] = load_payload_profile(path)
-        return found
+        return PAYLOAD_PROFILES.sound(named, self.folder)
 
     def raw(self, section: str) -> list[dict[str, Any]]:
         """The mappings of a section as the document has them, readable or not."""

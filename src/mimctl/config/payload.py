@@ -5,100 +5,24 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from itertools import combinations
-from pathlib import Path
 
 from mimctl.config.payload_schema import FrameItem, PayloadFieldItem, PayloadProfileFile
-from mimctl.config.profile import profile_directories
-from mimctl.config.source import read_document
-from mimctl.config.validate import did_you_mean, place, validate
-from mimctl.model.errors import ConfigError, UserError
+from mimctl.config.profile_keys import key_problems
+from mimctl.config.profile_shelf import ProfileShelf, provenance
+from mimctl.model.link import LinkType
 from mimctl.model.payload import DownlinkVector, FieldType, Frame, PayloadField, PayloadProfile, UplinkVector
-from mimctl.model.problem import Problem, Severity, error
-from mimctl.model.profile import DeviceClass, Provenance
-from mimctl.model.quantity import QUANTITIES
+from mimctl.model.problem import Problem, error
+from mimctl.model.profile import DeviceClass
 from mimctl.model.site import Site
 
-#: below a directory of device profiles
-FOLDER = "lorawan"
-_ID = re.compile(r"[a-z0-9_\-]+/[a-z0-9_\-]+\Z")
-_PLACES = re.compile(r"(L[123]|L1L2|L2L3|L3L1|N|total|port[1-9][0-9]*)?\Z")
 _SETPOINTS = re.compile(r"(active_power|reactive_power)\.port([1-9][0-9]*)\Z")
-
-
-def find_payload_profile(profile_id: str, beside: Path | None = None) -> Path | None:
-    """The file of a profile, None where there is none.
-
-    Args:
-        profile_id: `vendor/model`.
-        beside: directory of the site file.
-    """
-    if _ID.match(profile_id) is None:
-        return None
-    candidates = (root / FOLDER / f"{profile_id}.yaml" for root in profile_directories(beside))
-    return next((path for path in candidates if path.is_file()), None)
-
-
-def known_payload_profiles(beside: Path | None = None) -> list[str]:
-    """Ids of every profile that can be found, in order."""
-    files = (path for root in profile_directories(beside) for path in (root / FOLDER).glob("*/*.yaml"))
-    return sorted({"/".join(path.with_suffix("").parts[-2:]) for path in files})
-
-
-def check_payload_profile(path: Path) -> list[Problem]:
-    """Everything that is wrong with a profile file, each with its line."""
-    return _read(path)[1]
-
-
-def load_payload_profile(path: Path) -> PayloadProfile:
-    """A profile, ready to be used.
-
-    Raises:
-        ConfigError: the file is wrong; it holds every problem.
-    """
-    file, problems = _read(path)
-    if file is None or any(p.severity is Severity.ERROR for p in problems):
-        raise ConfigError(problems)
-    return _profile(file)
-
-
-def site_payload_profiles(site: Site) -> dict[str, PayloadProfile]:
-    """Every profile of payloads that a site names, by id.
-
-    Raises:
-        UserError: one is nowhere to be found.
-        ConfigError: one is wrong.
-    """
-    links = {link.id for link in site.links if link.lorawan is not None}
-    addresses = [meter.address for meter in site.meters] + [mim.address for mim in site.mims]
-    beside = site.file.parent if site.file is not None else None
-    profiles = {}
-    for name in sorted({address.profile for address in addresses if address.link in links}):
-        path = find_payload_profile(name, beside)
-        if path is None:
-            raise UserError(f"profile '{name}' of payloads not found beside the site file nor among the packaged ones")
-        profiles[name] = load_payload_profile(path)
-    return profiles
-
-
-def _read(path: Path) -> tuple[PayloadProfileFile | None, list[Problem]]:
-    document = read_document(path)
-    file, problems = validate(document, PayloadProfileFile)
-    found = [*document.problems, *problems]
-    if file is not None and not found:
-        found = place(document, [*_file_problems(file), *_place_problems(file, path)])
-    return file, found
-
-
-def _place_problems(file: PayloadProfileFile, path: Path) -> Iterator[Problem]:
-    if file.id != "/".join(path.resolve().with_suffix("").parts[-2:]):
-        yield error("profile.id", "id", f"a site finds this profile only as device_profiles/{FOLDER}/{file.id}.yaml")
 
 
 def _file_problems(file: PayloadProfileFile) -> Iterator[Problem]:
     for i, frame in enumerate(file.uplinks):
         yield from _frame_problems(f"uplinks[{i}]", frame)
         for key in frame.fields:
-            yield from _quantity_problems(f"uplinks[{i}].fields.{key}", key)
+            yield from key_problems(f"uplinks[{i}].fields.{key}", key)
     for (i, one), (k, other) in combinations(enumerate(file.uplinks), 2):
         a, b = bytes.fromhex(one.header), bytes.fromhex(other.header)
         if one.f_port == other.f_port and one.length == other.length and (a.startswith(b) or b.startswith(a)):
@@ -135,14 +59,6 @@ def _frame_problems(path: str, frame: FrameItem) -> Iterator[Problem]:
                 taken[field.at + n] |= bit
 
 
-def _quantity_problems(path: str, key: str) -> Iterator[Problem]:
-    quantity, _, at = key.partition(".")
-    if quantity not in QUANTITIES:
-        yield error("profile.quantity", path, f"there is no quantity '{quantity}'{did_you_mean(quantity, QUANTITIES)}")
-    elif _PLACES.match(at) is None:
-        yield error("profile.place", path, f"'{at}' is no place: L1, L2, L3, L1L2, L2L3, L3L1, N, total or port1, port2, …")
-
-
 def _setpoint_problems(file: PayloadProfileFile, frame: FrameItem) -> Iterator[Problem]:
     for key in frame.fields:
         if key not in ("sequence", "validity") and _SETPOINTS.match(key) is None:
@@ -170,7 +86,7 @@ def _profile(file: PayloadProfileFile) -> PayloadProfile:
         vendor=file.vendor,
         models=tuple(file.models),
         device_class=file.class_,
-        provenance=Provenance(file.provenance.source, file.provenance.confidence, file.provenance.verified),
+        provenance=provenance(file.provenance),
         uplinks=tuple(_frame(item) for item in file.uplinks),
         ports=0 if file.setpoint is None else len(_ports(file.setpoint)),
         setpoint=None if file.setpoint is None else _frame(file.setpoint),
@@ -200,3 +116,21 @@ def payload_field(key: str, item: PayloadFieldItem) -> PayloadField:
         minimum=item.min,
         maximum=item.max,
     )
+
+
+#: device_profiles/lorawan
+PAYLOAD_PROFILES = ProfileShelf(PayloadProfileFile, _file_problems, _profile, "profile of payloads", "lorawan")
+find_payload_profile = PAYLOAD_PROFILES.find
+known_payload_profiles = PAYLOAD_PROFILES.known
+check_payload_profile = PAYLOAD_PROFILES.check
+load_payload_profile = PAYLOAD_PROFILES.load
+
+
+def site_payload_profiles(site: Site) -> dict[str, PayloadProfile]:
+    """Every profile of payloads that a site names, by id.
+
+    Raises:
+        UserError: one is nowhere to be found.
+        ConfigError: one is wrong.
+    """
+    return PAYLOAD_PROFILES.of_site(site, lambda link: link.type is LinkType.LORAWAN)

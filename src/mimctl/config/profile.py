@@ -5,8 +5,7 @@ Golden vectors are only read here. Running them takes the codec, which stands a 
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from mimctl.config.profile_checks import file_problems
@@ -15,14 +14,13 @@ from mimctl.config.profile_layout import wire_address
 from mimctl.config.profile_points import condition, plain_point, register_map
 from mimctl.config.profile_schema import ProfileFile, VectorItem
 from mimctl.config.profile_schema_commands import CommandStepItem, CommandVectorItem, ImageItem
+from mimctl.config.profile_shelf import ProfileShelf, profile_directories, provenance
 from mimctl.config.profile_sunspec import chain_rules
 from mimctl.config.source import read_document
-from mimctl.config.validate import place, validate
+from mimctl.config.validate import place
 from mimctl.model.command_vectors import CommandStep, CommandVector, ExpectedWrite
-from mimctl.model.errors import ConfigError
-from mimctl.model.problem import Problem, Severity, error, warning
-from mimctl.model.profile import DeviceProfile, GoldenVector, IdentityRule, InstanceCount, LinkHints, Provenance, Variant
-from mimctl.model.resources import data_root, state_root
+from mimctl.model.problem import Problem
+from mimctl.model.profile import DeviceProfile, GoldenVector, IdentityRule, InstanceCount, LinkHints, Variant
 
 __all__ = [
     "ProfileFile",
@@ -35,85 +33,16 @@ __all__ = [
     "profile_parts",
 ]
 
-_ID = re.compile(r"[a-z0-9_\-]+/[a-z0-9_\-]+\Z")
-
-
-def profile_directories(beside: Path | None = None) -> list[Path]:
-    """Where profiles are looked for, first match wins: beside the site file, in the state directory, among mimctl's own."""
-    return [root / "device_profiles" for root in (*([beside] if beside is not None else []), state_root(), data_root())]
-
-
-def find_profile(profile_id: str, beside: Path | None = None) -> Path | None:
-    """The file of a profile, None where there is none.
-
-    Args:
-        profile_id: `vendor/model`.
-        beside: directory of the site file.
-    """
-    if _ID.match(profile_id) is None:
-        return None
-    candidates = (root / f"{profile_id}.yaml" for root in profile_directories(beside))
-    return next((path for path in candidates if path.is_file()), None)
-
-
-def known_profiles(beside: Path | None = None) -> list[str]:
-    """Ids of every profile that can be found, in order."""
-    found = {
-        "/".join(path.with_suffix("").parts[-2:])
-        for root in profile_directories(beside)
-        for path in root.glob("*/*.yaml")
-        if _ID.match("/".join(path.with_suffix("").parts[-2:]))
-    }
-    return sorted(found)
-
 
 def place_in(path: Path, problems: Iterable[Problem]) -> list[Problem]:
     """Problems that know only their place in the document, with file, line and column."""
     return place(read_document(path), problems)
 
 
-def check_profile(path: Path) -> list[Problem]:
-    """Everything that is wrong with a profile file, each with its line."""
-    return _read(path)[1]
-
-
 def profile_parts(path: Path) -> list[str]:
     """The repeated parts that a profile describes: `circuit1`, `circuit2`, …; none where the file is wrong."""
-    file, _ = _read(path)
+    file, _ = DEVICE_PROFILES.read(path)
     return [] if file is None else [f"{name}{n + 1}" for name, item in file.instances.items() for n in range(item.count)]
-
-
-def load_profile(path: Path) -> DeviceProfile:
-    """A profile, ready to be compiled.
-
-    Raises:
-        ConfigError: the file is wrong; it holds every problem.
-    """
-    file, problems = _read(path)
-    if file is None or any(p.severity is Severity.ERROR for p in problems):
-        raise ConfigError(problems)
-    return build_profile(file)
-
-
-def _read(path: Path) -> tuple[ProfileFile | None, list[Problem]]:
-    document = read_document(path)
-    file, problems = validate(document, ProfileFile)
-    found = [*document.problems, *problems]
-    if file is not None and not found:
-        found = place(document, file_problems(file))
-        found += place(document, _place_problems(file, path.resolve()))
-    return file, found
-
-
-def _place_problems(file: ProfileFile, path: Path) -> Iterator[Problem]:
-    """A profile is found by its id: by the path of its file. A draft may lie anywhere."""
-    if file.id == "/".join(path.with_suffix("").parts[-2:]):
-        return
-    if path.parent.parent.name == "device_profiles":
-        text = f"the id must be the file's path below device_profiles; this file is {'/'.join(path.parts[-2:])}"
-        yield error("profile.id", "id", text)
-    else:
-        yield warning("profile.id", "id", f"a site finds this profile only as device_profiles/{file.id}.yaml")
 
 
 def build_profile(file: ProfileFile) -> DeviceProfile:
@@ -123,7 +52,7 @@ def build_profile(file: ProfileFile) -> DeviceProfile:
         id=file.id,
         vendor=file.vendor,
         models=tuple(file.models),
-        provenance=Provenance(file.provenance.source, file.provenance.confidence, file.provenance.verified),
+        provenance=provenance(file.provenance),
         register_map=register_map(file),
         vectors=tuple(_vector(file, item) for item in file.tests),
         command_vectors=tuple(_command_vector(file, item) for item in file.command_tests),
@@ -169,3 +98,11 @@ def _step(file: ProfileFile, item: CommandStepItem) -> CommandStep:
     writes = (ExpectedWrite(wire_address(file, w.address)[0], bytes.fromhex(w.hex), w.function) for w in item.writes)
     setpoints = tuple(item.setpoints.items())
     return CommandStep(item.do, setpoints, item.validity_s, item.expiry_action, tuple(writes), item.refused)
+
+
+#: device_profiles itself
+DEVICE_PROFILES = ProfileShelf(ProfileFile, file_problems, build_profile, "device profile")
+find_profile = DEVICE_PROFILES.find
+known_profiles = DEVICE_PROFILES.known
+check_profile = DEVICE_PROFILES.check
+load_profile = DEVICE_PROFILES.load

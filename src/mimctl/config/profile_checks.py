@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 
 from mimctl.config.profile_checks_commands import command_vector_problems
 from mimctl.config.profile_checks_identity import condition_problems, with_variant
 from mimctl.config.profile_checks_setpoints import SETPOINT_CHECKS
 from mimctl.config.profile_checks_sunspec import sunspec_problems
+from mimctl.config.profile_keys import key_problems
 from mimctl.config.profile_layout import Named, address_problems, all_points, complete, registers_of, wire_address, wire_function
 from mimctl.config.profile_schema import PointItem, ProfileFile
 from mimctl.config.validate import did_you_mean
 from mimctl.model.points import PointType
 from mimctl.model.problem import Problem, error
-from mimctl.model.quantity import QUANTITIES, quantity_of
-
-_PLACES = re.compile(r"(L[123]|L1L2|L2L3|L3L1|N|total|port[1-9][0-9]*)\Z")
+from mimctl.model.quantity import quantity_of
 
 
 def file_problems(file: ProfileFile) -> list[Problem]:
@@ -96,15 +94,9 @@ def _names(file: ProfileFile) -> Iterator[Problem]:
     used = {name for _, group in points for item in group.values() for name in _used(item)}
     for path, group in points:
         for key in group:
-            quantity, _, at = key.partition(".")
-            if key in used and quantity not in QUANTITIES:
+            if key in used and quantity_of(key) is None:
                 continue
-            if quantity not in QUANTITIES:
-                hint = did_you_mean(quantity, QUANTITIES)
-                yield error("profile.quantity", f"{path}.{key}", f"there is no quantity '{quantity}'{hint}, and no point uses it")
-            elif at and _PLACES.match(at) is None:
-                text = f"'{at}' is no place: L1, L2, L3, L1L2, L2L3, L3L1, N, total or port1, port2, …"
-                yield error("profile.place", f"{path}.{key}", text)
+            yield from key_problems(f"{path}.{key}", key, hint=", and no point uses it")
 
 
 def _used(item: PointItem) -> Iterator[str]:

@@ -2,82 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from pathlib import Path
 
-from mimctl.config.profile import profile_directories
-from mimctl.config.source import read_document
-from mimctl.config.validate import did_you_mean, place, validate
+from mimctl.config.profile_keys import key_problems
+from mimctl.config.profile_shelf import ProfileShelf, provenance
 from mimctl.config.zigbee_profile_schema import ZigbeeAttributeItem, ZigbeeProfileFile
-from mimctl.model.errors import ConfigError
-from mimctl.model.problem import Problem, Severity, error
-from mimctl.model.profile import DeviceClass, Provenance
-from mimctl.model.quantity import QUANTITIES
+from mimctl.model.problem import Problem, error
+from mimctl.model.profile import DeviceClass
 from mimctl.model.zigbee import ZigbeeMap, ZigbeePoint
 from mimctl.model.zigbee_profile import ZigbeeProfile
-
-#: below a directory of device profiles
-FOLDER = "zigbee"
-_ID = re.compile(r"[a-z0-9_\-]+/[a-z0-9_\-]+\Z")
-_PLACES = re.compile(r"(L[123]|L1L2|L2L3|L3L1|N|total)?\Z")
-
-
-def find_zigbee_profile(profile_id: str, beside: Path | None = None) -> Path | None:
-    """The file of a profile, None where there is none.
-
-    Args:
-        profile_id: `vendor/model`.
-        beside: directory of the site file.
-    """
-    if _ID.match(profile_id) is None:
-        return None
-    candidates = (root / FOLDER / f"{profile_id}.yaml" for root in profile_directories(beside))
-    return next((path for path in candidates if path.is_file()), None)
-
-
-def known_zigbee_profiles(beside: Path | None = None) -> list[str]:
-    """Ids of every profile that can be found, in order."""
-    files = (path for root in profile_directories(beside) for path in (root / FOLDER).glob("*/*.yaml"))
-    return sorted({"/".join(path.with_suffix("").parts[-2:]) for path in files})
-
-
-def check_zigbee_profile(path: Path) -> list[Problem]:
-    """Everything that is wrong with a profile file, each with its line."""
-    return _read(path)[1]
-
-
-def load_zigbee_profile(path: Path) -> ZigbeeProfile:
-    """A profile, ready to be used.
-
-    Raises:
-        ConfigError: the file is wrong; it holds every problem.
-    """
-    file, problems = _read(path)
-    if file is None or any(p.severity is Severity.ERROR for p in problems):
-        raise ConfigError(problems)
-    return ZigbeeProfile(
-        id=file.id,
-        vendor=file.vendor,
-        models=tuple(file.models),
-        device_class=file.class_,
-        provenance=Provenance(file.provenance.source, file.provenance.confidence, file.provenance.verified),
-        map=ZigbeeMap(tuple(_point(key, item) for key, item in file.attributes.items()), commands=file.mim_cluster),
-    )
-
-
-def _read(path: Path) -> tuple[ZigbeeProfileFile | None, list[Problem]]:
-    document = read_document(path)
-    file, problems = validate(document, ZigbeeProfileFile)
-    found = [*document.problems, *problems]
-    if file is not None and not found:
-        found = place(document, [*_file_problems(file), *_place_problems(file, path)])
-    return file, found
-
-
-def _place_problems(file: ZigbeeProfileFile, path: Path) -> Iterator[Problem]:
-    if file.id != "/".join(path.resolve().with_suffix("").parts[-2:]):
-        yield error("profile.id", "id", f"a site finds this profile only as device_profiles/{FOLDER}/{file.id}.yaml")
 
 
 def _file_problems(file: ZigbeeProfileFile) -> Iterator[Problem]:
@@ -89,7 +22,7 @@ def _file_problems(file: ZigbeeProfileFile) -> Iterator[Problem]:
         yield error("zigbee.attributes", "attributes", "the device reports nothing: name an attribute")
     taken: dict[tuple[int, int, int | None, int], str] = {}
     for key, item in file.attributes.items():
-        yield from _quantity_problems(f"attributes.{key}", key)
+        yield from key_problems(f"attributes.{key}", key, ports=False)
         spot = (item.endpoint, item.cluster, item.manufacturer, item.attribute)
         if spot in taken:
             yield error("zigbee.attributes", f"attributes.{key}", f"this attribute is '{taken[spot]}' already")
@@ -98,12 +31,15 @@ def _file_problems(file: ZigbeeProfileFile) -> Iterator[Problem]:
             yield error("zigbee.attributes", f"attributes.{key}.least_s", f"it is longer than most_s, {item.most_s:g} s")
 
 
-def _quantity_problems(path: str, key: str) -> Iterator[Problem]:
-    quantity, _, at = key.partition(".")
-    if quantity not in QUANTITIES:
-        yield error("profile.quantity", path, f"there is no quantity '{quantity}'{did_you_mean(quantity, QUANTITIES)}")
-    elif _PLACES.match(at) is None:
-        yield error("profile.place", path, f"'{at}' is no place: L1, L2, L3, L1L2, L2L3, L3L1, N or total")
+def _profile(file: ZigbeeProfileFile) -> ZigbeeProfile:
+    return ZigbeeProfile(
+        id=file.id,
+        vendor=file.vendor,
+        models=tuple(file.models),
+        device_class=file.class_,
+        provenance=provenance(file.provenance),
+        map=ZigbeeMap(tuple(_point(key, item) for key, item in file.attributes.items()), commands=file.mim_cluster),
+    )
 
 
 def _point(key: str, item: ZigbeeAttributeItem) -> ZigbeePoint:
@@ -122,3 +58,11 @@ def _point(key: str, item: ZigbeeAttributeItem) -> ZigbeePoint:
         most_s=item.most_s,
         change=item.change,
     )
+
+
+#: device_profiles/zigbee
+ZIGBEE_PROFILES = ProfileShelf(ZigbeeProfileFile, _file_problems, _profile, "Zigbee profile", "zigbee")
+find_zigbee_profile = ZIGBEE_PROFILES.find
+known_zigbee_profiles = ZIGBEE_PROFILES.known
+check_zigbee_profile = ZIGBEE_PROFILES.check
+load_zigbee_profile = ZIGBEE_PROFILES.load

@@ -5,15 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from mimctl.config.payload import site_payload_profiles
-from mimctl.config.profile import find_profile, load_profile
-from mimctl.config.zigbee_profile import find_zigbee_profile, load_zigbee_profile
+from mimctl.config.profile import DEVICE_PROFILES
+from mimctl.config.zigbee_profile import ZIGBEE_PROFILES
 from mimctl.drivers.lorawan_group import lorawan_group
 from mimctl.drivers.registry import LinkDevices, register_map_registry
 from mimctl.drivers.write_budget import FileBudget
 from mimctl.drivers.zigbee_group import zigbee_group
-from mimctl.model.address import SUNSPEC
 from mimctl.model.clock import Clock
-from mimctl.model.errors import UserError
 from mimctl.model.link import Link, LinkType
 from mimctl.model.profile import DeviceProfile
 from mimctl.model.protocols import DriverGroup
@@ -34,32 +32,12 @@ def site_profiles(site: Site) -> dict[str, DeviceProfile]:
         UserError: one is nowhere to be found.
         ConfigError: one is wrong.
     """
-    addresses = [meter.address for meter in site.meters] + [mim.address for mim in site.mims]
-    addresses += [transfer.address for transfer in site.transfers if transfer.address is not None]
-    radio = {link.id for link in site.links if link.type.is_radio}
-    named = {address.profile for address in addresses if address.link not in radio} - {SUNSPEC}
-    beside = site.file.parent if site.file is not None else None
-    profiles = {}
-    for name in sorted(named):
-        path = find_profile(name, beside)
-        if path is None:
-            raise UserError(f"device profile '{name}' not found beside the site file nor among the packaged ones")
-        profiles[name] = load_profile(path)
-    return profiles
+    return DEVICE_PROFILES.of_site(site, lambda link: not link.type.is_radio)
 
 
 def zigbee_profiles(site: Site) -> dict[str, ZigbeeProfile]:
     """Every Zigbee profile that the site names, by id. Raises as `site_profiles`."""
-    links = {link.id for link in site.links if link.type is LinkType.ZIGBEE}
-    addresses = [meter.address for meter in site.meters] + [mim.address for mim in site.mims]
-    beside = site.file.parent if site.file is not None else None
-    profiles = {}
-    for name in sorted({address.profile for address in addresses if address.link in links}):
-        path = find_zigbee_profile(name, beside)
-        if path is None:
-            raise UserError(f"Zigbee profile '{name}' not found beside the site file nor among the packaged ones")
-        profiles[name] = load_zigbee_profile(path)
-    return profiles
+    return ZIGBEE_PROFILES.of_site(site, lambda link: link.type is LinkType.ZIGBEE)
 
 
 def zigbee_database(site: Site, link: Link) -> Path:

@@ -17,7 +17,7 @@ from mimctl.model.address import SUNSPEC
 from mimctl.model.airtime import CLASS_C_LOCK_S, RULES
 from mimctl.model.latency import LatencyClass
 from mimctl.model.link import Link, LinkType
-from mimctl.model.problem import Problem, Severity, error, warning
+from mimctl.model.problem import Problem, error, warning
 from mimctl.model.site import ExpiryAction
 
 if TYPE_CHECKING:
@@ -126,17 +126,17 @@ def check_profiles(draft: Draft) -> Iterator[Problem]:
 
 
 def _judged(draft: Draft, name: str, path: str) -> Generator[Problem, None, PayloadProfile | None]:
-    from mimctl.config.payload import check_payload_profile, find_payload_profile, known_payload_profiles, load_payload_profile
+    from mimctl.config.payload import PAYLOAD_PROFILES
 
-    file = find_payload_profile(name, beside=draft.folder)
+    file = PAYLOAD_PROFILES.find(name, draft.folder)
     if file is None:
-        hint = did_you_mean(name, known_payload_profiles(draft.folder))
+        hint = did_you_mean(name, PAYLOAD_PROFILES.known(draft.folder))
         text = f"there is no profile '{name}' of payloads{hint}: put {name}.yaml into device_profiles/lorawan/ beside the site file"
         yield error("lorawan.profile", f"{path}.profile", text)
         return None
-    problems = check_payload_profile(file)
+    profile, problems = PAYLOAD_PROFILES.judge(file)
     yield from problems
-    return None if any(p.severity is Severity.ERROR for p in problems) else load_payload_profile(file)
+    return profile
 
 
 def check_air(draft: Draft) -> Iterator[Problem]:

@@ -12,7 +12,7 @@ from mimctl.config.wording import did_you_mean, one_of
 from mimctl.model.address import SUNSPEC
 from mimctl.model.chain import SETPOINT_MODELS, ChainRules
 from mimctl.model.instances import instance_names
-from mimctl.model.problem import Problem, Severity, error, warning
+from mimctl.model.problem import Problem, error, warning
 from mimctl.model.setpoints import Failsafe
 
 if TYPE_CHECKING:
@@ -44,21 +44,21 @@ def check_profiles(draft: Draft) -> Iterator[Problem]:
 
 def _judged(draft: Draft, profile: str, missing: set[str]) -> Generator[Problem, None, DeviceProfile | None]:
     """The problems of a profile; returns it where it has no error."""
-    from mimctl.config.profile import check_profile, find_profile, load_profile
+    from mimctl.config.profile import DEVICE_PROFILES
 
-    file = find_profile(profile, beside=draft.folder)
+    file = DEVICE_PROFILES.find(profile, draft.folder)
     if file is None:
         missing.add(profile)
         return None
-    problems = check_profile(file)
+    found, problems = DEVICE_PROFILES.judge(file)
     yield from problems
-    return None if any(p.severity is Severity.ERROR for p in problems) else load_profile(file)
+    return found
 
 
 def _unknown_text(draft: Draft, profile: str) -> str:
-    from mimctl.config.profile import known_profiles
+    from mimctl.config.profile import DEVICE_PROFILES
 
-    hint = did_you_mean(profile, known_profiles(draft.folder))
+    hint = did_you_mean(profile, DEVICE_PROFILES.known(draft.folder))
     return f"there is no device profile '{profile}'{hint}: put {profile}.yaml into device_profiles/ beside the site file"
 
 

@@ -49,24 +49,24 @@ def check_devices(draft: Draft) -> Iterator[Problem]:
     links = {link.id for _, link in draft.links() if link.type is LinkType.ZIGBEE}
     if not links:
         return
-    from mimctl.config.zigbee_profile import check_zigbee_profile, find_zigbee_profile, known_zigbee_profiles, load_zigbee_profile
+    from mimctl.config.zigbee_profile import ZIGBEE_PROFILES
 
     seen: dict[str, bool | None] = {}
     for path, device in chain(draft.meters(), draft.mims()):
         if device.link not in links:
             continue
         if device.profile not in seen:
-            file = find_zigbee_profile(device.profile, draft.folder)
+            file = ZIGBEE_PROFILES.find(device.profile, draft.folder)
             if file is None:
-                known = known_zigbee_profiles(draft.folder)
+                known = ZIGBEE_PROFILES.known(draft.folder)
                 near = did_you_mean(device.profile, known)
                 text = f"there is no Zigbee profile '{device.profile}'{near}; there are: {', '.join(known)}"
                 yield error("zigbee.profile", f"{path}.profile", text)
                 seen[device.profile] = None
                 continue
-            problems = check_zigbee_profile(file)
+            profile, problems = ZIGBEE_PROFILES.judge(file)
             yield from problems
-            seen[device.profile] = None if problems else load_zigbee_profile(file).map.commands
+            seen[device.profile] = None if profile is None else profile.map.commands
         commands, is_mim = seen[device.profile], path.startswith("mims")
         if commands is not None and commands is not is_mim:
             text = "has no setpoints" if is_mim else "is a MIM's: a meter needs one that names its attributes"
