@@ -1,7 +1,8 @@
 """A plan keeps away from what is only estimated: limits shrink by as much as the flow may be off.
 
 Where two readings contradict each other by more than the limits can spare, a MIM that went on with what one of them asked for would
-as likely do harm as good: it is led back to zero until it is known which is right.
+as likely do harm as good: it is led back to zero until it is known which is right. No faster than its ramp: where a breaker has no
+time for that, the judge takes off at once what is over.
 """
 
 from __future__ import annotations
@@ -46,12 +47,27 @@ class EstimateMargin:
         told = self._told(nodes, margin_a, vague)
         return replace(
             bounds,
-            port_s_max_va=frozen(np.where((self._cover >= 0) & vague[self._cover], 0.0, bounds.port_s_max_va)),
+            port_s_max_va=self._led_back(bounds, situation, (self._cover >= 0) & vague[self._cover]),
             node_limit_a=frozen(np.maximum(bounds.node_limit_a - margin_a, 0.0)),
             node_neutral_limit_a=frozen(np.maximum(bounds.node_neutral_limit_a - margin_a.sum(axis=1), 0.0)),
             head_min_import_w=frozen(bounds.head_min_import_w + least_w),
             restrictions=(*bounds.restrictions, *told),
         )
+
+    def _led_back(self, bounds: Bounds, situation: Situation, ports: BoolArray) -> FloatArray:
+        """(K,) what these ports may still put out: what they were told, less one step of the ramp [VA].
+
+        All ports of a MIM by the same share, so that they stay in balance on the way; none where nobody knows what they were told.
+        """
+        if not ports.any():
+            return bounds.port_s_max_va
+        told_va = np.where(ports, np.nan_to_num(np.abs(situation.setpoint_va), nan=0.0), 0.0)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            gone = np.where(told_va > 0, bounds.step_max_va / told_va, np.inf)
+        least = np.full(len(situation.usable), np.inf)
+        np.minimum.at(least, self.operators.layout.port_mim, gone)
+        left_va = told_va * np.maximum(1.0 - least, 0.0)[self.operators.layout.port_mim]
+        return frozen(np.where(ports, np.minimum(bounds.port_s_max_va, left_va), bounds.port_s_max_va))
 
     def _told(self, nodes: NodeState, margin_a: FloatArray, vague: BoolArray) -> tuple[Restriction, ...]:
         found = []
