@@ -5,24 +5,20 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from mimctl.config.build_links import build_link
 from mimctl.config.build_rules import balance_rules, restraints
 from mimctl.config.build_transfers import transfers
 from mimctl.config.draft import DEFAULT_ZONE, Draft, port_of
 from mimctl.config.schema import GridItem, LoadItem, TwinItem
-from mimctl.config.schema_devices import BatteryItem, DeviceItem, LatencyItem, LinkItem, MeterItem, MimItem
+from mimctl.config.schema_devices import BatteryItem, DeviceItem, LatencyItem, MeterItem, MimItem
 from mimctl.config.schema_grid import CableItem, NodeItem, TransformerItem
 from mimctl.config.schema_harmonics import HarmonicFilterItem, HarmonicLimitsItem
-from mimctl.config.schema_lorawan import LorawanItem
-from mimctl.model import link as link_model
 from mimctl.model import node as node_model
 from mimctl.model import site as m
 from mimctl.model.address import DeviceAddress
-from mimctl.model.airtime import RULES
 from mimctl.model.harmonics import HarmonicFilter, HarmonicLimits
 from mimctl.model.latency import TYPICAL, Latency
-from mimctl.model.lorawan import LorawanLink, RadioPlan
 from mimctl.model.phases import PHASES
-from mimctl.model.zigbee import ZIGBEE_BAUDRATE, ZigbeeRadio
 
 
 def build_site(draft: Draft, file: Path) -> m.Site:
@@ -52,84 +48,6 @@ def build_site(draft: Draft, file: Path) -> m.Site:
         transfers=transfers(draft),
         redundant=tuple((a, b) for a, b in parts.redundant),
     )
-
-
-def build_link(item: LinkItem, folder: Path) -> link_model.Link:
-    tls = item.tls
-    files = None
-    if tls is not None:
-        ca, certificate, key = (_beside(folder, name) for name in (tls.ca, tls.certificate, tls.key))
-        files = link_model.TlsFiles(ca, certificate, key, tls.server_name)
-    return link_model.Link(
-        id=item.id,
-        type=item.type,
-        host=item.host or "",
-        port=_port_of(item),
-        timeout_s=item.timeout_s,
-        connect_delay_s=item.connect_delay_s,
-        request_gap_s=item.request_gap_s,
-        max_registers=item.max_registers,
-        any_unit=item.any_unit,
-        tid_zero=item.tid_zero,
-        tls=files,
-        isolated=item.isolated,
-        serial=_serial(item, folder),
-        max_connections=item.max_connections,
-        write_function=item.write_function,
-        local_echo=item.local_echo,
-        latency_s=item.latency_s,
-        lorawan=None if item.lorawan is None else _lorawan(item, item.lorawan, folder),
-        zigbee=_zigbee(item, folder),
-    )
-
-
-def _zigbee(item: LinkItem, folder: Path) -> ZigbeeRadio | None:
-    if item.radio is None or item.device is None:
-        return None
-    # a serial port is not resolved, for the same reason as below
-    device = item.device if "://" in item.device else str(folder / item.device)
-    baudrate = item.baudrate if "baudrate" in item.model_fields_set else ZIGBEE_BAUDRATE
-    return ZigbeeRadio(item.radio, device, baudrate, item.flow_control)
-
-
-def _port_of(item: LinkItem) -> int:
-    if not item.host:
-        return 0
-    if item.type is not link_model.LinkType.LORAWAN or "port" in item.model_fields_set:
-        return item.port
-    return 1883 if item.tls is None else 8883
-
-
-def _lorawan(link: LinkItem, item: LorawanItem, folder: Path) -> LorawanLink:
-    return LorawanLink(
-        application=item.application,
-        api_host=item.api_host or link.host or "",
-        api_port=item.api_port,
-        api_ca=None if item.api_ca is None else _beside(folder, item.api_ca),
-        token_file=None if item.token_file is None else _beside(folder, item.token_file),
-        token_variable=item.token_variable,
-        client_id=item.client_id or "",
-        confirmed=item.confirmed,
-        plan=radio_plan(item),
-    )
-
-
-def radio_plan(item: LorawanItem) -> RadioPlan:
-    """How the devices of a LoRaWAN link are set up."""
-    downlink_dr = RULES[item.region].downlink_dr if item.downlink_dr is None else item.downlink_dr
-    return RadioPlan(item.region, item.uplink_dr, downlink_dr, item.gateways)
-
-
-def _serial(item: LinkItem, folder: Path) -> link_model.SerialLine | None:
-    if item.device is None or item.type is link_model.LinkType.ZIGBEE:
-        return None
-    # not resolved: a name such as /dev/serial/by-id/… is a link that goes to another port after each plugging
-    device = str(folder / item.device)
-    return link_model.SerialLine(device, item.baudrate, item.parity, item.stop_bits, item.byte_size)
-
-
-def _beside(folder: Path, name: str) -> Path:
-    return (folder / Path(name).expanduser()).resolve()
 
 
 def _nodes(draft: Draft) -> tuple[node_model.Node, ...]:

@@ -40,6 +40,18 @@ class TlsItem(Record):
     server_name: Reference | None = Field(None, description="Name in the device's certificate. Default: the host.")
 
 
+class Rs485Item(Record):
+    """Direction of a two-wire bus, switched by the driver of the serial port: the RTS line drives the transceiver."""
+
+    rts_on_send: Literal["high", "low"] = Field("high", description="Level of RTS while sending; the other one while listening.")
+    delay_before_send_s: Annotated[float, Field(ge=0, le=0.1), DURATION] = Field(
+        0.0, description="From the switch to the first bit, in whole milliseconds."
+    )
+    delay_after_send_s: Annotated[float, Field(ge=0, le=0.1), DURATION] = Field(
+        0.0, description="From the last bit to the switch back, in whole milliseconds."
+    )
+
+
 class LinkItem(Record):
     """One connection that devices share: a device itself, a gateway with several unit ids, or a serial bus."""
 
@@ -49,11 +61,8 @@ class LinkItem(Record):
         description="Transport: Modbus/TCP, the same over TLS, RTU on a serial port, RTU frames over TCP; LoRaWAN; Zigbee.",
     )
     host: Reference | None = Field(None, description="Host name or address. Every type but modbus_rtu needs it.")
-    port: int = Field(
-        502,
-        ge=1,
-        le=65535,
-        description="TCP port; 802 is registered for Modbus/TCP Security. Default of the type lorawan: 8883, without TLS 1883.",
+    port: int | None = Field(
+        None, ge=1, le=65535, description="TCP port. Default: 502; of modbus_tls 802; of lorawan 8883, without TLS 1883."
     )
     device: Reference | None = Field(
         None,
@@ -65,6 +74,10 @@ class LinkItem(Record):
     parity: Annotated[Parity, Strict(False)] = Field(Parity.EVEN, description="Parity of the serial port.")
     stop_bits: Literal[1, 2] = Field(1, description="Stop bits of the serial port; without parity most devices want 2.")
     byte_size: Literal[8] = Field(8, description="Data bits of the serial port; RTU frames take 8.")
+    rs485: Rs485Item | None = Field(
+        None,
+        description="Have the serial port's driver switch the direction of a two-wire bus by RTS. Default: the adapter does it.",
+    )
     local_echo: bool = Field(False, description="Whatever is sent comes back first, as on some RS-485 adapters (RTU only).")
     timeout_s: Annotated[float, Field(gt=0, le=60), DURATION] = Field(
         0.5, description="Longest wait for one answer; the time that its bytes take on a serial line comes on top."

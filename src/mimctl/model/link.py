@@ -39,6 +39,21 @@ class Parity(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Rs485:
+    """The driver of a serial port switches the direction of a two-wire bus by RTS.
+
+    Args:
+        rts_high_on_send: level of RTS while sending; the other one while listening.
+        delay_before_send_s: from the switch to the first bit [s].
+        delay_after_send_s: from the last bit to the switch back [s].
+    """
+
+    rts_high_on_send: bool = True
+    delay_before_send_s: float = 0.0
+    delay_after_send_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class SerialLine:
     """A serial port of this machine.
 
@@ -47,6 +62,7 @@ class SerialLine:
     Args:
         device: path of the port.
         baudrate: [bit/s]
+        rs485: None = the adapter, or nobody, switches the direction.
     """
 
     device: str
@@ -54,6 +70,7 @@ class SerialLine:
     parity: Parity = Parity.EVEN
     stop_bits: int = 1
     byte_size: int = 8
+    rs485: Rs485 | None = None
 
     @property
     def character_s(self) -> float:

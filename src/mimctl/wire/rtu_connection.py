@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import os
 import termios
+from typing import cast
 
 from pymodbus.client import AsyncModbusSerialClient, AsyncModbusTcpClient
 from pymodbus.framer import FramerRTU, FramerType
 from pymodbus.pdu import DecodePDU, ExceptionResponse, ModbusPDU
-from pymodbus.transport.serialtransport import create_serial_connection
+from pymodbus.transport.serialtransport import SerialTransport, create_serial_connection
 
 from mimctl.model.link import Link, LinkType, Parity, SerialLine
 from mimctl.wire.modbus_connection import Connection, ConnectionLost
@@ -26,6 +26,7 @@ from mimctl.wire.modbus_frames import READS, Frame, WrongAnswer, is_settled
 from mimctl.wire.modbus_policy import LinkCounts
 from mimctl.wire.rtu_frames import EXCEPTION_SIZE, Expected, whole_answer
 from mimctl.wire.rtu_ghosts import Ghosts
+from mimctl.wire.serial_direction import is_pseudo, switch_direction
 from mimctl.wire.transport import READ_HOLDING
 
 _PARITY = {Parity.EVEN: "E", Parity.ODD: "O", Parity.NONE: "N"}
@@ -96,6 +97,7 @@ class RtuConnection(Connection):
             raise
         async with asyncio.timeout(timeout_s):
             await self._made.wait()
+        switch_direction(cast(SerialTransport, self.transport).sync_serial, line, local_echo=self._link.local_echo)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -279,8 +281,7 @@ class RtuConnection(Connection):
 
 
 def _parity_of(line: SerialLine) -> Parity:
-    """A pseudo-terminal (a twin, socat) has no parity and refuses to be given one."""
-    return Parity.NONE if os.path.realpath(line.device).startswith("/dev/pts/") else line.parity
+    return Parity.NONE if is_pseudo(line) else line.parity
 
 
 def _what(wanted: Expected, frame: Frame) -> str:

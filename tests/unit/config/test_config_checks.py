@@ -149,6 +149,11 @@ CASES: dict[str, tuple[Bend, tuple[str, str, str]]] = {
     "no measurement": (lambda d: d["meters"].pop(0), ("error", "node.no_measurement", "nodes[0]")),
     "address": (put("mims", 0, unit=1), ("error", "device.address_twice", "mims[0].unit")),
     "endpoint": (put("links", 1, port=15020), ("error", "link.endpoint_twice", "links[1].port")),
+    "endpoint of two registered ports": (
+        both(put("links", 0, host="192.0.2.9", port=502), add("links", {"id": "third", "host": "192.0.2.9"})),
+        ("error", "link.endpoint_twice", "links[4].port"),
+    ),
+    "direction of a network": (put("links", 0, rs485={"rts_on_send": "high"}), ("error", "link.rtu", "links[0].rs485")),
     "TLS without files": (put("links", 0, type="modbus_tls"), ("error", "link.tls", "links[0]")),
     "files without TLS": (
         put("links", 0, tls={"ca": "a.pem", "certificate": "b.pem", "key": "c.pem"}),

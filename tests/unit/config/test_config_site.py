@@ -8,10 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from mimctl.config.build_links import link_port
+from mimctl.config.schema_devices import LinkItem
 from mimctl.config.site import check_site, load_site
 from mimctl.model.connection import Connection
 from mimctl.model.errors import ConfigError
 from mimctl.model.harmonics import HarmonicFilter, HarmonicLimits
+from mimctl.model.link import Rs485
 from mimctl.model.node import NodeKind, Winding
 from mimctl.model.phases import PHASES, Phase
 from mimctl.model.problem import Severity
@@ -156,6 +159,24 @@ def test_certificates_are_found_beside_the_site_file(tmp_path):
     assert site is not None
     assert site.links[0].tls is not None
     assert site.links[0].tls.key == tmp_path.resolve() / "pki" / "mimctl.key"
+
+
+@pytest.mark.parametrize(
+    ("link", "port"),
+    [({}, 502), ({"type": "modbus_tls"}, 802), ({"type": "modbus_rtu_tcp"}, 502), ({"type": "modbus_tls", "port": 1802}, 1802)],
+)
+def test_a_link_without_a_port_takes_the_registered_one(link, port):
+    """IANA: mbap is 502, mbap-s is 802."""
+    assert link_port(LinkItem(id="gw", host="192.0.2.10", **link)) == port
+
+
+def test_the_direction_of_a_serial_bus_is_read(tmp_path):
+    data = site_dict(racks=2)
+    del data["links"][0]["host"], data["links"][0]["port"]
+    data["links"][0] |= {"type": "modbus_rtu", "device": "/dev/ttyS9", "rs485": {"rts_on_send": "low", "delay_after_send": "2 ms"}}
+    line = load_site(write_site(tmp_path, data)).links[0].serial
+    assert line is not None
+    assert line.rs485 == Rs485(rts_high_on_send=False, delay_before_send_s=0.0, delay_after_send_s=0.002)
 
 
 def test_load_raises_every_error_but_no_warning(tmp_path):

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterator
 from itertools import chain
 
+from mimctl.config.build_links import link_port
 from mimctl.config.draft import Draft
 from mimctl.config.quoting import quoted
 from mimctl.config.schema_devices import LinkItem
@@ -80,6 +81,9 @@ def check_rtu_keys(draft: Draft) -> Iterator[Problem]:
             yield error("link.rtu", f"{path}.max_connections", text)
         if link.type.is_rtu and link.tid_zero:
             yield error("link.rtu", f"{path}.tid_zero", "answers on RTU links carry no transaction id: leave it out")
+        if link.type is not LinkType.MODBUS_RTU and link.rs485 is not None:
+            text = "only the type modbus_rtu has a serial port whose direction could be switched: leave it out"
+            yield error("link.rtu", f"{path}.rs485", text)
         if not link.type.is_rtu and link.local_echo:
             yield error("link.rtu", f"{path}.local_echo", "only the RTU types can have an echo: leave it out")
 
@@ -112,9 +116,10 @@ def check_endpoints(draft: Draft) -> Iterator[Problem]:
     for path, link in draft.links():
         if link.host is None or link.type.is_radio:
             continue
-        at = (link.host.lower(), link.port)
+        port = link_port(link)
+        at = (link.host.lower(), port)
         if at in first:
-            text = f"{link.host}:{link.port} is already the link '{first[at]}'; put the devices of both on one link"
+            text = f"{link.host}:{port} is already the link '{first[at]}'; put the devices of both on one link"
             yield error("link.endpoint_twice", f"{path}.port", text)
         first.setdefault(at, link.id)
 

@@ -7,7 +7,8 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from mimctl.config.air_budget import AirBudget, AirUser, air_budget
-from mimctl.config.build import build_latency, plain_eui, radio_plan
+from mimctl.config.build import build_latency, plain_eui
+from mimctl.config.build_links import radio_plan
 from mimctl.config.checks.links import on_loopback
 from mimctl.config.draft import Draft
 from mimctl.config.quoting import count

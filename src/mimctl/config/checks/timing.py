@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from itertools import chain
 
-from mimctl.config.build import build_link
+from mimctl.config.build_links import build_link
 from mimctl.config.draft import DEFAULT_CYCLE_S, Draft, port_of
 from mimctl.config.link_load import (
     USABLE_SHARE,
