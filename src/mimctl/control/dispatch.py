@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import structlog
 
+from mimctl.control.due_writes import DueWrite, Holdings, due_writes
 from mimctl.control.filters_told import FiltersTold
 from mimctl.control.silence import Silence
 from mimctl.model.clock import Clock
@@ -21,25 +21,12 @@ from mimctl.model.errors import LinkError, WriteHeld
 from mimctl.model.layout import BoolArray, ComplexArray, FloatArray, SiteLayout
 from mimctl.model.plan import HarmonicShares, SafePlan
 from mimctl.model.protocols import Commanded, DriverGroup, HeldSetpoint, MimCommand, MimDriver, Wide
-from mimctl.model.reason import Reason
 from mimctl.model.sample import Quality
 from mimctl.model.site import ExpiryAction
 from mimctl.model.state import SiteState
 from mimctl.model.tasks import end_tasks
 
-_SETPOINT = Reason("dispatch.setpoint", "new setpoint from the judged plan")
-_REFRESH = Reason("dispatch.refresh", "setpoint stands; validity renewed")
-_RELEASE = Reason("dispatch.release", "brought to the safe state")
 _STOPPED = "emergency stop: nothing but releases is written"
-
-
-@dataclass(frozen=True, slots=True)
-class _Write:
-    """One write that is due. `mim` is an index."""
-
-    mim: int
-    kind: str
-    reason: Reason
 
 
 class Dispatcher:
@@ -139,22 +126,14 @@ class Dispatcher:
         outcomes += [WriteOutcome(name, w.kind, w.reason, "not written in time") for w, name in names if name not in done]
         return tuple(outcomes)
 
-    def _due(self, plan: SafePlan) -> dict[int, _Write]:
-        reasons = {judgement.mim: judgement.reason for judgement in plan.judgements}
-        due: dict[int, _Write] = {}
-        holding = self._in_force | self._uncertain
-        for m in np.flatnonzero(plan.release & (holding | self._strange if self._stopped() else holding)):
-            due[int(m)] = _Write(int(m), "release", reasons.get(self._layout.mims[m].id, _RELEASE))
-        # a heartbeat would keep alive whatever the device took last: where that is not known, it is told anew instead
-        for m in np.flatnonzero((plan.send | plan.refresh & self._uncertain) & ~plan.release):
-            due[int(m)] = _Write(int(m), "setpoint", reasons.get(self._layout.mims[m].id, _SETPOINT))
-        quiet_s = self._clock.monotonic_s() - self._written_at_s
-        alive = plan.refresh & ~plan.send & ~plan.release & self._in_force & ~self._uncertain & (quiet_s >= self._alive_every_s)
-        for m in np.flatnonzero(alive):
-            due[int(m)] = _Write(int(m), "refresh", _REFRESH)
+    def _due(self, plan: SafePlan) -> dict[int, DueWrite]:
+        # only while a stop stands is a setpoint ended of which nobody knows whose it is
+        strange = self._strange if self._stopped() else np.zeros_like(self._strange)
+        quiet = self._clock.monotonic_s() - self._written_at_s >= self._alive_every_s
+        due = due_writes(plan, self._layout, Holdings(self._in_force, self._uncertain, strange, quiet))
         return {m: write for m, write in due.items() if m in self._drivers}
 
-    async def _run_lane(self, lane: Sequence[_Write], plan: SafePlan, deadline_s: float, outcomes: list[WriteOutcome]) -> None:
+    async def _run_lane(self, lane: Sequence[DueWrite], plan: SafePlan, deadline_s: float, outcomes: list[WriteOutcome]) -> None:
         for write in lane:
             if self._clock.monotonic_s() > deadline_s:
                 return
@@ -180,7 +159,7 @@ class Dispatcher:
                 self._note(write, holds)
             outcomes.append(WriteOutcome(self._layout.mims[write.mim].id, write.kind, write.reason, error, held=kept))
 
-    async def _write(self, write: _Write, plan: SafePlan) -> HeldSetpoint | None:
+    async def _write(self, write: DueWrite, plan: SafePlan) -> HeldSetpoint | None:
         """Do one write.
 
         Returns:
@@ -200,7 +179,7 @@ class Dispatcher:
         shares = self._filters.command(write.mim, plan.harmonics)
         return await driver.apply(MimCommand(watts, vars_, self._layout.mims[write.mim].validity_s, write.reason, shares))
 
-    def _note(self, write: _Write, holds: HeldSetpoint | None) -> None:
+    def _note(self, write: DueWrite, holds: HeldSetpoint | None) -> None:
         """The device answered: remember what it holds, and since when."""
         m, now_s, ports = write.mim, self._clock.monotonic_s(), self._layout.ports_of_mim[write.mim]
         self._written_at_s[m] = now_s
@@ -216,7 +195,7 @@ class Dispatcher:
         else:
             self._filters.holds(m, holds)
 
-    def _note_held(self, write: _Write, held: WriteHeld, *, uncertain: bool) -> None:
+    def _note_held(self, write: DueWrite, held: WriteHeld, *, uncertain: bool) -> None:
         """Nothing of the command went out: what the device holds is as well known as it was before."""
         self._uncertain[write.mim] = uncertain
         if held.kept_alive:
@@ -282,7 +261,8 @@ class Dispatcher:
         Then zero is in force, or, where it does something else, nobody knows what; with `hold` the setpoint simply stands. A
         device without a failsafe never does anything: it holds what it was told until it is told otherwise.
         """
-        for m in np.flatnonzero(self._lapsed(now_s)):
+        waits_s = self._silence.waits_s
+        for m in np.flatnonzero(self._lapsed(now_s, waits_s)):
             action, ports = self._silence.action(int(m)), self._layout.ports_of_mim[m]
             if action in (ExpiryAction.ZERO, ExpiryAction.DISCONNECT):
                 self._in_force[m] = False
@@ -292,21 +272,21 @@ class Dispatcher:
             elif action is not ExpiryAction.HOLD:
                 self._setpoint_va[ports] = np.nan
                 self._filters.holds(int(m), None)
-        self._uncertain &= now_s - self._tried_at_s <= self._silence.waits_s
+        self._uncertain &= now_s - self._tried_at_s <= waits_s
 
     def in_force_va(self, now_s: float) -> ComplexArray:
         """(K,) what the devices hold at an instant if nothing is written until then, NaN where it is not known [VA]."""
         held_va = self._setpoint_va.copy()
-        for m in np.flatnonzero(self._lapsed(now_s)):
+        for m in np.flatnonzero(self._lapsed(now_s, self._silence.waits_s)):
             action = self._silence.action(int(m))
             if action is not ExpiryAction.HOLD:
                 gone = action in (ExpiryAction.ZERO, ExpiryAction.DISCONNECT)
                 held_va[self._layout.ports_of_mim[m]] = 0.0 if gone else np.nan
         return held_va
 
-    def _lapsed(self, now_s: float) -> BoolArray:
+    def _lapsed(self, now_s: float, waits_s: FloatArray) -> BoolArray:
         """(M,) devices that hold a setpoint of ours and have waited for us in vain."""
-        return self._in_force & (now_s - self._written_at_s > self._silence.waits_s)
+        return self._in_force & (now_s - self._written_at_s > waits_s)
 
     def unmet(self) -> tuple[str, ...]:
         """MIMs that have never answered: what they hold is not known, and nothing of ours was ever written to them."""

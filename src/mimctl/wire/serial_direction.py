@@ -53,5 +53,3 @@ def _whole_ms(delay_s: float) -> float:
     """Never shorter than asked for; pyserial cuts off what is below a millisecond, so it is given half of one more [s]."""
     ms = math.ceil(round(delay_s * 1000, 6))
     return (ms + 0.5) / 1000 if ms else 0.0
-
-
