@@ -16,7 +16,7 @@ from mimctl.control.explain.answer import answer
 from mimctl.control.explain.case import Case, Question
 from mimctl.control.explain.numbers import Numbers
 from mimctl.control.explain.story import View
-from mimctl.control.light import wide
+from mimctl.control.light_arrays import wide
 from mimctl.model.errors import UserError
 from mimctl.model.latency import Latency, LatencyClass
 from mimctl.model.lease import Cap, LeaseSource, LockOut, Setpoint

@@ -7,74 +7,25 @@ with is what the last one ended with.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import cache
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from mimctl.control.light_arrays import AnyArray, arrays_in, light, light_fields, same, wide, wide_value
 from mimctl.model.bounds import Bounds
 from mimctl.model.decision import DecisionRecord, WriteOutcome
 from mimctl.model.forecast import LoadForecast
 from mimctl.model.layout import BoolArray, ComplexArray, FloatArray, SiteLayout, frozen
 from mimctl.model.plan import Judgement, Plan
 
-AnyArray = npt.NDArray[Any]
-
-_LIGHTER = {np.dtype(np.float64): np.float32, np.dtype(np.complex128): np.complex64, np.dtype(np.int64): np.int32}
-_WIDER = {np.dtype(np.float32): np.float64, np.dtype(np.complex64): np.complex128, np.dtype(np.int32): np.int64}
 #: what was written to a MIM
 WROTE = ("nothing", "setpoint", "refresh", "release")
 _WROTE_CODE = {kind: np.int8(code) for code, kind in enumerate(WROTE)}
 #: of a small object and of a sentence, roughly [bytes]
 _OBJECT_BYTES = 250
 _EMPTY: FloatArray = frozen(np.zeros(0))
-
-
-def light(array: AnyArray, before: AnyArray | None = None) -> AnyArray:
-    """The array in half its bytes; `before` itself where nothing has changed."""
-    small = array.astype(_LIGHTER.get(array.dtype, array.dtype))
-    if before is not None and before.shape == small.shape and before.dtype == small.dtype and before.tobytes() == small.tobytes():
-        return before
-    return frozen(small)
-
-
-def wide(array: AnyArray) -> AnyArray:
-    """A light array as the solver takes it."""
-    kind = _WIDER.get(array.dtype)
-    return array if kind is None else frozen(array.astype(kind))
-
-
-def _light_value(value: Any, before: Any) -> Any:
-    """An array, or a dataclass or tuple with arrays in it, made light; everything else as it is."""
-    if isinstance(value, np.ndarray):
-        return light(value, before if isinstance(before, np.ndarray) else None)
-    if is_dataclass(value) and not isinstance(value, type):
-        return (type(value), _light_fields(value, before[1] if isinstance(before, tuple) and len(before) == 2 else {}))
-    if isinstance(value, tuple) and value == before:
-        return before
-    return value
-
-
-def _light_fields(value: Any, before: Mapping[str, Any]) -> dict[str, Any]:
-    kind: Any = type(value)
-    return {name: _light_value(getattr(value, name), before.get(name)) for name in _names(kind)}
-
-
-@cache
-def _names(kind: type) -> tuple[str, ...]:
-    """The fields of a dataclass."""
-    return tuple(f.name for f in fields(kind))
-
-
-def _wide_value(value: Any) -> Any:
-    if isinstance(value, np.ndarray):
-        return wide(value)
-    if isinstance(value, tuple) and len(value) == 2 and isinstance(value[0], type):
-        return value[0](**{name: _wide_value(part) for name, part in value[1].items()})
-    return value
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -104,11 +55,11 @@ class LightSolve:
 
     @property
     def bounds(self) -> Bounds:
-        return Bounds(**{name: _wide_value(value) for name, value in self.bounds_parts.items()})
+        return Bounds(**{name: wide_value(value) for name, value in self.bounds_parts.items()})
 
     def arrays(self) -> Iterator[AnyArray]:
         yield from (self.load_va, self.known, self.covered, self.anchor_va, self.before_va, self.plan_va)
-        yield from _arrays_in(self.bounds_parts)
+        yield from arrays_in(self.bounds_parts)
 
     def text_bytes(self, before: LightSolve | None) -> int:
         """Of its restrictions, where they are not those of the record before [bytes]."""
@@ -135,7 +86,7 @@ def light_solve(
         load_va=light(forecast.load_w + 1j * forecast.load_var),
         known=forecast.known,
         covered=forecast.covered,
-        bounds_parts=_light_fields(bounds, {} if before is None else before.bounds_parts),
+        bounds_parts=light_fields(bounds, {} if before is None else before.bounds_parts),
         anchor_va=light(anchor_va, None if before is None else before.plan_va),
         before_va=light(setpoint_va, ended_va),
         plan_va=light(plan.inject_w + 1j * plan.inject_var),
@@ -253,21 +204,21 @@ def light_record(record: DecisionRecord, after_va: ComplexArray, before: LightRe
         solve=solve,
         safe_va=light(safe.inject_w + 1j * safe.inject_var, solve.plan_va),
         after_va=light(after_va, solve.before_va),
-        send=_same(safe.send, _was(before, "send")),
-        refresh=_same(safe.refresh, _was(before, "refresh")),
-        release=_same(safe.release, _was(before, "release")),
-        wrote=_same(_wrote(layout, record.outcomes), _was(before, "wrote")),
+        send=same(safe.send, _was(before, "send")),
+        refresh=same(safe.refresh, _was(before, "refresh")),
+        release=same(safe.release, _was(before, "release")),
+        wrote=same(_wrote(layout, record.outcomes), _was(before, "wrote")),
         failures=tuple(o for o in record.outcomes if o.error is not None or o.skipped),
         judgements=safe.judgements,
         net_va=light(nodes.import_w + 1j * nodes.import_var),
         current_a=light(record.report.current_a),
-        node_quality=_same(nodes.quality.astype(np.int8), _was(before, "node_quality")),
+        node_quality=same(nodes.quality.astype(np.int8), _was(before, "node_quality")),
         node_taken_s=nodes.taken_at_s,
-        estimated=_same(nobody if nodes.estimated is None else nodes.estimated, _was(before, "estimated")),
-        doubted=_same(nobody if nodes.doubted is None else nodes.doubted, _was(before, "doubted")),
+        estimated=same(nobody if nodes.estimated is None else nodes.estimated, _was(before, "estimated")),
+        doubted=same(nobody if nodes.doubted is None else nodes.doubted, _was(before, "doubted")),
         margin_va=None if margin_va is None else light(margin_va),
         out_va=light(state.ports.inject_w + 1j * state.ports.inject_var),
-        mim_quality=_same(state.mims.quality.astype(np.int8), _was(before, "mim_quality")),
+        mim_quality=same(state.mims.quality.astype(np.int8), _was(before, "mim_quality")),
         mim_taken_s=state.mims.taken_at_s,
         command_status=light(state.mims.command_status, _was(before, "command_status")),
         objective=record.report.objective,
@@ -287,16 +238,3 @@ def _was(before: LightRecord | None, name: str) -> AnyArray | None:
     """An array of the record before."""
     found: AnyArray | None = getattr(before, name, None)
     return found
-
-
-def _same(array: AnyArray, before: AnyArray | None) -> Any:
-    """The array, or the one before where they are equal."""
-    return before if before is not None and before.tobytes() == array.tobytes() else array
-
-
-def _arrays_in(parts: Mapping[str, Any]) -> Iterator[AnyArray]:
-    for value in parts.values():
-        if isinstance(value, np.ndarray):
-            yield value
-        elif isinstance(value, tuple) and len(value) == 2 and isinstance(value[0], type):
-            yield from _arrays_in(value[1])

@@ -8,7 +8,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
-from mimctl.control.light import AnyArray
+from mimctl.control.light_arrays import AnyArray
 from mimctl.model.site import Site
 
 #: so many decisions are kept at most: an hour of cycles of one second

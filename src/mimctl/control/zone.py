@@ -29,6 +29,7 @@ from mimctl.control.limits import BoundsMaker
 from mimctl.control.loop import DeadlineLoop
 from mimctl.control.margin import EstimateMargin
 from mimctl.control.memory import Memory, share_bytes
+from mimctl.control.narrow import Narrower
 from mimctl.control.orders import SiteOrders, Standing
 from mimctl.control.partition import sub_groups
 from mimctl.control.response import ResponseWatch
@@ -186,14 +187,21 @@ def build_zone(
         period_s=period_s,
         hold_cycles=part.control.hold_cycles,
         filters=filters,
-        narrowers=(
-            *([] if filters is None else [filters]),
-            orders,
-            TransferLimits(layout, events, max_age_s),
-            FailoverRoom(operators),
-            EstimateMargin(operators),
-            UnmeteredRoom(operators),
-        ),
+        narrowers=_narrowers(operators, orders, filters, events, max_age_s),
         guards=(GridWatch(layout, events, max_age_s),),
     )
     return ZoneController(zone, layout, cycle, clock, operators, orders, memory=Memory(share_bytes(site, part)))
+
+
+def _narrowers(
+    operators: TreeOperators, orders: SiteOrders, filters: HarmonicControl | None, events: EventLog, max_age_s: float
+) -> tuple[Narrower, ...]:
+    """What takes room away before the solve, in this order."""
+    return (
+        *([] if filters is None else [filters]),
+        orders,
+        TransferLimits(operators.layout, events, max_age_s),
+        FailoverRoom(operators),
+        EstimateMargin(operators),
+        UnmeteredRoom(operators),
+    )
