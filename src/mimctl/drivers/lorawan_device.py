@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import numpy as np
 import structlog
 
@@ -11,12 +13,27 @@ from mimctl.model.layout import frozen
 from mimctl.model.payload import PayloadProfile
 from mimctl.model.reason import Reason
 from mimctl.model.sample import Sample
-from mimctl.wire.chirpstack.bridge import LorawanBridge
+from mimctl.wire.chirpstack.bridge import Listener
 from mimctl.wire.chirpstack.events import Uplink
+from mimctl.wire.chirpstack.lifecycle import DownlinkTracker
 from mimctl.wire.payload import Reading, read_payload
 
 #: values that came with another frame than the last one are believed for so long [s]
 KEPT_S = 900.0
+
+
+class Airway(Protocol):
+    """The way to the devices of one link; `wire.chirpstack.bridge.LorawanBridge` is one, a simulated one another."""
+
+    def watch(self, eui: str, device: str, listener: Listener, most_age_s: float) -> None: ...
+
+    def require_up(self, device: str) -> None: ...
+
+    async def send(
+        self, eui: str, sequence: int, port: int, payload: bytes, valid_s: float, due_s: float, *, urgent: bool = False
+    ) -> None: ...
+
+    def downlinks(self, eui: str) -> DownlinkTracker: ...
 
 
 class LorawanDevice:
@@ -32,7 +49,7 @@ class LorawanDevice:
         self,
         device: str,
         eui: str,
-        bridge: LorawanBridge,
+        bridge: Airway,
         profile: PayloadProfile,
         clock: Clock,
         *,

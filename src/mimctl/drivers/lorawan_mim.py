@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from mimctl.drivers.lorawan_device import LorawanDevice
+from mimctl.drivers.lorawan_device import Airway, LorawanDevice
 from mimctl.model.clock import Clock
 from mimctl.model.errors import BadReply, LinkTimeout, Unencodable
 from mimctl.model.payload import Frame, PayloadProfile
@@ -13,7 +13,6 @@ from mimctl.model.reason import Reason
 from mimctl.model.sample import Sample
 from mimctl.model.setpoints import MimMap
 from mimctl.model.site import Mim
-from mimctl.wire.chirpstack.bridge import LorawanBridge
 from mimctl.wire.payload import Reading, encode_payload, read_payload
 
 #: `command_status` of a device whose setpoint has run out
@@ -33,7 +32,7 @@ class LorawanMim(LorawanDevice):
     def __init__(
         self,
         mim: Mim,
-        bridge: LorawanBridge,
+        bridge: Airway,
         profile: PayloadProfile,
         clock: Clock,
         *,

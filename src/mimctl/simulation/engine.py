@@ -27,7 +27,7 @@ from mimctl.grid.losses import ConversionLosses
 from mimctl.grid.tree import TreeOperators
 from mimctl.model.clock import VirtualClock
 from mimctl.model.decision import DecisionRecord
-from mimctl.model.fault import Fault
+from mimctl.model.fault import Fault, FaultKind
 from mimctl.model.layout import ComplexArray, SiteLayout
 from mimctl.model.plan import Verdict
 from mimctl.model.site import Site
@@ -36,11 +36,13 @@ from mimctl.simulation.compare import Comparison
 from mimctl.simulation.explained import Explanation
 from mimctl.simulation.fault_report import FaultReport
 from mimctl.simulation.faults import FaultRun
+from mimctl.simulation.radios import RadioLinks
 from mimctl.simulation.rivals import OptimumRival, RuleRival
 from mimctl.simulation.scenarios import ScoreBoard
 from mimctl.simulation.score import Truth
 from mimctl.simulation.without import EVERYBODY, Without
 from mimctl.twin.drivers import PlantDriverGroup
+from mimctl.twin.faults import schedule
 from mimctl.twin.firmware import MimFleet
 from mimctl.twin.loads import LoadSet
 from mimctl.twin.plant import Plant
@@ -67,6 +69,7 @@ class Request:
         faults: what goes wrong, and when.
         without: controllers that do not run at all.
         explain: one decision to be explained.
+        frame_loss_pct: share of all frames on radio links that is lost, from the beginning to the end [%].
     """
 
     site: Site
@@ -79,6 +82,7 @@ class Request:
     faults: tuple[Fault, ...] = ()
     without: Without = EVERYBODY
     explain: Question | None = None
+    frame_loss_pct: float = 0.0
 
 
 @dataclass(eq=False)
@@ -138,6 +142,8 @@ class _Simulation:
         self._idle = np.zeros(len(layout.ports), dtype=np.complex128)
         self._off = np.zeros(len(layout.mims))
         self._group = PlantDriverGroup(self._plant, delay_cycles=1, seed=request.seed)
+        self._radios = RadioLinks(self._plant, self._fleet, self._group, self._clock, seed=request.seed, cycle_s=request.step_s)
+        schedule(self._plant, _always(request))
         self._events = EventLog(self._clock)
         self._controller = build_site_controller(site, [self._group], self._clock, self._events, cycle_s=request.step_s)
         self._faults = FaultRun(request.faults, self._plant, self._fleet, self._clock)
@@ -219,6 +225,11 @@ class _Simulation:
         found = self._board.qualities
         return {"harmonics": {name: quality.summary() for name, quality in found.items()}} if found else {}
 
+    def _air(self) -> dict[str, Any]:
+        """What was on the air; nothing where no MIM is on a radio."""
+        found = self._radios.summary(self._steps * self._request.step_s)
+        return {"air": found} if found else {}
+
     def _result(self, wall_s: float) -> dict[str, Any]:
         request, counts = self._request, self._counts
         scenarios: Mapping[str, Any] = {name: score.summary() for name, score in self._board.scores.items()}
@@ -233,6 +244,7 @@ class _Simulation:
             **comparison,
             **self._harmonics(),
             **faults,
+            **self._air(),
             **({} if self._why is None else {"explained": self._why.answers(self._controller)}),
             "fault": fault,
             "limit_violations": comparison["limit_violations"] + counts.over_rating,
@@ -251,3 +263,11 @@ class _Simulation:
             "step_s": request.step_s,
             "seed": request.seed,
         }
+
+
+def _always(request: Request) -> list[Fault]:
+    """What is wrong with links from the beginning to the end."""
+    radios = tuple(link.id for link in request.site.links if link.type.is_radio)
+    lossy = Fault(FaultKind.LINK_LOSS, radios, values=(("loss_pct", request.frame_loss_pct),))
+    gone = Fault(FaultKind.LINK_DOWN, tuple(sorted(request.without.links)))
+    return [*([lossy] if request.frame_loss_pct > 0 else []), *([gone] if request.without.links else [])]

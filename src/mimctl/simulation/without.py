@@ -1,4 +1,4 @@
-"""Controllers left out of a simulation, and what that costs."""
+"""Controllers and links left out of a simulation, and what that costs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from mimctl.model.errors import UserError
 from mimctl.model.site import Site
 
-_ZONE = "zone:"
+_ZONE, _LINK = "zone:", "link:"
 #: figures of a run that are told beside the cost
 _FIGURES = ("achieved_share", "removed_share", "worse_than_none_pct", "limit_violations", "relied_on_min", "transient_overs")
 
@@ -19,14 +19,20 @@ class Without:
     """Args:
     site: the site level does not run.
     zones: ids of the zones that do not run; their MIMs stay as they are without a controller.
+    links: ids of the links that are down; their MIMs likewise.
     """
 
     site: bool = False
     zones: frozenset[str] = frozenset()
+    links: frozenset[str] = frozenset()
 
     def names(self) -> list[str]:
         """As they are given on the command line."""
-        return [*(["site"] if self.site else []), *(f"{_ZONE}{zone}" for zone in sorted(self.zones))]
+        return [
+            *(["site"] if self.site else []),
+            *(f"{_ZONE}{zone}" for zone in sorted(self.zones)),
+            *(f"{_LINK}{link}" for link in sorted(self.links)),
+        ]
 
 
 #: all controllers run
@@ -34,18 +40,19 @@ EVERYBODY = Without()
 
 
 def left_out(names: Iterable[str], site: Site) -> Without:
-    """What `site` and `zone:ID` stand for.
+    """What `site`, `zone:ID` and `link:ID` stand for.
 
     Raises:
-        UserError: there is no such controller.
+        UserError: there is no such controller or link.
     """
     given = tuple(names)
-    known = [zone.id for zone in site.zones]
+    known = ["site", *(f"{_ZONE}{zone.id}" for zone in site.zones), *(f"{_LINK}{link.id}" for link in site.links)]
     for name in given:
-        if name != "site" and not (name.startswith(_ZONE) and name.removeprefix(_ZONE) in known):
-            zones = ", ".join(f"'{_ZONE}{zone}'" for zone in known)
-            raise UserError(f"--without {name}: there is no such controller in site '{site.id}'; it has 'site', {zones}")
-    return Without("site" in given, frozenset(name.removeprefix(_ZONE) for name in given if name.startswith(_ZONE)))
+        if name not in known:
+            has = ", ".join(f"'{each}'" for each in known)
+            raise UserError(f"--without {name}: there is no such controller or link in site '{site.id}'; it has {has}")
+    zones, links = (frozenset(name.removeprefix(kind) for name in given if name.startswith(kind)) for kind in (_ZONE, _LINK))
+    return Without("site" in given, zones, links)
 
 
 def cost(whole: Mapping[str, Any], less: Mapping[str, Any], without: Without) -> dict[str, Any]:

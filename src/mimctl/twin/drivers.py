@@ -116,6 +116,14 @@ class PlantDriverGroup:
         older = [c for c in self._captures if c.taken_at_s <= real_s]
         return capture.taken_at_s, older[-1] if older else self._captures[0]
 
+    def replace(self, driver: Driver) -> None:
+        """Have a device of the site reached in another way."""
+        self._drivers[driver.device] = driver
+
+    def mim_keys(self, m: int) -> tuple[str, ...]:
+        """Of the readings of one MIM."""
+        return self._mims.keys[m]
+
     def mim_sample(self, m: int, device: str) -> Sample:
         at_s, capture = self.shown(device)
         return Sample(device, at_s, self._mims.keys[m], capture.mims[self._mims.rows[m]])
@@ -187,10 +195,13 @@ class PlantMim:
         if self._told is not None and sample.taken_at_s < self._told.taken_at_s + self._latency.report_every_s:
             return self._told
         self._told = sample
-        if self._commands and self._lost is None and not self._fleet.enabled[self._m]:
-            self._lost = ForeignWrite("found switched off: it restarted or fell back", sample.taken_at_s, sure=False, idle=True)
+        self._look_for_loss(sample)
         self._answer()
         return sample
+
+    def _look_for_loss(self, sample: Sample) -> None:
+        if self._commands and self._lost is None and not self._fleet.enabled[self._m]:
+            self._lost = ForeignWrite("found switched off: it restarted or fell back", sample.taken_at_s, sure=False, idle=True)
 
     def held(self) -> HeldSetpoint | None:
         if not self._fleet.enabled[self._m]:
@@ -258,9 +269,12 @@ class PlantMim:
         return self._sequence
 
     def _ask(self) -> None:
+        self._require_online()
+        self._group.instruments.ask(self._device)
+
+    def _require_online(self) -> None:
         if not self._fleet.online[self._m]:
             raise LinkDown(self._device, "the MIM does not answer")
-        self._group.instruments.ask(self._device)
 
     def _answer(self) -> None:
         """What was asked for is done; the answer may still be lost."""

@@ -36,6 +36,9 @@ class Instruments:
         self.mute: IntArray = np.zeros(count, dtype=np.int64)
         #: shares of the frames that the ways to the device lose
         self.loss = np.zeros(count)
+        #: frames to and from the device that were on their way so far, and how many of them did not arrive
+        self.frames: IntArray = np.zeros(count, dtype=np.int64)
+        self.lost: IntArray = np.zeros(count, dtype=np.int64)
         #: what is read is so much older than it says [s]
         self.late_s = np.zeros(count)
         self.gain = np.ones((count, 3))
@@ -64,10 +67,16 @@ class Instruments:
             LinkDown: nobody answers.
             LinkTimeout: the request is lost.
         """
-        row = self.row[device]
-        if self.mute[row]:
+        self.require_reachable(device)
+        self._pass(device, self.row[device], "the request was lost")
+
+    def require_reachable(self, device: str) -> None:
+        """
+        Raises:
+            LinkDown: nobody answers.
+        """
+        if self.mute[self.row[device]]:
             raise LinkDown(device, "it does not answer")
-        self._pass(device, row, "the request was lost")
 
     def answer(self, device: str) -> None:
         """The answer is on its way back; what was asked for has been done.
@@ -79,7 +88,9 @@ class Instruments:
 
     def _pass(self, device: str, row: int, what: str) -> None:
         share = self.loss[row]
+        self.frames[row] += 1
         if share > 0 and self._random.random() < share:
+            self.lost[row] += 1
             raise LinkTimeout(device, what)
 
     # readings

@@ -6,9 +6,10 @@ import itertools
 import secrets
 import socket
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -25,7 +26,7 @@ from mimctl.twin.picture import World
 from mimctl.twin.zigbee import WirelessDevice
 from mimctl.wire.chirpstack import require_extra
 from mimctl.wire.chirpstack.broker import Mosquitto
-from mimctl.wire.chirpstack.stand_in import ChirpStackStandIn, Timing
+from mimctl.wire.chirpstack.stand_in import ChirpStackStandIn, Receiver, Timing
 from mimctl.wire.payload import encode_payload, read_payload
 from mimctl.wire.tls import make_throwaway_pki
 
@@ -37,8 +38,20 @@ _CHIRPSTACK = "chirpstack"
 _EARLY_REPORTS, _EARLY_S = 6, 5.0
 
 
+class NetworkServer(Protocol):
+    """Where the frames of devices go, and where those to them come from."""
+
+    def add(self, eui: str, name: str, receive: Receiver) -> None: ...
+
+    def uplink(self, eui: str, port: int, payload: bytes) -> None: ...
+
+
 class LorawanMimTwin:
-    """One MIM: takes the newest setpoint, reports at its interval and at once after each setpoint, which is the echo."""
+    """One MIM: takes the newest setpoint, reports at its interval and after each setpoint, which is the echo.
+
+    Args:
+        soon: has the echo sent after whatever pause the device makes before it; None = at once.
+    """
 
     def __init__(
         self,
@@ -46,9 +59,10 @@ class LorawanMimTwin:
         layout: SiteLayout,
         world: World,
         profile: PayloadProfile,
-        server: ChirpStackStandIn,
+        server: NetworkServer,
         spec: LorawanLink,
         rng: np.random.Generator,
+        soon: Callable[[Callable[[], None]], None] | None = None,
     ) -> None:
         report = largest_report(spec.plan, profile)
         if profile.setpoint is None or report is None:
@@ -61,6 +75,7 @@ class LorawanMimTwin:
         self._instruments = MimInstruments(m, layout, world, rng)
         self._stores = any(battery.mim == self._mim.id for battery in layout.batteries)
         self._beats = itertools.count(1)
+        self._soon = soon
         self._due_s, self._early = -np.inf, _EARLY_REPORTS
         self.kind = f"MIM over LoRaWAN, {len(self._mim.ports)} ports" + (", storage" if self._stores else "")
         server.add(self._mim.address.eui, self._mim.id, self.receive)
@@ -91,7 +106,10 @@ class LorawanMimTwin:
             watts = [reading.get(f"active_power.port{n}") or 0.0 for n in ports]
             vars_ = [reading.get(f"reactive_power.port{n}") or 0.0 for n in ports]
             self._act(watts, vars_, sequence, reading.get("validity") or 0.0)
-        self.report()
+        if self._soon is None:
+            self.report()
+        else:
+            self._soon(self.report)
         return True
 
     def _act(self, watts: list[float], vars_: list[float], sequence: int, validity_s: float) -> None:
