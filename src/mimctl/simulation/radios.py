@@ -1,7 +1,7 @@
 """The radio links of a simulated site: MIMs on Zigbee behind a mesh, MIMs on LoRaWAN behind their own driver and a virtual server.
 
 The driver of a LoRaWAN MIM is the very one of the service, with its payloads, numbers and echoes; what stands between it and the
-device's firmware runs in virtual time. A command over Zigbee has its answer within the cycle, so its way there, its way back and its
+device's firmware runs in virtual time. A command over Zigbee has its answer within the cycle: its way there, its way back and the
 reports are modelled without frames.
 """
 
