@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -15,12 +16,14 @@ class DeadlineLoop:
     Args:
         body: one cycle; an exception in it is given to `on_error` and the loop goes on.
         on_error: must not raise.
+        on_well: told after every cycle without one.
     """
 
     clock: Clock
     period_s: float
     body: Callable[[], Awaitable[object]]
     on_error: Callable[[Exception], None]
+    on_well: Callable[[], None] = lambda: None
     ticks: int = 0
     skipped: int = 0
     errors: int = 0
@@ -42,6 +45,18 @@ class DeadlineLoop:
         self.ticks += 1
         try:
             await self.body()
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            # something that the body waited for was cancelled, not this loop: nobody wants it to end
+            self._failed(RuntimeError("cancelled from within"), error)
         except Exception as error:  # noqa: BLE001 - the service loop: one bad cycle must not end control, and is told
-            self.errors += 1
-            self.on_error(error)
+            self._failed(error)
+        else:
+            self.on_well()
+
+    def _failed(self, error: Exception, cause: BaseException | None = None) -> None:
+        self.errors += 1
+        error.__cause__ = cause or error.__cause__
+        self.on_error(error)

@@ -14,7 +14,9 @@ from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_EXECUTED, EVENT_JOB_MA
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
+from mimctl.control.events import EventLog
 from mimctl.model.clock import Clock
+from mimctl.model.problem import Severity
 
 #: a larger jump between the wall clock and the monotonic one is a step
 _STEP_S = 2.0
@@ -25,10 +27,12 @@ class Schedule:
 
     Args:
         clock: its wall clock is watched for steps: after one, every job is re-armed on its period from now.
+        events: are told of a job that fails, until it runs well again.
     """
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, events: EventLog) -> None:
         self._clock = clock
+        self._events = events
         self._offset_s = self._wall_less_monotonic_s()
         self._periods: dict[str, timedelta] = {}
         self._scheduler = AsyncIOScheduler(timezone=UTC)
@@ -83,11 +87,15 @@ class Schedule:
 
     def _ran(self, event: JobEvent) -> None:
         self.runs[event.job_id] += 1
+        self._events.clear("schedule.failed", event.job_id)
 
     def _told(self, event: JobEvent) -> None:
         if event.code == EVENT_JOB_ERROR:
             self.errors += 1
-            self._log.error("scheduled job failed", job=event.job_id, error=repr(getattr(event, "exception", None)))
+            error = getattr(event, "exception", None)
+            self._log.error("scheduled job failed", job=event.job_id, error=repr(error), exc_info=error)
+            text = f"the job {event.job_id} failed, and is tried again in its time: {error!r}"
+            self._events.raise_("schedule.failed", Severity.ERROR, event.job_id, text)
         else:
             self.misses += 1
             self._log.warning("scheduled job missed its time", job=event.job_id)

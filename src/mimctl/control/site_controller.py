@@ -29,6 +29,7 @@ from mimctl.control.zone import ZoneController, build_zone
 from mimctl.grid.tree import TreeOperators
 from mimctl.model.clock import Clock
 from mimctl.model.layout import ComplexArray, SiteLayout
+from mimctl.model.problem import Severity
 from mimctl.model.protocols import DriverGroup
 from mimctl.model.reason import Reason
 from mimctl.model.site import Site
@@ -87,7 +88,7 @@ class SiteController:
         self.rules_above = RulesAbove(self.level.above, self.site.control.max_data_age_s, self.events.within(self.site.id))
         above = np.array([node.id in self.outside for node in self.layout.nodes], dtype=np.bool_)
         self.headroom = HeadroomWatch(self.level.above.operators, self.events, above)
-        self.above_loop = DeadlineLoop(self.clock, _READ_EVERY_S, self.read_above, self._reading_failed)
+        self.above_loop = DeadlineLoop(self.clock, _READ_EVERY_S, self.read_above, self._reading_failed, self._reading_well)
 
     async def read_above(self) -> None:
         """Read the meters that belong to no zone."""
@@ -120,6 +121,11 @@ class SiteController:
 
     def _reading_failed(self, error: Exception) -> None:
         self._log.error("reading the meters above the zones failed", error=repr(error), exc_info=error)
+        text = f"what stands above the zones of {self.site.id} is not looked at: {error!r}"
+        self.events.raise_("above.failed", Severity.ERROR, self.site.id, text)
+
+    def _reading_well(self) -> None:
+        self.events.clear("above.failed", self.site.id)
 
     async def solve_site(self) -> None:
         """Read what stands above the zones, solve the whole tree beside them, and tell every zone its share.

@@ -46,6 +46,7 @@ from mimctl.grid.tree import TreeOperators
 from mimctl.model.clock import Clock
 from mimctl.model.decision import DecisionRecord
 from mimctl.model.layout import ComplexArray, SiteLayout
+from mimctl.model.problem import Severity
 from mimctl.model.protocols import DriverGroup
 from mimctl.model.reason import Reason
 from mimctl.model.site import Site, Zone
@@ -87,7 +88,7 @@ class ZoneController:
         self._log = structlog.get_logger("mimctl.zone")
         everything = np.ones(len(self.layout.nodes), dtype=np.bool_)
         self.headroom = HeadroomWatch(self.operators, self.cycle.events, everything)
-        self.loop = DeadlineLoop(self.clock, self.cycle.period_s, self.step, self._cycle_failed)
+        self.loop = DeadlineLoop(self.clock, self.cycle.period_s, self.step, self._cycle_failed, self._cycle_well)
 
     @property
     def id(self) -> str:
@@ -121,6 +122,11 @@ class ZoneController:
 
     def _cycle_failed(self, error: Exception) -> None:
         self._log.error("cycle failed; no heartbeats were sent", zone=self.zone.id, error=repr(error), exc_info=error)
+        text = f"the cycles of zone {self.zone.id} fail, so its MIMs hear nothing and their own timers run: {error!r}"
+        self.cycle.events.raise_("cycle.failed", Severity.ERROR, self.zone.id, text)
+
+    def _cycle_well(self) -> None:
+        self.cycle.events.clear("cycle.failed", self.zone.id)
 
     async def stop(self) -> tuple[str, ...]:
         """Stop reading and release every touched device; the MIMs that could not be told are returned."""

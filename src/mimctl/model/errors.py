@@ -90,6 +90,20 @@ class WriteHeld(LinkError):
         super().__init__(device, what)
 
 
+class TaskDied(MimctlError):
+    """Something that should go on for as long as the process does has ended by itself. Exit code 1.
+
+    Args:
+        task: its name.
+        how: what it ended with.
+    """
+
+    def __init__(self, task: str, how: str) -> None:
+        self.task = task
+        self.how = how
+        super().__init__(f"{task} {how}: everything was stopped in order; the log says more")
+
+
 class Unreachable(MimctlError):
     """Something that the command needs is not there: a running service, a socket, a file server. Exit code 3."""
 

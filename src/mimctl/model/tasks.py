@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from typing import Any
+
+from mimctl.model.errors import TaskDied
 
 #: a task that is still there is told again so much later [s]
 AGAIN_S = 2.0
@@ -35,3 +38,16 @@ async def end_tasks(*tasks: asyncio.Task[Any], again_s: float = AGAIN_S, within_
     for task in tasks:
         if task.done() and not task.cancelled():
             task.exception()  # looked at, so that the loop does not complain of it at some later moment
+
+
+def first_death(tasks: Iterable[asyncio.Task[Any]]) -> TaskDied | None:
+    """Of tasks that should go on until somebody ends them, the first that has ended before; None while all go on."""
+    for task in tasks:
+        if not task.done():
+            continue
+        error = None if task.cancelled() else task.exception()
+        how = "was cancelled by nobody of ours" if task.cancelled() else "has ended" if error is None else f"has failed, {error!r}"
+        died = TaskDied(task.get_name(), how)
+        died.__cause__ = error
+        return died
+    return None

@@ -7,15 +7,18 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, replace
 
+import structlog
+
 from mimctl.control.events import EventLog
 from mimctl.control.leases import LeaseBook
 from mimctl.control.site_controller import SiteController, build_site_controller
 from mimctl.control.zone import ZoneController, build_zone
 from mimctl.model.clock import Clock
 from mimctl.model.errors import LinkDown, UserError
+from mimctl.model.problem import Severity
 from mimctl.model.sample import Quality
 from mimctl.model.site import Site, Zone
-from mimctl.model.tasks import end_tasks
+from mimctl.model.tasks import end_tasks, first_death
 from mimctl.model.zoning import restrict
 from mimctl.service.lease_desk import STOPPED
 from mimctl.service.lease_store import LeaseStore, stored_book
@@ -54,10 +57,11 @@ async def zone_alone(
 
     Args:
         dry_run: nothing is ever written.
-        on_stop: called after an emergency stop has released the MIM.
+        on_stop: called after an emergency stop has released the MIM, and when the cycle or the ear for that stop has died.
 
     Raises:
         LinkDown: the MIM does not answer.
+        TaskDied: on leaving, where one of the two had died.
     """
     part, zone = lone_mim(site, device)
     async with contextlib.AsyncExitStack() as stack:
@@ -69,12 +73,17 @@ async def zone_alone(
         book = stored_book(site, clock, events, store)  # what is locked out or stopped is so for everybody
         controller = build_zone(part, zone, groups, clock, events, leases=book, dry_run=dry_run)
         stack.push_async_callback(controller.stop)
-        loop = asyncio.create_task(controller.loop.run(), name=f"zone {zone.id}")
+        loop = asyncio.create_task(controller.loop.run(), name=f"the loop of zone {zone.id}")
         stack.push_async_callback(end_tasks, loop)
-        hearing = asyncio.create_task(_hear_stop(controller, store, clock, on_stop), name="emergency stop")
+        hearing = asyncio.create_task(_hear_stop(controller, store, clock, on_stop), name="the ear for an emergency stop")
         stack.push_async_callback(end_tasks, hearing)
-        await _first_reading(controller, device, clock)
+        for task in (loop, hearing):
+            task.add_done_callback(lambda _: on_stop())
+        await _first_reading(controller, device, clock, (loop, hearing))
         yield (controller,)
+        if (died := first_death((loop, hearing))) is not None:
+            events.note("service.task_died", Severity.ERROR, zone.id, str(died))
+            raise died
 
 
 async def _hear_stop(controller: ZoneController, store: LeaseStore, clock: Clock, on_stop: Callable[[], None]) -> None:
@@ -84,6 +93,7 @@ async def _hear_stop(controller: ZoneController, store: LeaseStore, clock: Clock
     controller.cycle.leases.call_stop(stop.owner, stop.reason)
     await controller.release(STOPPED)
     on_stop()
+    await asyncio.Event().wait()  # that it ended would mean that nobody hears anything
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,15 +125,17 @@ async def release_alone(site: Site, book: LeaseBook, clock: Clock) -> ReleasedAl
             await group.open()
             stack.push_async_callback(group.close)
         controller = build_site_controller(site, groups, clock, EventLog(clock), leases=book)
-        loops = [asyncio.create_task(zone.loop.run(), name=f"zone {zone.zone.id}") for zone in controller.zones]
+        loops = [asyncio.create_task(zone.loop.run(), name=f"the loop of zone {zone.zone.id}") for zone in controller.zones]
         deadline_s = clock.monotonic_s() + _WITHIN_S
         try:
             while (silent := _unmet(controller)) and clock.monotonic_s() < deadline_s:
                 await clock.sleep_until(clock.monotonic_s() + _LOOK_EVERY_S)
         finally:
-            for loop in loops:
-                await end_tasks(loop)
+            died = first_death(loops)
+            await end_tasks(*loops)
             left = await controller.stop()
+        if died is not None:  # its MIMs are among the silent ones, or not released: the caller is told so all the same
+            structlog.get_logger("mimctl.service").error("a loop died while releasing", error=str(died), exc_info=died)
     mims = [mim.id for zone in controller.zones for mim in zone.layout.mims]
     at_rest = tuple(mim for mim in mims if mim not in silent and mim not in left)
     quiet = tuple(mim for mim in silent if mim not in left)
@@ -140,9 +152,11 @@ def _unmet(controller: SiteController) -> tuple[str, ...]:
     )
 
 
-async def _first_reading(controller: ZoneController, device: str, clock: Clock) -> None:
+async def _first_reading(controller: ZoneController, device: str, clock: Clock, alive: Sequence[asyncio.Task[None]]) -> None:
     deadline_s = clock.monotonic_s() + _WITHIN_S
     while clock.monotonic_s() < deadline_s:
+        if (died := first_death(alive)) is not None:
+            raise died
         last = controller.cycle.last
         if last is not None and not controller.cycle.collector.starting() and last.state.mims.quality[0] > Quality.BAD:
             return

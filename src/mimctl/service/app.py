@@ -13,12 +13,14 @@ from typing import Any
 import structlog
 
 from mimctl.control.events import EventLog
+from mimctl.control.loop import DeadlineLoop
 from mimctl.control.scheduler import Schedule
 from mimctl.control.site_controller import SiteController, build_site_controller
 from mimctl.model.clock import Clock
+from mimctl.model.problem import Severity
 from mimctl.model.protocols import DriverGroup
 from mimctl.model.site import Site
-from mimctl.model.tasks import end_tasks
+from mimctl.model.tasks import end_tasks, first_death
 from mimctl.service.devices import DeviceDesk
 from mimctl.service.door import Door, Handler
 from mimctl.service.explain_desk import ExplainDesk
@@ -31,7 +33,7 @@ from mimctl.service.rule_status import rules_status
 from mimctl.service.state_dir import socket_path
 from mimctl.service.status import site_status
 
-_CLOCK_WATCH_S = 1.0
+_WATCH_S = 1.0
 #: zones that have just begun have seen nothing yet; after so many cycles they have, and need not keep to a fair share any longer
 _CYCLES_BEFORE_ORDERS = 3.0
 
@@ -55,6 +57,7 @@ class Service:
     controller: SiteController = field(init=False)
     leases: LeaseDesk = field(init=False)
     schedule: Schedule = field(init=False)
+    watch: DeadlineLoop = field(init=False)
 
     def __post_init__(self) -> None:
         self.events = EventLog(self.clock)
@@ -62,7 +65,8 @@ class Service:
         book = None if store is None else stored_book(self.site, self.clock, self.events, store)
         self.controller = build_site_controller(self.site, self.groups, self.clock, self.events, leases=book, dry_run=self.dry_run)
         self.leases = LeaseDesk(self.controller, self.clock, store)
-        self.schedule = Schedule(self.clock)
+        self.schedule = Schedule(self.clock, self.events)
+        self.watch = DeadlineLoop(self.clock, _WATCH_S, self._look_around, self._watch_failed, self._watch_well)
         first_s = _CYCLES_BEFORE_ORDERS * max((zone.cycle_s for zone in self.site.zones), default=1.0)
         self.schedule.every(self.site.control.site_period_s, "site_level", self.controller.solve_site, first_in_s=first_s)
         self._started = self.clock.utc()
@@ -112,25 +116,35 @@ class Service:
             self._log.error("could not be released", mim=mim, then=STAYS if mim in stay else ENDS)
 
     async def _run_loops(self, stop: asyncio.Event) -> None:
-        """A zone loop only ends by being cancelled; if one dies all the same, the service ends rather than half-live."""
-        loops = [asyncio.create_task(z.loop.run(), name=f"zone {z.zone.id}") for z in self.controller.zones]
-        loops.append(asyncio.create_task(self._watch_clock(), name="clock watch"))
+        """A loop only ends by being cancelled; if one dies all the same, the service ends rather than half-live."""
+        loops = {f"the loop of zone {zone.zone.id}": zone.loop for zone in self.controller.zones}
+        loops["the watch over clock and leases"] = self.watch
         if self.controller.upper is not None:
-            loops.append(asyncio.create_task(self.controller.above_loop.run(), name="meters above the zones"))
+            loops["the reading above the zones"] = self.controller.above_loop
+        tasks = [asyncio.create_task(loop.run(), name=name) for name, loop in loops.items()]
         stopped = asyncio.create_task(stop.wait(), name="stop")
         try:
-            done, _ = await asyncio.wait([*loops, stopped], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([*tasks, stopped], return_when=asyncio.FIRST_COMPLETED)
+            died = first_death(tasks)
         finally:
-            await end_tasks(*loops, stopped)
-        for task in done - {stopped}:
-            task.result()
+            await end_tasks(*tasks, stopped)
+        if died is not None:
+            self.events.note("service.task_died", Severity.ERROR, self.site.id, str(died))
+            raise died
 
-    async def _watch_clock(self) -> None:
-        while True:
-            await self.clock.sleep_until(self.clock.monotonic_s() + _CLOCK_WATCH_S)
-            self.schedule.watch_clock()
-            note_link_news(self.groups, self.events)
-            await self.leases.watch()
+    async def _look_around(self) -> None:
+        """An emergency stop that was called by its file comes before everything else."""
+        await self.leases.watch()
+        self.schedule.watch_clock()
+        note_link_news(self.groups, self.events)
+
+    def _watch_failed(self, error: Exception) -> None:
+        self._log.error("the watch over clock and leases failed", error=repr(error), exc_info=error)
+        text = f"steps of the clock, news of the links and an emergency stop by its file may go unnoticed: {error!r}"
+        self.events.raise_("watch.failed", Severity.ERROR, self.site.id, text)
+
+    def _watch_well(self) -> None:
+        self.events.clear("watch.failed", self.site.id)
 
     def pause(self, paused: bool) -> None:
         """Watch only: touched devices are released by the next cycle, none is written after that."""

@@ -31,8 +31,9 @@ def set_up(level: str = "info", *, human: bool | None = None) -> None:
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="%Y-%m-%dT%H:%M:%SZ" if human else "iso", utc=True),
     ]
+    # a traceback with every local variable, as it is by default where rich is installed, holds all zones up for seconds
     last: list[structlog.typing.Processor] = (
-        [_say_it_once, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        [_say_it_once, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)]
         if human
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     )

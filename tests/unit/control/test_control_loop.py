@@ -77,3 +77,42 @@ async def test_a_step_of_the_wall_clock_changes_nothing():
     with pytest.raises(_Done):
         await DeadlineLoop(clock, 1.0, body, print).run()
     assert starts == [0.0, 1.0, 2.0, 3.0, 4.0]
+
+
+async def test_a_cancellation_from_within_a_body_ends_no_loop():
+    """Something that the cycle waited for was cancelled by somebody else: the loop itself was not."""
+    errors: list[Exception] = []
+    clock, starts = VirtualClock(START), []
+
+    async def body() -> None:
+        starts.append(clock.monotonic_s())
+        if len(starts) == 2:
+            raise asyncio.CancelledError
+        if len(starts) == 4:
+            raise _Done
+
+    loop = DeadlineLoop(clock, 1.0, body, errors.append)
+    await run(loop)
+    assert starts == [0.0, 1.0, 2.0, 3.0]
+    assert [str(e) for e in errors] == ["cancelled from within"]
+
+
+async def test_a_loop_that_is_cancelled_ends():
+    async def body() -> None:
+        await asyncio.sleep(60)
+
+    task = asyncio.create_task(DeadlineLoop(VirtualClock(START), 1.0, body, print).run())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        async with asyncio.timeout(5):
+            await task
+
+
+async def test_whoever_is_told_of_errors_is_told_when_they_are_over():
+    said: list[str] = []
+    loop, _ = loop_with([0.1, -1, 0.1], None)
+    loop.on_error, loop.on_well = lambda _: said.append("bad"), lambda: said.append("well")
+    await run(loop)
+    assert said == ["well", "bad", "well"]

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from mimctl.control.events import EventLog
 from mimctl.control.scheduler import Schedule
 from mimctl.model.clock import SystemClock
 
@@ -26,7 +27,7 @@ async def nothing() -> None:
 
 @pytest.fixture
 async def schedule():
-    made = Schedule(SteppedClock())
+    made = Schedule(SteppedClock(), EventLog(SteppedClock()))
     yield made
     made.stop()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from mimctl.model.tasks import end_tasks
+from mimctl.model.tasks import end_tasks, first_death
 
 
 async def forever(cancellations_lost: int = 0) -> None:
@@ -73,3 +73,13 @@ async def test_how_a_task_ended_is_not_raised():
 
 async def test_none_is_nothing_to_wait_for():
     await end_tasks()
+
+
+async def test_the_first_that_died_is_named_and_those_that_go_on_are_not():
+    going, dead = asyncio.create_task(forever(), name="one"), asyncio.create_task(asyncio.sleep(0), name="two")
+    assert first_death((going, dead)) is None
+    await dead
+    died = first_death((going, dead))
+    assert died is not None
+    assert (died.task, died.how) == ("two", "has ended")
+    await end_tasks(going)
