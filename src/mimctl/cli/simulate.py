@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from mimctl.cli.before_after import print_before_after, print_harmonics
 from mimctl.cli.explain import show
-from mimctl.cli.fault_table import print_faults
 from mimctl.cli.interrupts import loading
 from mimctl.cli.options import LOADS_HELP, Number, faults_option, positive, seed_option, without_option
-from mimctl.cli.render import console, fail, json_option, print_table, progress, write_json
+from mimctl.cli.render import STDOUT, console, fail, json_option, progress, write_json
+from mimctl.cli.simulate_result import print_result
 from mimctl.model.errors import UserError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from mimctl.control.explain.case import Question
     from mimctl.model.site import Site
+    from mimctl.simulation.engine import Request
     from mimctl.simulation.loads import ChosenLoads
 
 #: ten years, and about as many steps as a computer does in a week
@@ -69,14 +67,11 @@ def command(
         from mimctl.config.faults import load_faults
         from mimctl.config.site import load_site
         from mimctl.service.logs import set_up
-        from mimctl.simulation.engine import Request, simulate
+        from mimctl.simulation.engine import Request
         from mimctl.simulation.loads import choose_loads
         from mimctl.simulation.without import cost, left_out
 
-    if explain_at is None and (mim is not None or node is not None):
-        raise click.UsageError("--mim and --node go with --explain-at")
-    if mim is not None and node is not None:
-        raise click.UsageError("--mim and --node are two questions: ask one at a time")
+    _refuse_half_questions(explain_at, mim, node)
     # a fault that is wanted is told in the table, not line by line
     set_up("error" if faults is None else "critical")
     if hours is not None:
@@ -86,33 +81,41 @@ def command(
     missing = left_out(without, loaded)
     seed = loaded.twin.seed if seed is None else seed
     begin = None if start is None else start.replace(tzinfo=UTC)
-    chosen = choose_loads(loaded, loads, start=begin, hours=hours, step_s=step, seed=seed)
+    choose = partial(choose_loads, loaded, loads, start=begin, hours=hours, step_s=step, seed=seed)
+    chosen = choose()
     _refuse_endless(chosen.hours, step)
     _tell_loads(chosen)
     wrong = () if faults is None else load_faults(faults, loaded, start=chosen.start, seed=seed)
-    request = Request(loaded, chosen.loads, chosen.start, chosen.hours, step, seed, optimum, wrong)
-    if explain_at is not None:
-        request = replace(request, explain=_question(explain_at, mim, node, chosen, loaded))
-    with progress(f"simulating {chosen.hours:g} h", chosen.hours * 3600) as done:
-        result = simulate(request, done)
+    asked = None if explain_at is None else _question(explain_at, mim, node, chosen, loaded)
+    request = Request(loaded, chosen.loads, chosen.start, chosen.hours, step, seed, optimum, wrong, explain=asked)
+    result = _simulated(request, f"simulating {chosen.hours:g} h")
     if without:
-        again = choose_loads(loaded, loads, start=begin, hours=hours, step_s=step, seed=seed)
-        with progress(f"once more without {', '.join(missing.names())}", chosen.hours * 3600) as done:
-            less = simulate(replace(request, loads=again.loads, without=missing, explain=None), done)
-        result["without"] = cost(result, less, missing)
+        again = replace(request, loads=choose().loads, without=missing, explain=None)
+        result["without"] = cost(result, _simulated(again, f"once more without {', '.join(missing.names())}"), missing)
     result["loads"] = chosen.trace if chosen.trace is not None else {"generator": seed}
     if json_target is not None:
         write_json(json_target, result)
-    _summarise(loaded, result, to_stderr=json_target == "-")
-    if without:
-        _tell_without(result, to_stderr=json_target == "-")
-    if faults is not None:
-        print_faults(result["faults"], to_stderr=json_target == "-")
-    if explain_at is not None and json_target != "-":
+    print_result(loaded, result, faults=faults is not None, to_stderr=json_target == STDOUT)
+    if asked is not None and json_target != STDOUT:
         click.echo()
         show(result["explained"])
     if result["fault"] is not None:
         fail(f"the result is not to be trusted: {result['fault']}")
+
+
+def _refuse_half_questions(explain_at: str | None, mim: str | None, node: str | None) -> None:
+    if explain_at is None and (mim is not None or node is not None):
+        raise click.UsageError("--mim and --node go with --explain-at")
+    if mim is not None and node is not None:
+        raise click.UsageError("--mim and --node are two questions: ask one at a time")
+
+
+def _simulated(request: Request, what: str) -> dict[str, Any]:
+    """The result of one run, with a bar while it goes on."""
+    from mimctl.simulation.engine import simulate
+
+    with progress(what, request.hours * 3600) as done:
+        return simulate(request, done)
 
 
 def _question(at: str, mim: str | None, node: str | None, chosen: ChosenLoads, site: Site) -> Question:
@@ -162,55 +165,3 @@ def _tell_loads(chosen: ChosenLoads) -> None:
 
 def _some(names: tuple[str, ...], shown: int = 4) -> str:
     return ", ".join(names[:shown]) + (", …" if len(names) > shown else "")
-
-
-def _summarise(site: Site, result: Mapping[str, Any], *, to_stderr: bool) -> None:
-    title = f"{site.name}: {result['hours']:g} h at {result['step_s']:g} s, without → with control"
-    print_before_after(site, result, title, to_stderr=to_stderr)
-    screen = console(stderr=to_stderr)
-    screen.print()
-    print_harmonics(site, result, to_stderr=to_stderr)
-    _tell_harmonics(screen, result)
-    screen.print(
-        f"removed {_pct(result['removed_share'])} of the imbalance, {_pct(result['achieved_share'])} of what was possible "
-        f"(clip rule {_pct(result['rule_share'])}); worse than none in {result['worse_than_none_pct']:.2f} % of the time"
-    )
-    overload = (result[name]["site"]["overload_min"] for name in ("baseline", "controlled"))
-    screen.print(
-        f"overload {' → '.join(f'{minutes:.1f}' for minutes in overload)} min; limit violations caused by control: "
-        f"{result['limit_violations']}; relied on MIMs for {result['relied_on_min']:.1f} min"
-    )
-    screen.print(f"clamps {result['clamps']}, refusals {result['refusals']}, writes {result['writes']}")
-    cycle = result["cycle_ms"]
-    screen.print(
-        f"{result['cycles']} cycles in {result['wall_s']:.1f} s ({result['times_real_time']:.0f}× real time); "
-        f"cycle p50 {cycle['p50']:.1f} ms, p99 {cycle['p99']:.1f} ms"
-    )
-
-
-def _tell_harmonics(screen: Console, result: Mapping[str, Any]) -> None:
-    """What filtering brought and cost, where anything was filtered or a limit was passed."""
-    found = result.get("harmonics", {})
-    before, after = (found.get(name, {}).get("site") for name in ("baseline", "controlled"))
-    if not before or not after or not (before["over_limit_min"] or after["over_limit_min"] or after["filter_loss_kwh"]):
-        return
-    screen.print(
-        f"over a limit of distortion {before['over_limit_min']:.1f} → {after['over_limit_min']:.1f} min; "
-        f"lost to harmonics {before['loss_kwh']:.3f} → {after['loss_kwh']:.3f} kWh, in filtering {after['filter_loss_kwh']:.3f} kWh"
-    )
-
-
-def _tell_without(result: Mapping[str, Any], *, to_stderr: bool) -> None:
-    """The same hours with all controllers and without some, row by row."""
-    less = result["without"]
-    rows = []
-    for name, run in (("–", result), (", ".join(less["left_out"]), less)):
-        points = less["cost_points"] if run is less else None
-        figures = _pct(run["achieved_share"]), _pct(run["removed_share"]), f"{run['worse_than_none_pct']:.2f} %"
-        rows.append((name, *figures, run["limit_violations"], "" if points is None else f"{points:.2f} points"))
-    columns = ("without", "of what was possible", "removed", "worse than none", "violations", "cost")
-    print_table(columns, rows, title="What missing controllers cost", right=columns[1:], stderr=to_stderr)
-
-
-def _pct(share: float | None) -> str:
-    return "–" if share is None else f"{100 * share:.2f} %"
