@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from mimctl.config.build_islands import islands
 from mimctl.config.build_links import build_link
 from mimctl.config.build_rules import balance_rules, restraints
 from mimctl.config.build_transfers import transfers
@@ -47,6 +48,7 @@ def build_site(draft: Draft, file: Path) -> m.Site:
         restraints=restraints(draft),
         transfers=transfers(draft),
         redundant=tuple((a, b) for a, b in parts.redundant),
+        islands=islands(draft),
     )
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from mimctl.config.schema import LoadItem, SiteFile
 from mimctl.config.schema_devices import BatteryItem, LinkItem, MeterItem, MimItem, PortItem
 from mimctl.config.schema_grid import FeedItem, NodeItem
+from mimctl.config.schema_islands import IslandItem
 from mimctl.config.schema_transfers import TransferItem
 from mimctl.config.tree_view import TreeView, view_tree
 from mimctl.model.address import SUNSPEC
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 DEFAULT_ZONE = "site"
 DEFAULT_CYCLE_S = Zone(DEFAULT_ZONE, ()).cycle_s
 #: sections that are lists of entries with an id
-SECTIONS = ("links", "feeds", "nodes", "meters", "mims", "batteries", "zones", "rules", "transfers")
+SECTIONS = ("links", "feeds", "nodes", "meters", "mims", "batteries", "zones", "rules", "transfers", "islands")
 
 
 @dataclass(frozen=True)
@@ -115,6 +116,9 @@ class Draft:
 
     def transfers(self) -> Iterator[tuple[str, TransferItem]]:
         return ((self.path("transfers", i), item) for i, item in enumerate(self.file.transfers))
+
+    def islands(self) -> Iterator[tuple[str, IslandItem]]:
+        return ((self.path("islands", i), item) for i, item in enumerate(self.file.islands))
 
     def loads(self) -> Iterator[tuple[str, LoadItem]]:
         return ((self.path("twin.loads", i), item) for i, item in enumerate(self.file.twin.loads))

@@ -12,6 +12,7 @@ from pydantic import Field, Strict, StringConstraints
 from mimctl.config.patterns import ORDER
 from mimctl.config.schema_devices import BatteryItem, ConnectionWord, LinkItem, MeterItem, MimItem
 from mimctl.config.schema_grid import FeedItem, Id, Name, NodeItem, NotNegative, Positive, Reference, Share
+from mimctl.config.schema_islands import IslandItem
 from mimctl.config.schema_rules import RuleItem
 from mimctl.config.schema_transfers import TransferItem
 from mimctl.config.units import DURATION, FREQUENCY, PERCENT, POWER, VOLTAGE, InText, Record
@@ -125,6 +126,9 @@ class SiteFile(Record):
     mims: list[MimItem] = Field(default_factory=list, description="Micro-inverter modules.")
     batteries: list[BatteryItem] = Field(default_factory=list, description="Storage behind MIMs.")
     transfers: list[TransferItem] = Field(default_factory=list, description="Transfer switches, UPS, generators, contactors.")
+    islands: list[IslandItem] = Field(
+        default_factory=list, description="Parts that a MIM may feed by itself, by an operator's lease, while they are cut off."
+    )
     redundant: list[Annotated[list[Reference], Field(min_length=2, max_length=2)]] = Field(
         default_factory=list,
         description="Pairs of nodes, one on each feed, such as the two cords of a rack (`[rack-1-a, rack-1-b]`): when a feed "

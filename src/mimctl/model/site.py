@@ -12,6 +12,7 @@ from pathlib import Path
 from mimctl.model.address import DeviceAddress
 from mimctl.model.connection import Connection
 from mimctl.model.harmonics import HarmonicFilter
+from mimctl.model.island import Island
 from mimctl.model.latency import WIRED, Latency
 from mimctl.model.link import Link
 from mimctl.model.node import Feed, Node
@@ -242,6 +243,7 @@ class Site:
         rules: of those of a zone, the first one in force says how it is balanced.
         restraints: all that are in force hold together.
         redundant: pairs of nodes, one on each feed, of which either carries the load of both when the other is lost.
+        islands: parts that a MIM may feed by itself while they are cut off.
     """
 
     id: str
@@ -263,3 +265,4 @@ class Site:
     restraints: tuple[Restraint, ...] = ()
     transfers: tuple[Transfer, ...] = ()
     redundant: tuple[tuple[str, str], ...] = ()
+    islands: tuple[Island, ...] = ()

@@ -39,6 +39,8 @@ def restrict(site: Site, zone: Zone) -> Site:
         batteries=tuple(b for b in site.batteries if b.mim in names),
         zones=(zone,),
         rules=tuple(r for r in site.rules if zone.id in r.zones),
+        # one that reaches beyond the zone is nobody's to form
+        islands=tuple(i for i in site.islands if i.node in inside and names.issuperset(i.formers)),
     )
 
 

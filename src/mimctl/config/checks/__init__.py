@@ -9,6 +9,7 @@ from mimctl.config.checks import (
     control,
     devices,
     harmonics,
+    islands,
     links,
     lorawan,
     plausible,
@@ -42,6 +43,7 @@ CHECKS: tuple[Callable[[Draft], Iterator[Problem]], ...] = (
     *plausible.CHECKS,
     *profiles.CHECKS,
     *transfers.CHECKS,
+    *islands.CHECKS,
     *zigbee.CHECKS,
     *redundancy.CHECKS,
 )

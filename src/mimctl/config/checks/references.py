@@ -76,6 +76,12 @@ def _in_grid(draft: Draft) -> Iterator[tuple[str, str, str]]:
                 yield f"{path}.{key}", section, word
     for path, load in draft.loads():
         yield f"{path}.node", "nodes", load.node
+    for path, island in draft.islands():
+        yield f"{path}.contactor", "transfers", island.contactor
+        for i, word in enumerate(island.also_open):
+            yield f"{path}.also_open[{i}]", "transfers", word
+        for i, word in enumerate(island.formers):
+            yield f"{path}.formers[{i}]", "mims", word
 
 
 def _in_devices(draft: Draft) -> Iterator[tuple[str, str, str]]:
