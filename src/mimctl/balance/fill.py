@@ -88,7 +88,12 @@ def constraint_values(frame: Frame, structure: Structure, values: Values) -> Flo
     first = at["port"]
     b[first] = np.where(values.free, values.radius_va / rating, 1.0)
     if "group" in at:
-        b[at["group"]] = np.minimum(values.group_limit_a / frame.groups.base_a, _FAR)
+        limit = np.minimum(values.group_limit_a / frame.groups.base_a, _FAR)
+        if values.group_given_a is None:
+            b[at["group"]] = limit
+        else:  # a group without a free port is what it is
+            free = abs(frame.groups.current) @ values.free > 0
+            _place(b, at["group"], np.where(free, limit, _FAR), values.group_given_a * free / frame.groups.base_a)
     if "step" in at:
         _place(b, at["step"], np.where(values.free, values.step_va / rating, _FAR), -(values.centre * values.free) / rating)
     if structure.shape.limits is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from mimctl.balance.frame import Frame
+from mimctl.balance.pins import OFF_BALANCE, PinnedMim, neutrals_of, reach
 from mimctl.balance.values import Values
 from mimctl.model.bounds import Bounds
 from mimctl.model.forecast import LoadForecast
@@ -67,6 +68,43 @@ def pinned_output(frame: Frame, bounds: Bounds, accepted: ComplexArray) -> Compl
     return np.asarray(accepted + (wanted - accepted) * np.fmin(1.0, step / away))
 
 
+def balanced_pins(frame: Frame, bounds: Bounds, accepted: ComplexArray, pinned: ComplexArray) -> ComplexArray:
+    """`pinned` again, each MIM's only as far as its other ports can balance it now; where that is nowhere, it is left to the solve.
+
+    Args:
+        accepted: (K,) in force, no NaN [VA].
+        pinned: (K,) as `pinned_output` gives it [VA].
+    """
+    layout, found = frame.layout, pinned.copy()
+    radius = port_radius(frame, bounds)
+    for m in np.unique(layout.port_mim[np.isfinite(pinned)]):
+        run = layout.ports_of_mim[m]
+        neutral = neutrals_of(layout, int(m))
+        dc_w, spread_w = float(bounds.mim_dc_w[m]), OFF_BALANCE * float(layout.port_rating_va[run].sum())
+        share = reach(
+            PinnedMim(
+                start_va=accepted[run],
+                wanted_va=pinned[run],
+                radius_va=radius[run],
+                step_va=bounds.step_max_va[run],
+                neutral_per_va=neutral,
+                neutral_a=np.full(len(neutral), bounds.mim_neutral_max_a[m]),
+                sum_w=(dc_w, dc_w) if np.isnan(pinned[run]).any() else (dc_w - spread_w, dc_w + spread_w),
+            )
+        )
+        found[run] = accepted[run] + share * (pinned[run] - accepted[run]) if share < 1 or np.isnan(share) else pinned[run]
+    return found
+
+
+def wholly_pinned_off(frame: Frame, bounds: Bounds, pinned: ComplexArray) -> bool:
+    """Whether a MIM has no port left to balance what is wanted of it, and that is out of balance."""
+    layout = frame.layout
+    count, rating_w = len(layout.mims), np.bincount(layout.port_mim, layout.port_rating_va, len(layout.mims))
+    whole = np.bincount(layout.port_mim, np.isnan(pinned), count) == 0
+    off_w = np.bincount(layout.port_mim, without_nan(pinned).real, count) - bounds.mim_dc_w
+    return bool((whole & (np.abs(off_w) > OFF_BALANCE * rating_w)).any())
+
+
 def reachable_dc(
     frame: Frame, wanted_w: FloatArray, *, free: BoolArray, radius: FloatArray, step: FloatArray, centre: ComplexArray
 ) -> FloatArray:
@@ -102,9 +140,18 @@ def movement_price(frame: Frame, flow: ComplexArray, weights: FloatArray) -> Flo
 
 
 def control_values(
-    frame: Frame, forecast: LoadForecast, bounds: Bounds, anchor: ComplexArray, accepted: ComplexArray
+    frame: Frame,
+    forecast: LoadForecast,
+    bounds: Bounds,
+    anchor: ComplexArray,
+    accepted: ComplexArray,
+    pinned: ComplexArray | None = None,
 ) -> tuple[Values, ComplexArray, ComplexArray]:
-    """Values of one control solve, the output of the given ports (K,) and the flow with the anchor applied (N, 3)."""
+    """Values of one control solve, the output of the given ports (K,) and the flow with the anchor applied (N, 3).
+
+    Args:
+        pinned: (K,) output of the pinned ports, NaN where a port is not [VA]; None = as `pinned_output` has it.
+    """
     layout, settings = frame.layout, frame.settings
     load = forecast.load_w + 1j * forecast.load_var
     usable = usable_nodes(frame, forecast.known, forecast.covered, load)
@@ -112,7 +159,8 @@ def control_values(
     weights = bounds.weights if usable.all() else bounds.weights * usable
     enabled = bounds.mim_enabled[layout.port_mim]
     radius = port_radius(frame, bounds)
-    pinned = pinned_output(frame, bounds, accepted)
+    if pinned is None:
+        pinned = pinned_output(frame, bounds, accepted)
     free = enabled & (radius > _LEAST * layout.port_rating_va) & np.isnan(pinned)
     flow = (frame.accumulate @ load.reshape(-1)).reshape(-1, 3)
     given = frame.no_power
@@ -125,12 +173,11 @@ def control_values(
     size = np.abs(accepted)
     centre = np.where(size > _MOST * radius, accepted * (_MOST * radius / np.maximum(size, 1e-9)), accepted)
     step = np.maximum(bounds.step_max_va, _LEAST * layout.port_rating_va)
-    dc_w, group_limit_a = bounds.mim_dc_w, bounds.mim_neutral_max_a[frame.groups.mim]
+    dc_w, group_given_a = bounds.mim_dc_w, None
     if bounds.port_pinned_va is not None:
-        # what the pinned ports take of a MIM's balance and of its neutral is not left for the others
+        # what the pinned ports take of a MIM's balance is not left for the others, and they share its neutrals
         dc_w = dc_w - np.bincount(layout.port_mim, without_nan(pinned).real, len(layout.mims))
-        left_a = group_limit_a - frame.groups.neutral_a(without_nan(pinned))
-        group_limit_a = np.maximum(left_a, _LEAST * frame.groups.base_a)
+        group_given_a = frame.groups.current @ without_nan(pinned)
     neutral_limit_va = (1 - settings.margin) * layout.voltage_ln_v * bounds.node_neutral_limit_a
     values = Values(
         flow=flow,
@@ -141,7 +188,8 @@ def control_values(
         free=free,
         radius_va=radius,
         dc_w=reachable_dc(frame, dc_w, free=free, radius=radius, step=step, centre=centre),
-        group_limit_a=group_limit_a,
+        group_limit_a=bounds.mim_neutral_max_a[frame.groups.mim],
+        group_given_a=group_given_a,
         step_va=step,
         centre=centre,
         steps_matter=bool((step < radius + np.abs(centre)).any()),

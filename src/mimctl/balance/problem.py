@@ -7,8 +7,8 @@ import time
 import numpy as np
 
 from mimctl.balance.frame import Frame
-from mimctl.balance.inputs import control_values, without_nan
-from mimctl.balance.program import ConeProgram, Matrices
+from mimctl.balance.inputs import balanced_pins, control_values, pinned_output, wholly_pinned_off, without_nan
+from mimctl.balance.program import ConeProgram, Matrices, Solution
 from mimctl.balance.settings import BalanceSettings
 from mimctl.balance.values import Values
 from mimctl.grid.tree import TreeOperators
@@ -52,8 +52,12 @@ class Balancer:
         started = time.perf_counter()
         program = self._program
         anchor, accepted = without_nan(anchor), without_nan(accepted)
-        values, given, anchor_flow = control_values(program.frame, forecast, bounds, anchor, accepted)
-        solution = program.solve(values, program.predicted_shape(values, anchor, anchor_flow))
+        pinned = pinned_output(program.frame, bounds, accepted)
+        values, given, solution = self._solved(forecast, bounds, anchor, accepted, pinned)
+        if bounds.port_pinned_va is not None and self._out_of_balance(bounds, pinned, solution):
+            nearer = balanced_pins(program.frame, bounds, accepted, pinned)
+            if not np.array_equal(nearer, pinned, equal_nan=True):
+                values, given, solution = self._solved(forecast, bounds, anchor, accepted, nearer)
         failed = solution.status is SolveStatus.FAILED
         power = accepted if failed else solution.power + given
         objective = np.inf if failed else solution.primal + self._constant(values, anchor)
@@ -69,6 +73,19 @@ class Balancer:
             deadband_a=bounds.deadband_a,
             dwell_s=bounds.dwell_s,
         )
+
+    def _solved(
+        self, forecast: LoadForecast, bounds: Bounds, anchor: ComplexArray, accepted: ComplexArray, pinned: ComplexArray
+    ) -> tuple[Values, ComplexArray, Solution]:
+        """The optimum with the pinned ports (K,) at these powers; what went in, and the output of the given ports (K,) [VA]."""
+        program = self._program
+        values, given, anchor_flow = control_values(program.frame, forecast, bounds, anchor, accepted, pinned)
+        return values, given, program.solve(values, program.predicted_shape(values, anchor, anchor_flow))
+
+    def _out_of_balance(self, bounds: Bounds, pinned: ComplexArray, solution: Solution) -> bool:
+        """Whether some MIM could not balance what is wanted of its ports."""
+        missed = solution.status is SolveStatus.FAILED or solution.structure.shape.elastic
+        return missed or wholly_pinned_off(self._program.frame, bounds, pinned)
 
     def _constant(self, values: Values, anchor: ComplexArray) -> float:
         """What the solver leaves out of the objective: its value with every free port at zero."""

@@ -189,4 +189,4 @@ class ConeProgram:
 
     def _neutral_reached(self, values: Values, power: ComplexArray, share: float) -> bool:
         groups = self.frame.groups
-        return groups.count > 0 and bool((groups.neutral_a(power) > share * values.group_limit_a).any())
+        return groups.count > 0 and bool((values.neutral_a(self.frame, power) > share * values.group_limit_a).any())

@@ -38,6 +38,7 @@ class Values:
         head_min_w: (G,) least import per phase of the guarded nodes [W], −inf = free.
         price_scale: factor on the overload prices: the sum of the weights where it exceeds one.
         upstream: price above each head.
+        group_given_a: (G,) complex neutral current of the given ports beside the free ones [A]; None = none.
     """
 
     flow: ComplexArray
@@ -58,6 +59,12 @@ class Values:
     head_min_w: FloatArray
     price_scale: float
     upstream: tuple[UpstreamPrice | None, ...]
+    group_given_a: ComplexArray | None = None
+
+    def neutral_a(self, frame: Frame, power: ComplexArray) -> FloatArray:
+        """(G,) neutral currents with the free ports at these powers (K,) [VA], those of the given ports included [A]."""
+        current: ComplexArray = frame.groups.current @ power
+        return np.abs(current if self.group_given_a is None else current + self.group_given_a)
 
     def same_ports(self, other: Values) -> bool:
         """Whether the same ports are free."""
@@ -85,6 +92,6 @@ def yielding_values(frame: Frame, values: Values) -> Values:
     shrink = np.minimum(values.step_va / np.maximum(np.abs(values.centre), _TINY_VA), 1.0)
     together = np.ones(groups.count)
     np.minimum.at(together, member.coords[0], shrink[member.coords[1]])
-    stands = groups.neutral_a(values.centre * values.free)
+    stands = values.neutral_a(frame, values.centre * values.free)
     nearest = (1 - _REACH * together) * stands + _INSIDE * groups.base_a
     return replace(values, group_limit_a=np.maximum(values.group_limit_a, nearest))

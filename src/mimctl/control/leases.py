@@ -16,6 +16,7 @@ from datetime import datetime, timedelta
 from mimctl.control.events import EventLog
 from mimctl.control.lease_bounds import lease_bounds
 from mimctl.control.narrow import Situation
+from mimctl.control.pin_check import check_holdable
 from mimctl.control.scopes import Scopes
 from mimctl.model.bounds import Bounds
 from mimctl.model.clock import Clock
@@ -99,6 +100,8 @@ class LeaseBook:
             UserError: it means nothing on this site, or contradicts itself.
         """
         self.scopes.check(scope, action)
+        if isinstance(action, Setpoint):
+            check_holdable(self.site, scope, action.power_va)
         most_s = LONGEST_SETPOINT_S if isinstance(action, Setpoint) else LONGEST_S
         if seconds is not None and not 0 < seconds <= most_s:
             raise UserError(f"a {action.kind} stands for more than 0 s and at most {_longest(most_s)}")
