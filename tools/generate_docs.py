@@ -18,6 +18,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from mimctl.cli.main import COMMANDS, Settings, mimctl
+from mimctl.config.payload_schema import PayloadProfileFile
 from mimctl.config.profile import ProfileFile, load_profile
 from mimctl.config.schema import SiteFile
 from mimctl.config.schema_faults import FaultItem, FaultsFile, FrequencyItem, Targets
@@ -93,6 +94,18 @@ def profile_page() -> str:
         "profiles that a site names; `mimctl schema profile` prints this description as JSON Schema for editors."
     )
     return _file_page("Device profile", about, ProfileFile)
+
+
+def payload_page() -> str:
+    """Every key of a profile of payloads."""
+    about = (
+        "A device on LoRaWAN is described by `device_profiles/lorawan/<vendor>/<model>.yaml`: which number stands at which byte of "
+        "what it sends and takes ([how to connect it](../how-to/lorawan.md)). Files are looked for beside the site file, in the "
+        "state directory, or among those that come with mimctl, searched in this order. `mimctl profile lint` and `mimctl check` "
+        "judge a file and run its golden vectors; `mimctl schema payload-profile` prints this description as JSON Schema for "
+        "editors."
+    )
+    return _file_page("Profile of payloads", about, PayloadProfileFile)
 
 
 def faults_page() -> str:
@@ -334,6 +347,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "reference/cli.md": cli_page,
     "reference/site-yaml.md": site_yaml_page,
     "reference/device-profile.md": profile_page,
+    "reference/payload-profile.md": payload_page,
     "reference/devices.md": devices_page,
     "reference/faults-yaml.md": faults_page,
     "decisions/index.md": decisions_page,

@@ -12,7 +12,6 @@ import click
 
 from mimctl.cli.render import STDOUT, json_option, write_json
 from mimctl.config.quoting import count
-from mimctl.model.address import SUNSPEC
 
 if TYPE_CHECKING:
     from mimctl.config.source import Document
@@ -69,25 +68,15 @@ def command(context: click.Context, sites: tuple[Path, ...], show_all: bool, jso
 
 def _judge(path: Path) -> tuple[str | None, list[Problem], tuple[LoopMargin, ...], list[str]]:
     """What the file holds, None where it has an error; its problems; the loops of a sound site and what its radios need."""
+    from mimctl.cli.profile_kinds import is_profile, kind_of
     from mimctl.config.source import read_document
 
     document = read_document(path)
-    if (
-        isinstance(document.data, dict)
-        and {"points", "instances", "sunspec"} & document.data.keys()
-        and not {"site", "nodes"} & document.data.keys()
-    ):
-        return *_judge_profile(path), (), []
+    if is_profile(document.data):
+        problems, wrong, _ = kind_of(document.data).judge(path)
+        problems += wrong
+        return None if has_error(problems) else "a device profile", problems, (), []
     return _judge_site(document)
-
-
-def _judge_profile(path: Path) -> tuple[str | None, list[Problem]]:
-    from mimctl.config.profile import check_profile
-
-    problems = check_profile(path)
-    if not has_error(problems):
-        problems += _vectors(path)
-    return None if has_error(problems) else "a device profile", problems
 
 
 def _judge_site(document: Document) -> tuple[str | None, list[Problem], tuple[LoopMargin, ...], list[str]]:
@@ -97,12 +86,12 @@ def _judge_site(document: Document) -> tuple[str | None, list[Problem], tuple[Lo
     site, problems = check_document(document)
     if site is None:
         return None, problems, (), []
+    from mimctl.cli.profile_kinds import site_vectors
     from mimctl.control.stability import loop_margins
     from mimctl.safety.check import check as check_safety
 
     problems += placed(document, check_safety(site))
-    for profile in _profiles(site, document.path.parent):
-        problems += _vectors(profile)
+    problems += site_vectors(site)
     problems.sort(key=order_in(document.path))
     if has_error(problems):
         return None, problems, (), []
@@ -115,35 +104,10 @@ def _air_lines(site: Site, folder: Path) -> list[str]:
     if not links:
         return []
     from mimctl.config.air_budget import site_budgets
-    from mimctl.config.payload import find_payload_profile, load_payload_profile
+    from mimctl.config.payload import PAYLOAD_PROFILES
 
-    named = {mim.address.profile for mim in site.mims}
-    files = {name: file for name in named if (file := find_payload_profile(name, beside=folder)) is not None}
-    budgets = site_budgets(site, {name: load_payload_profile(file) for name, file in files.items()})
+    budgets = site_budgets(site, PAYLOAD_PROFILES.sound({mim.address.profile for mim in site.mims}, folder))
     return [line for link, budget in budgets for line in budget.lines(link)]
-
-
-def _profiles(site: Site, folder: Path) -> list[Path]:
-    """The files of the profiles that a site names."""
-    addresses = [meter.address for meter in site.meters] + [mim.address for mim in site.mims]
-    addresses += [transfer.address for transfer in site.transfers if transfer.address is not None]
-    radio = {link.id for link in site.links if link.type.is_radio}
-    wired = (address.profile for address in addresses if address.link not in radio)
-    named = dict.fromkeys(profile for profile in wired if profile != SUNSPEC)
-    if not named:
-        return []
-    from mimctl.config.profile import find_profile
-
-    return [file for name in named if (file := find_profile(name, beside=folder)) is not None]
-
-
-def _vectors(profile: Path) -> list[Problem]:
-    """Golden values that a sound profile does not give, and golden frames that it does not write."""
-    from mimctl.config.profile import load_profile, place_in
-    from mimctl.drivers.golden_commands import check_all_vectors
-
-    wrong = check_all_vectors(load_profile(profile))
-    return place_in(profile, wrong) if wrong else []
 
 
 def _loop_lines(margins: Iterable[LoopMargin]) -> list[str]:

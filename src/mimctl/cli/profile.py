@@ -99,30 +99,17 @@ def _print_list(found: list[DeviceProfile], json_target: str | None) -> None:
 
 def judge(path: Path) -> tuple[list[Problem], str]:
     """Every problem of a profile file, golden vectors included, and one line about it."""
-    from mimctl.config.profile import check_profile, load_profile, place_in
-    from mimctl.drivers.golden_commands import check_all_vectors
+    from mimctl.cli.profile_kinds import kind_of
+    from mimctl.config.source import read_document
 
-    problems = check_profile(path)
-    if any(p.severity == "error" for p in problems):
+    problems, wrong, told = kind_of(read_document(path).data).judge(path)
+    if told is None:
         hint = "; `lint` takes a file, `show` a file or an id" if any(p.code == "file.missing" for p in problems) else ""
         return problems, f"{len(problems)} problem{'s' * (len(problems) != 1)}{hint}"
-    profile = load_profile(path)
-    wrong = place_in(path, check_all_vectors(profile))
-    values = sum(len(v.expect) for v in profile.vectors)
-    read = f"{len(profile.register_map.points)} points" if profile.chain is None else f"models {_models(profile.chain)}"
-    good = f"fine ({read}; {len(profile.vectors)} golden vectors with {values} values{_frames(profile)})"
     if any(p.code == "profile.sunspec" for p in wrong):
         return problems + wrong, f"{len(wrong)} problem{'s' * (len(wrong) != 1)}"
-    return problems + wrong, good if not wrong else f"{len(wrong)} golden value{'s are' if len(wrong) != 1 else ' is'} wrong"
-
-
-def _frames(profile: DeviceProfile) -> str:
-    count = sum(len(step.writes) for vector in profile.command_vectors for step in vector.steps)
-    return f"; {len(profile.command_vectors)} of commands with {count} frames" if profile.command_vectors else ""
-
-
-def _models(rules: ChainRules) -> str:
-    return ", ".join(map(str, rules.models))
+    text = f"fine ({told})" if not wrong else f"{len(wrong)} golden value{'s are' if len(wrong) != 1 else ' is'} wrong"
+    return problems + wrong, text
 
 
 def _load(name: str) -> DeviceProfile:

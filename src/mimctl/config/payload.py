@@ -11,7 +11,7 @@ from mimctl.config.profile_keys import key_problems
 from mimctl.config.profile_shelf import ProfileShelf, provenance
 from mimctl.model.link import LinkType
 from mimctl.model.payload import DownlinkVector, FieldType, Frame, PayloadField, PayloadProfile, UplinkVector
-from mimctl.model.problem import Problem, error
+from mimctl.model.problem import Problem, error, warning
 from mimctl.model.profile import DeviceClass
 from mimctl.model.site import Site
 
@@ -31,6 +31,9 @@ def _file_problems(file: PayloadProfileFile) -> Iterator[Problem]:
     if file.setpoint is not None:
         yield from _frame_problems("setpoint", file.setpoint)
         yield from _setpoint_problems(file, file.setpoint)
+        if not file.command_tests:
+            text = "nothing proves the frames of these setpoints: work some out by hand and give them as 'command_tests'"
+            yield warning("profile.command_test", "setpoint", text)
     elif file.command_tests:
         yield error("payload.setpoint", "command_tests", "there is no 'setpoint' to test")
 

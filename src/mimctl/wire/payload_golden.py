@@ -20,13 +20,13 @@ def _uplinks(profile: PayloadProfile, nominal_hz: float) -> Iterator[Problem]:
     for n, vector in enumerate(profile.vectors):
         reading = read_payload(profile.uplinks, vector.port, vector.payload, nominal_hz)
         if reading is None:
-            yield error("profile.golden", f"tests[{n}]", f"'{vector.name}': no uplink fits its port, length and header")
+            yield error("profile.vector", f"tests[{n}]", f"'{vector.name}': no uplink fits its port, length and header")
             continue
         for key, wanted in vector.expect:
             found = reading.get(key)
             if (found is None) != (wanted is None) or not math.isclose(found or 0.0, wanted or 0.0, rel_tol=1e-9, abs_tol=1e-9):
                 yield error(
-                    "profile.golden", f"tests[{n}].expect.{key}", f"'{vector.name}': {wanted} is expected, it gives {found}"
+                    "profile.vector", f"tests[{n}].expect.{key}", f"'{vector.name}': {wanted} is expected, it gives {found}"
                 )
 
 
@@ -37,14 +37,14 @@ def _downlinks(profile: PayloadProfile, nominal_hz: float) -> Iterator[Problem]:
         missing = set(profile.setpoint.keys) - dict(vector.values).keys()
         if missing:
             yield error(
-                "profile.golden", f"command_tests[{n}].values", f"'{vector.name}': no value for {', '.join(sorted(missing))}"
+                "profile.vector", f"command_tests[{n}].values", f"'{vector.name}': no value for {', '.join(sorted(missing))}"
             )
             continue
         try:
             made = encode_payload(profile.id, profile.setpoint, dict(vector.values), nominal_hz)
         except Unencodable as refused:
-            yield error("profile.golden", f"command_tests[{n}].values", f"'{vector.name}': {refused.what}")
+            yield error("profile.vector", f"command_tests[{n}].values", f"'{vector.name}': {refused.what}")
             continue
         if made != vector.payload:
             text = f"'{vector.name}': {vector.payload.hex(' ')} is expected, it makes {made.hex(' ')}"
-            yield error("profile.golden", f"command_tests[{n}].hex", text)
+            yield error("profile.vector", f"command_tests[{n}].hex", text)

@@ -33,6 +33,13 @@ GOOD = {
         },
     },
     "tests": [{"name": "t", "f_port": 1, "hex": "07 64 00 00", "expect": {"soc": 100}}],
+    "command_tests": [
+        {
+            "name": "c",
+            "values": {"sequence": 3, "validity": 600, "active_power.port1": -2},
+            "hex": "21 03 0258 fffe 0000",
+        }
+    ],
 }
 
 
