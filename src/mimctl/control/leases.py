@@ -21,8 +21,9 @@ from mimctl.control.scopes import Scopes
 from mimctl.model.bounds import Bounds
 from mimctl.model.clock import Clock
 from mimctl.model.errors import UserError
+from mimctl.model.island import FormWish
 from mimctl.model.layout import SiteLayout
-from mimctl.model.lease import Action, Lease, LeaseSource, LockOut, Pause, Setpoint, Stop
+from mimctl.model.lease import OF_THE_RUN, Action, Form, Lease, LeaseSource, LockOut, Pause, Setpoint, Stop
 from mimctl.model.problem import Severity
 from mimctl.model.site import Site
 
@@ -32,6 +33,8 @@ STOP_ID = "stop"
 LONGEST_S = 31 * 86_400.0
 #: a setpoint by hand is no schedule
 LONGEST_SETPOINT_S = 3600.0
+#: nobody forms a bus for longer than a shift without being asked again
+LONGEST_FORM_S = 8 * 3600.0
 #: a larger jump between the wall clock and the monotonic one is a step
 _STEP_S = 2.0
 _ID_BYTES = 3
@@ -102,13 +105,24 @@ class LeaseBook:
         self.scopes.check(scope, action)
         if isinstance(action, Setpoint):
             check_holdable(self.site, scope, action.power_va)
-        most_s = LONGEST_SETPOINT_S if isinstance(action, Setpoint) else LONGEST_S
+        most_s = {Setpoint: LONGEST_SETPOINT_S, Form: LONGEST_FORM_S}.get(type(action), LONGEST_S)
         if seconds is not None and not 0 < seconds <= most_s:
             raise UserError(f"a {action.kind} stands for more than 0 s and at most {_longest(most_s)}")
         utc = self._clock.utc()
         until = None if seconds is None else utc + timedelta(seconds=seconds)
         lease_id = STOP_ID if isinstance(action, Stop) else self._free_id()
-        return Lease(lease_id, source, owner, scope, action, reason, utc, until)
+        lease = Lease(lease_id, source, owner, scope, action, reason, utc, until)
+        self._one_former(lease)
+        return lease
+
+    def _one_former(self, lease: Lease) -> None:
+        """A bus has one former, asked for by one operator."""
+        if not isinstance(lease.action, Form):
+            return
+        for other in self.active():
+            if other.action == lease.action and not _renews(lease, other):
+                text = f"{other.scope} forms it for {other.owner} {_until(other)} (lease {other.id}); revoke that first"
+                raise UserError(f"{lease.action.bus} has one former: {text}")
 
     def put(self, lease: Lease) -> tuple[Lease, ...]:
         """Let a lease be in force from now on.
@@ -134,6 +148,26 @@ class LeaseBook:
         self._told_of(running.lease, "lease.revoked", f"revoked by {by}")
         return running.lease
 
+    def give_up(self, lease_id: str, why: str) -> None:
+        """End a lease because what it needs is gone: only a new one begins again."""
+        running = self._running.pop(lease_id, None)
+        if running is not None:
+            self._told_of(running.lease, "lease.ended", f"ended: {why}")
+
+    def forms(self, layout: SiteLayout) -> tuple[FormWish, ...]:
+        """Who is to form what in one layout now, the oldest lease first."""
+        if not layout.site.islands:
+            return ()
+        buses = {island.node: island.id for island in layout.site.islands}
+        return tuple(
+            FormWish(lease.id, lease.owner, lease.scope, buses[lease.action.bus])
+            for lease in self.active()
+            if isinstance(lease.action, Form)
+            and lease.action.bus in buses
+            and lease.scope in layout.mim_index
+            and self.bar(lease.scope, lease.source) is None
+        )
+
     def call_stop(self, owner: str, reason: str) -> Lease:
         """The emergency stop: in force from this moment; who called it first is remembered."""
         standing = self.emergency_stop
@@ -150,6 +184,9 @@ class LeaseBook:
         """
         utc = self._clock.utc()
         for lease in leases:
+            if isinstance(lease.action, OF_THE_RUN):
+                self._told_of(lease, "lease.dropped", "what a run was asked to command ends with the run")
+                continue
             length = lease.length
             left_s = math.inf if lease.expires_utc is None else (lease.expires_utc - utc).total_seconds()
             left_s = left_s if length is None else min(left_s, length.total_seconds())

@@ -12,7 +12,7 @@ import numpy as np
 
 from mimctl.model.errors import UserError
 from mimctl.model.layout import BoolArray, SiteLayout, frozen
-from mimctl.model.lease import Action, Cap, LockOut, Pause, Setpoint, Stop
+from mimctl.model.lease import Action, Cap, Form, LockOut, Pause, Setpoint, Stop
 from mimctl.model.site import Site
 from mimctl.model.zoning import nodes_under
 
@@ -116,6 +116,8 @@ class Scopes:
                 raise UserError(f"a MIM is locked out as a whole: '{self._ports[scope][0]}'")
             case Setpoint():
                 self._check_setpoint(scope, action)
+            case Form():
+                self._check_form(scope, action)
             case Cap():
                 self._check_cap(scope, action)
 
@@ -129,6 +131,17 @@ class Scopes:
             if wanted_va is not None and abs(wanted_va) > port.rating_va * (1 + 1e-9):
                 text = f"port {number} of {scope} is rated {port.rating_va:g} VA; {abs(wanted_va):g} VA were asked of it"
                 raise UserError(text)
+
+    def _check_form(self, scope: str, action: Form) -> None:
+        if all(mim.id != scope for mim in self.site.mims):
+            raise UserError(f"'{scope}' is no MIM: it forms no bus")
+        island = next((island for island in self.site.islands if island.node == action.bus), None)
+        if island is None:
+            known = ", ".join(f"{island.node} ({island.id})" for island in self.site.islands)
+            mend = f"there are: {known}" if known else "the site file names none under 'islands:'"
+            raise UserError(f"'{action.bus}' is the bus of no island; {mend}")
+        if scope not in island.formers:
+            raise UserError(f"'{scope}' may not form {island.id}; its formers are: {', '.join(island.formers)}")
 
     def _check_cap(self, scope: str, action: Cap) -> None:
         at_node = self.is_node(scope, action)

@@ -109,12 +109,29 @@ class Setpoint:
         return "set to " + ", ".join(f"{p.real:g} W {p.imag:+g} var at port {n}" for n, p in ports)
 
 
-Action = Stop | LockOut | Pause | Cap | Setpoint
+@dataclass(frozen=True, slots=True)
+class Form:
+    """One MIM sets voltage, frequency and phase of a bus that is cut off.
+
+    Args:
+        bus: node that the bus begins at: the one that its contactor supplies.
+    """
+
+    kind: ClassVar[str] = "form"
+    bus: str
+
+    def __str__(self) -> str:
+        return f"forms the bus of {self.bus}"
+
+
+Action = Stop | LockOut | Pause | Cap | Setpoint | Form
 
 #: these stand until somebody ends them
 ENDLESS = (Stop, LockOut)
 #: what the two highest sources may say, and nobody else
 _RESERVED: dict[type[Action], LeaseSource] = {Stop: LeaseSource.EMERGENCY_STOP, LockOut: LeaseSource.MAINTENANCE}
+#: these command, and end with the run that was asked for them; everything else only takes away, and outlives it
+OF_THE_RUN = (Setpoint, Form)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,10 +161,18 @@ class Lease:
             raise UserError(f"{self.kind} is said by {wanted.word}, not by {self.source.word}")
         if wanted is None and self.source in _RESERVED.values():
             raise UserError(f"{self.source.word} says {' or '.join(t.kind for t, s in _RESERVED.items() if s is self.source)} only")
+        if isinstance(self.action, Form):
+            self._check_form()
         if self.expires_utc is None and not isinstance(self.action, ENDLESS):
             raise UserError(f"a {self.kind} needs an end: say for how long, like --for 2h")
         if self.expires_utc is not None and self.expires_utc <= self.granted_utc:
             raise UserError("a lease ends after it begins")
+
+    def _check_form(self) -> None:
+        if self.source is not LeaseSource.OPERATOR:
+            raise UserError(f"a bus is formed by an operator's lease alone, not by one of {self.source.word}")
+        if not self.reason.strip():
+            raise UserError("say why a bus is to be formed: --reason 'feed A out for work'")
 
     @property
     def kind(self) -> str:

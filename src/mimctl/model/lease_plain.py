@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from mimctl.model.lease import Action, Cap, Lease, LeaseSource, LockOut, Pause, Setpoint, Stop
+from mimctl.model.lease import Action, Cap, Form, Lease, LeaseSource, LockOut, Pause, Setpoint, Stop
 
 
 def lease_plain(lease: Lease) -> dict[str, Any]:
@@ -71,6 +71,8 @@ def action_of(data: Mapping[str, Any]) -> Action:
         return Setpoint(tuple(None if port is None else complex(_number(port[0]), _number(port[1])) for port in data["ports"]))
     if kind == Cap.kind:
         return Cap(*(None if data.get(name) is None else _number(data[name]) for name in ("max_va", "max_a", "max_export_w")))
+    if kind == Form.kind:
+        return Form(_text(data["bus"]))
     for plain in (Stop, LockOut, Pause):
         if kind == plain.kind:
             return plain()
@@ -83,7 +85,7 @@ def _action_plain(action: Action) -> dict[str, Any]:
     if isinstance(action, Cap):
         limits = {"max_va": action.max_va, "max_a": action.max_a, "max_export_w": action.max_export_w}
         return {name: value for name, value in limits.items() if value is not None}
-    return {}
+    return {"bus": action.bus} if isinstance(action, Form) else {}
 
 
 def _text(value: object) -> str:

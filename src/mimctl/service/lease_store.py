@@ -1,7 +1,8 @@
 """What of the leases outlives the service: the emergency stop in a file of its own, and every lease that only takes away.
 
 The stop is in force while its file is there, whatever stands in it: any process that may write into the state directory can call
-it, and no damage to the file can lift it. Setpoints are not kept: what a run was asked to command ends with the run.
+it, and no damage to the file can lift it. Setpoints and formed buses are not kept: what a run was asked to command ends with
+the run.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from mimctl.control.events import EventLog
 from mimctl.control.leases import STOP_ID, LeaseBook
 from mimctl.model.clock import Clock
 from mimctl.model.errors import UserError
-from mimctl.model.lease import Lease, LeaseSource, Setpoint, Stop
+from mimctl.model.lease import OF_THE_RUN, Lease, LeaseSource, Stop
 from mimctl.model.lease_plain import lease_of, lease_plain
 from mimctl.model.site import Site
 from mimctl.service.state_dir import state_path
@@ -90,7 +91,7 @@ class LeaseStore:
             for stop in (lease for lease in everything if isinstance(lease.action, Stop)):
                 self.keep_stop(stop)  # it rests on the file that is overwritten now
             self._put_aside()
-        kept = [lease_plain(lease) for lease in everything if not isinstance(lease.action, Setpoint | Stop)]
+        kept = [lease_plain(lease) for lease in everything if not isinstance(lease.action, (*OF_THE_RUN, Stop))]
         if kept or _there(self._leases):
             self._write(self._leases, {"format": _FORMAT, "leases": kept})
 
