@@ -9,6 +9,7 @@ import pytest
 from tests.loop.closed_loop import ClosedLoop, uneven_site
 
 from mimctl.model.latency import TYPICAL, Latency, LatencyClass
+from mimctl.model.plan import SolveStatus
 from mimctl.model.site import Site
 from mimctl.service.status import zone_status
 
@@ -100,3 +101,25 @@ async def test_status_holds_measured_delays_against_declared_ones():
     assert medium["measured_s"] == pytest.approx(4.0, abs=1.0)
     assert (slow["class"], slow["declared_s"]) == ("slow", 31.0)
     assert "mim.slower_than_declared" not in {event.code for event in loop.events.open()}
+
+
+async def test_a_class_that_cannot_be_solved_falls_silent_and_the_others_go_on():
+    loop = ClosedLoop(mixed_site(FAST, FAST, SLOW))
+    await loop.run(65)
+    cycle = loop.controller.zones[0].cycle
+    assert cycle.dispatcher.in_force.all()
+    slow = cycle.cascade._bands[0].balancer
+    solve = slow.solve
+    slow.solve = lambda *of: replace(solve(*of), status=SolveStatus.FAILED)  # type: ignore[method-assign]
+    await loop.run(120)  # asked again at 120 s; at 180 s a sign of life would be due
+    assert cycle.silenced.tolist() == [False, False, True]
+    assert not cycle.silent
+    written_at_s = cycle.dispatcher.written_at_s
+    assert written_at_s[2] <= 120 + cycle.hold_cycles
+    assert (written_at_s[:2] >= loop.clock.monotonic_s() - 2).all()
+    (event,) = [event for event in loop.events.open() if event.code == "solve.failed"]
+    assert event.text == "the solve for the slow MIMs failed; no heartbeats are sent"
+    slow.solve = solve  # type: ignore[method-assign]
+    await loop.run(2)
+    assert not cycle.silenced.any()
+    assert cycle.dispatcher.written_at_s[2] >= 185

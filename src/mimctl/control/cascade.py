@@ -21,7 +21,7 @@ from mimctl.grid.tree import TreeOperators
 from mimctl.model.bounds import Bounds
 from mimctl.model.forecast import LoadForecast
 from mimctl.model.latency import LatencyClass
-from mimctl.model.layout import BoolArray, ComplexArray, FloatArray, SiteLayout, frozen
+from mimctl.model.layout import BoolArray, ComplexArray, FloatArray, IntArray, SiteLayout, frozen
 from mimctl.model.plan import Plan, SolveStatus
 
 _SLOWEST_FIRST = (LatencyClass.SLOW, LatencyClass.MEDIUM, LatencyClass.FAST)
@@ -68,6 +68,7 @@ class _Band:
     Args:
         mims: (M,) its members; `faster` (M,) they and all faster ones.
         every_s: least time between two of its plans [s].
+        failures: how many of its solves have failed in a row.
     """
 
     kind: LatencyClass
@@ -78,6 +79,7 @@ class _Band:
     balancer: Balancer
     due_s: float = -np.inf
     asked: bytes = field(default=b"")
+    failures: int = 0
 
     def is_due(self, bounds: Bounds, now_s: float) -> bool:
         """Its time has come, or what its members may do is no longer what it was when they were last asked."""
@@ -88,6 +90,14 @@ class _Band:
         if due:
             self.asked, self.due_s = asked, now_s + self.every_s
         return due
+
+    def note(self, plan: Plan) -> bool:
+        """Count a solve, whose failure is tried again in the next cycle, however seldom the class is told; whether it did fail."""
+        failed = plan.status is SolveStatus.FAILED
+        self.failures = self.failures + 1 if failed else 0
+        if failed:
+            self.due_s = -np.inf
+        return failed
 
 
 class Cascade:
@@ -112,6 +122,11 @@ class Cascade:
         """Of the fastest class."""
         return self._balancer
 
+    @property
+    def failures(self) -> IntArray:
+        """(M,) how many solves of each MIM's class have failed in a row."""
+        return np.asarray(sum(band.failures * band.mims for band in self._bands), dtype=np.int64)
+
     def plan(
         self,
         forecast: LoadForecast,
@@ -132,6 +147,7 @@ class Cascade:
         """
         if len(self._bands) == 1 and not self._bands[0].load.time_constant_s:
             plan = self._balancer.solve(forecast, bounds, anchor_va, setpoint_va)
+            self._bands[0].note(plan)
             return plan if gain is None else _eased(plan, self._layout, setpoint_va, gain)
         return self._cascaded(forecast, bounds, anchor_va, setpoint_va, now_s, gain)
 
@@ -148,6 +164,7 @@ class Cascade:
         # what slower MIMs put out on average until the next plan, which in a long period is mostly what they are told now
         given_va = np.where(bounds.mim_enabled[self._layout.port_mim], self._outputs.at(now_s + self._period_s / 2), power_va)
         plans: list[Plan] = []
+        failed: BoolArray = np.zeros(len(self._layout.mims), dtype=np.bool_)
         for band in self._bands:
             load = band.load.follow(forecast, now_s)
             if not band.is_due(bounds, now_s):
@@ -156,12 +173,13 @@ class Cascade:
             slower = ~band.faster[self._layout.port_mim]
             plan = band.balancer.solve(load, own, anchor_va, np.where(slower, given_va, setpoint_va))
             plans.append(plan)
-            if plan.status is SolveStatus.FAILED:
+            if band.note(plan):
+                failed |= band.mims
                 continue
             ports = band.mims[self._layout.port_mim]
             power_va = np.where(ports, plan.inject_w + 1j * plan.inject_var, power_va)
             given_va = np.where(ports, given_va + self._at_work * (power_va - given_va), given_va)
-        plan = _merged(plans, power_va, bounds)
+        plan = _merged(plans, power_va, bounds, failed)
         return plan if gain is None else _eased(plan, self._layout, setpoint_va, gain)
 
 
@@ -188,21 +206,26 @@ def _bands(operators: TreeOperators, balancer: Balancer) -> list[_Band]:
     return bands
 
 
-def _merged(plans: Sequence[Plan], power_va: ComplexArray, bounds: Bounds) -> Plan:
-    """One plan out of those of the classes; it is worth what the worst of them is, and limited by what limits the last."""
+def _merged(plans: Sequence[Plan], power_va: ComplexArray, bounds: Bounds, failed: BoolArray) -> Plan:
+    """One plan out of those of the classes; it is worth what the worst of them is, and limited by what limits the last.
+
+    It has failed where all of them have; else those classes whose solve has are told in it.
+    """
+    solved = [plan for plan in plans if plan.status is not SolveStatus.FAILED]
     if not plans:
         held = Plan(power_va.real.copy(), power_va.imag.copy(), SolveStatus.HELD, np.nan, 0.0, 0, 0.0)
         return replace(held, deadband_a=bounds.deadband_a, dwell_s=bounds.dwell_s)
-    statuses = [plan.status for plan in plans]
-    worst = next((kind for kind in (SolveStatus.FAILED, SolveStatus.ALMOST) if kind in statuses), statuses[-1])
+    last = solved[-1] if solved else plans[-1]
+    worst = SolveStatus.ALMOST if any(plan.status is SolveStatus.ALMOST for plan in solved) else last.status
     return replace(
-        plans[-1],
+        last,
         inject_w=power_va.real.copy(),
         inject_var=power_va.imag.copy(),
         status=worst,
-        gap=max(plan.gap for plan in plans),
+        gap=max(plan.gap for plan in solved or plans),
         iterations=sum(plan.iterations for plan in plans),
         solve_s=sum(plan.solve_s for plan in plans),
+        failed=frozen(failed) if solved and failed.any() else None,
     )
 
 

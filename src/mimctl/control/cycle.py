@@ -37,7 +37,7 @@ from mimctl.model.bounds import Bounds
 from mimctl.model.clock import Clock
 from mimctl.model.decision import DecisionRecord
 from mimctl.model.errors import UserError
-from mimctl.model.layout import ComplexArray
+from mimctl.model.layout import BoolArray, ComplexArray, SiteLayout
 from mimctl.model.lease import Lease
 from mimctl.model.plan import Plan, SafePlan, SolveStatus
 from mimctl.model.reason import Reason
@@ -60,7 +60,7 @@ class Cycle:
         zone: id, for rules and records.
         period_s: nominal time between two steps [s].
         filters: the harmonic filters of the zone; None where no MIM has one.
-        hold_cycles: how many failed solves in a row may stand on the last accepted plan; then the zone falls silent.
+        hold_cycles: how many failed solves in a row may stand on the last accepted plan; then the latency class falls silent.
         leases: of the whole site; they take from the bounds last, and set the emergency stop.
         rules: of the zone; they take from the bounds first.
         narrowers: grants, margins and room, in the order in which they take from the bounds.
@@ -93,7 +93,6 @@ class Cycle:
     guards: tuple[Narrower, ...] = ()
     filters: HarmonicControl | None = None
     number: int = 0
-    failed_solves: int = 0
     anchor_va: ComplexArray | None = None
     last: DecisionRecord | None = None
     _looked_at: tuple[DecisionRecord, SiteReport] | None = None
@@ -142,7 +141,7 @@ class Cycle:
         anchor_va = without_nan(setpoint_va) if self.anchor_va is None else self.anchor_va
         gain = self.responses.gains(state, setpoint_va, self.dispatcher.changed_at_s)
         plan = self.cascade.plan(forecast, bounds, anchor_va, setpoint_va, now_s=state.now_s, gain=gain)
-        self._note_solve(plan)
+        self._note_solve(plan, state.layout)
         if self.filters is not None:
             plan = self.filters.with_shares(plan, bounds, situation, self.dispatcher.harmonics)
         watch.lap("balance")
@@ -152,7 +151,7 @@ class Cycle:
         watch.lap("judge")
 
         deadline_s = started_s + _WRITE_UNTIL * self.period_s
-        outcomes = await self.dispatcher.send(safe_plan, deadline_s, releases_only=self.silent)
+        outcomes = await self.dispatcher.send(safe_plan, deadline_s, releases_only=self.silenced)
         self.outputs.commanded(self.clock.monotonic_s(), without_nan(self.dispatcher.setpoint_va))
         watch.lap("dispatch")
 
@@ -160,7 +159,7 @@ class Cycle:
         record = DecisionRecord(
             self.number, self.zone, state, report, forecast, bounds, plan, safe_plan, outcomes, laps, anchor_va, setpoint_va, gain
         )
-        report_events(self.events, record, self.collector, silent=self.silent)
+        report_events(self.events, record, self.collector, self.silenced)
         self.last = record
         return record
 
@@ -186,7 +185,7 @@ class Cycle:
             impedance_scale=self.impedances.scale,
         )
 
-    def preview(self, lease: Lease) -> tuple[Plan, SafePlan]:
+    def preview(self, lease: Lease) -> tuple[Bounds, Plan, SafePlan]:
         """What a setpoint would come to now, on the latest measurements; nothing is kept and nothing is written.
 
         Raises:
@@ -201,7 +200,7 @@ class Cycle:
         bounds = narrowed(self.leases.narrow_with([lease], last.bounds, situation), self.guards, situation)
         plan = self.cascade.balancer.solve(last.forecast, bounds, np.nan_to_num(setpoint_va), setpoint_va)
         accepted = Accepted(setpoint_va, self.dispatcher.written_at_s, self.dispatcher.changed_at_s)
-        return plan, self._judged(situation, bounds, plan, accepted)
+        return bounds, plan, self._judged(situation, bounds, plan, accepted)
 
     @property
     def reading_s(self) -> float:
@@ -209,9 +208,14 @@ class Cycle:
         return _READ_UNTIL * self.period_s
 
     @property
+    def silenced(self) -> BoolArray:
+        """(M,) too many solves of the MIM's latency class have failed in a row: it gets no setpoint and no heartbeat."""
+        return np.asarray(self.cascade.failures > self.hold_cycles)
+
+    @property
     def silent(self) -> bool:
-        """Too many solves have failed in a row: no setpoint and no heartbeat goes out."""
-        return self.failed_solves > self.hold_cycles
+        """So it is with all of them."""
+        return bool(len(self.silenced)) and bool(self.silenced.all())
 
     async def release(self, deadline_s: float, reason: Reason = _RELEASE) -> tuple[str, ...]:
         """Every device that was touched goes to its safe state; tried again until the deadline.
@@ -231,10 +235,11 @@ class Cycle:
                 return left
             await self.clock.sleep_until(again_s)
 
-    def _note_solve(self, plan: Plan) -> None:
+    def _note_solve(self, plan: Plan, layout: SiteLayout) -> None:
         """The next plan moves on from this one whether it is sent or not: anchoring on what was sent would stall the loop."""
         if plan.status is SolveStatus.FAILED:
-            self.failed_solves += 1
             return
-        self.failed_solves = 0
-        self.anchor_va = plan.inject_w + 1j * plan.inject_var
+        planned_va = plan.inject_w + 1j * plan.inject_var
+        if plan.failed is not None and self.anchor_va is not None:
+            planned_va = np.where(plan.failed[layout.port_mim], self.anchor_va, planned_va)
+        self.anchor_va = planned_va

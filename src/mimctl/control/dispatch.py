@@ -100,7 +100,7 @@ class Dispatcher:
         """(M,) the device holds a setpoint of ours."""
         return self._in_force.copy()
 
-    async def send(self, plan: SafePlan, deadline_s: float, *, releases_only: bool = False) -> tuple[WriteOutcome, ...]:
+    async def send(self, plan: SafePlan, deadline_s: float, *, releases_only: BoolArray | None = None) -> tuple[WriteOutcome, ...]:
         """Write one plan: links side by side, the MIMs of a link one after another, or a few at a time where it can carry that.
 
         What is not written by `deadline_s` (monotonic) is abandoned and reported; the device then has its old setpoint or its
@@ -108,9 +108,11 @@ class Dispatcher:
         that was stopped for an hour must not go on with the plan it had.
 
         Args:
-            releases_only: leave setpoints and heartbeats out; to make a device safe is always right.
+            releases_only: (M,) leave setpoints and heartbeats out; to make a device safe is always right. None = nobody's.
         """
-        due = {m: w for m, w in self._due(plan).items() if w.kind == "release" or not releases_only}
+        due = self._due(plan)
+        if releases_only is not None:
+            due = {m: w for m, w in due.items() if w.kind == "release" or not releases_only[m]}
         if self._dry_run or not due:
             return tuple(WriteOutcome(self._layout.mims[w.mim].id, w.kind, w.reason, skipped=True) for w in due.values())
         outcomes: list[WriteOutcome] = []

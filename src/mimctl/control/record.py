@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import time
 
+import numpy as np
+
 from mimctl.control.collect import Collector
 from mimctl.control.events import EventLog
 from mimctl.control.room import LOAD_UNSEEN
 from mimctl.model.decision import DecisionRecord
-from mimctl.model.plan import SolveStatus, Verdict
+from mimctl.model.layout import BoolArray
+from mimctl.model.plan import SolveStatus
 from mimctl.model.problem import Severity
 
 
@@ -28,12 +31,12 @@ class Stopwatch:
         return tuple(self._laps)
 
 
-def report_events(events: EventLog, record: DecisionRecord, collector: Collector, *, silent: bool) -> None:
+def report_events(events: EventLog, record: DecisionRecord, collector: Collector, silenced: BoolArray) -> None:
     """Raise and clear the conditions that this cycle shows.
 
     Args:
         collector: knows how the devices answered.
-        silent: no heartbeat was sent.
+        silenced: (M,) no heartbeat was sent to the MIM, for too many solves have failed.
     """
     failing = [(device, f"{device} does not answer: {error.what}") for device, error in collector.errors().items()]
     events.keep_only("device.unreachable", failing, Severity.ERROR)
@@ -43,11 +46,19 @@ def report_events(events: EventLog, record: DecisionRecord, collector: Collector
     events.keep_only("mim.write_failed", unwritten, Severity.ERROR)
     spent = [(o.mim, f"{o.mim} keeps its setpoint: {o.error}") for o in record.outcomes if o.held == "budget"]
     events.keep_only("mim.write_held", spent, Severity.WARNING)
-    refused = [(j.mim, f"{j.mim}: {j.reason.text}") for j in record.safe_plan.judgements if j.verdict is Verdict.REFUSED]
-    # while some devices are still being read for the first time, it is no news that nothing is sent yet
-    events.keep_only("judge.refused", [] if refused and collector.starting() else refused, Severity.WARNING)
     unseen = [(r.where, r.reason.text) for r in record.bounds.restrictions if r.reason.code == LOAD_UNSEEN]
     events.keep_only(LOAD_UNSEEN, unseen, Severity.WARNING)
-    failed = record.plan.status is SolveStatus.FAILED
-    text = "the solve failed; " + ("no heartbeats are sent" if silent else "the last accepted plan stands")
-    events.keep_only("solve.failed", [(record.zone, text)] if failed else [], Severity.ERROR)
+    events.keep_only("solve.failed", _failed(record, silenced), Severity.ERROR)
+
+
+def _failed(record: DecisionRecord, silenced: BoolArray) -> list[tuple[str, str]]:
+    """Of a zone, or of those of its latency classes whose own solve failed while others did not."""
+    plan, mims = record.plan, record.state.layout.mims
+    failed = np.ones(len(mims), dtype=np.bool_) if plan.status is SolveStatus.FAILED else silenced.copy()
+    failed = failed if plan.failed is None else failed | plan.failed
+    if plan.status is not SolveStatus.FAILED and not failed.any():
+        return []
+    kinds = sorted({mims[m].latency.kind for m in np.flatnonzero(failed)})
+    whose = "the solve" if failed.all() else f"the solve for the {' and '.join(kinds)} MIMs"
+    then = "no heartbeats are sent" if silenced.any() and silenced[failed].all() else "the last accepted plan stands"
+    return [(record.zone, f"{whose} failed; {then}")]

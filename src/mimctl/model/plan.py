@@ -55,6 +55,7 @@ class Plan:
         deadband_a: smaller moves than this need not be written [A]
         dwell_s: a setpoint stands at least so long, if nothing presses [s]
         harmonics: shares of the harmonic filters; None where no MIM has one
+        failed: (M,) MIMs whose latency class could not be solved though others could: their setpoints stand; None = nobody
     """
 
     inject_w: FloatArray
@@ -68,6 +69,7 @@ class Plan:
     deadband_a: float = 0.0
     dwell_s: float = 0.0
     harmonics: HarmonicShares | None = None
+    failed: BoolArray | None = None
 
 
 class Verdict(StrEnum):

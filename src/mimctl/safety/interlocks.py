@@ -165,10 +165,12 @@ def _disabled(case: Case) -> Iterator[Interlock]:
 
 
 def _no_plan(case: Case) -> Iterator[Interlock]:
-    if case.plan.status is not SolveStatus.FAILED:
+    failed = case.plan.failed
+    if case.plan.status is SolveStatus.FAILED:
+        failed = np.ones(len(case.ratings.layout.mims), dtype=np.bool_)
+    elif failed is None:
         return
-    everyone = np.ones(len(case.ratings.layout.mims), dtype=np.bool_)
-    yield Interlock(everyone, Leave.HOLD, "plan.failed", lambda _: "the solve failed: the accepted setpoint stands")
+    yield Interlock(failed, Leave.HOLD, "plan.failed", lambda _: "the solve failed: the accepted setpoint stands")
 
 
 def _not_finite(case: Case) -> Iterator[Interlock]:

@@ -160,7 +160,7 @@ def _zone_state(zone: ZoneController, record: DecisionRecord, *, dry_run: bool) 
         return "paused"
     if not record.bounds.mim_enabled.any():
         return "paused" if zone.cycle.leases.paused(zone.zone.id) else "watching"
-    whole = (record.state.mims.quality > Quality.BAD).all() and not record.state.bad_nodes()
+    whole = (record.state.mims.quality > Quality.BAD).all() and not record.state.bad_nodes() and not zone.cycle.silenced.any()
     # whatever the plans of a dry run say, nothing is balanced
     states = ("dry run", "dry run, degraded") if dry_run else ("balancing", "degraded")
     return states[0] if whole else states[1]

@@ -139,6 +139,52 @@ def test_slow_mims_are_asked_at_their_own_pace():
     assert set(changes % 60) == {0}
 
 
+def failing(cascade: Cascade, band: int) -> list[int]:
+    """Let the solves of one class fail; the list grows by one with each of them, and ends the failures when it is cleared."""
+    balancer, tried = cascade._bands[band].balancer, [0]
+    solve = balancer.solve
+
+    def fails(forecast, bounds, anchor, accepted):
+        plan = solve(forecast, bounds, anchor, accepted)
+        if not tried:
+            return plan
+        tried.append(0)
+        return replace(plan, status=SolveStatus.FAILED, inject_w=accepted.real.copy(), inject_var=accepted.imag.copy())
+
+    balancer.solve = fails  # type: ignore[method-assign]
+    return tried
+
+
+def test_a_class_that_cannot_be_solved_is_counted_by_itself_and_tried_again_in_the_next_cycle():
+    """However well the others go on: their solves say nothing about it."""
+    site = mixed_site(FAST, SLOW)
+    rig = Rig(site, uneven(SiteLayout(site)))
+    tried = failing(rig.cascade, 0)
+    rig.run(4)
+    assert rig.cascade.failures.tolist() == [0, 4]
+    assert len(tried) == 5, "each cycle, and not each minute"
+    for plan in rig.plans:
+        assert plan.status is SolveStatus.SOLVED
+        assert plan.failed is not None
+        assert plan.failed.tolist() == [False, True]
+    assert np.abs(rig.told[:3]).max() > 100
+    assert not rig.told[3:].any()
+    tried.clear()
+    rig.run(1)
+    assert rig.cascade.failures.tolist() == [0, 0]
+    assert rig.plans[-1].failed is None
+
+
+def test_a_plan_has_failed_where_every_class_has():
+    site = mixed_site(FAST, SLOW)
+    rig = Rig(site, uneven(SiteLayout(site)))
+    for band in (0, 1):
+        failing(rig.cascade, band)
+    rig.run(3)
+    assert rig.cascade.failures.tolist() == [3, 3]
+    assert {plan.status for plan in rig.plans} == {SolveStatus.FAILED}
+
+
 def test_what_a_slow_mim_may_do_reaches_it_at_once():
     site = mixed_site(FAST, SLOW)
     rig = Rig(site, uneven(SiteLayout(site)))
