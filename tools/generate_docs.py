@@ -18,10 +18,11 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from mimctl.cli.main import COMMANDS, Settings, mimctl
+from mimctl.config.fault_words import Targets
 from mimctl.config.payload_schema import PayloadProfileFile
 from mimctl.config.profile import ProfileFile, load_profile
 from mimctl.config.schema import SiteFile
-from mimctl.config.schema_faults import FaultItem, FaultsFile, FrequencyItem, Targets
+from mimctl.config.schema_faults import FaultItem, FaultsFile, FrequencyItem
 from mimctl.config.units import Dimension
 from mimctl.model.chain import SETPOINT_MODELS, ChainRules
 from mimctl.model.profile import DeviceClass, DeviceProfile

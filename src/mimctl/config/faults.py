@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mimctl.config.schema_faults import CtSwappedItem, FaultItem, FaultsFile, OfDevice, Targets
+from mimctl.config.fault_words import Targets
+from mimctl.config.schema_faults import CtSwappedItem, FaultItem, FaultsFile, OfDevice
 from mimctl.config.source import Document, read_document
 from mimctl.config.validate import place, validate
 from mimctl.config.wording import did_you_mean

@@ -6,15 +6,13 @@ What a controller may rely on:
 - The watchdog is fed by a *change* of the heartbeat counter alone. When it runs out, the expiry action starts after a delay of
   its own per MIM (so that a site never steps as one), walks to its end without lag, and `command_status` says so until the next
   setpoint is accepted. A later heartbeat does not bring old setpoints back.
-- |s| ≤ rating at every port, Σp = storage discharge − losses at every instant.
 
-Everything between two instants is exact: the model is cut at each expiry, delayed command and fault.
+What the ports then deliver is `twin.power_stage`. Everything between two instants is exact: the model is cut at each expiry,
+delayed command and fault.
 """
 
 from __future__ import annotations
 
-import heapq
-import itertools
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -24,22 +22,18 @@ import numpy as np
 from mimctl.model.harmonics import HarmonicShare
 from mimctl.model.layout import ComplexArray, FloatArray, SiteLayout
 from mimctl.model.site import ExpiryAction
-from mimctl.twin.dclink import DcLink, shorten
+from mimctl.twin.agenda import Agenda
+from mimctl.twin.dclink import shorten
 from mimctl.twin.defects import Defects, Obedience
 from mimctl.twin.droop import VoltVarDroop
-from mimctl.twin.filters import FilterBank, Filtering
-from mimctl.twin.response import TIME_CONSTANTS_TO_95_PCT, Response
+from mimctl.twin.filters import Filtering
+from mimctl.twin.power_stage import PowerStage
 from mimctl.twin.status import Alarm, CommandStatus
-from mimctl.twin.storage import BatteryBank
-from mimctl.twin.thermal import Bodies
 from mimctl.twin.watchdog import Watchdogs
 
 __all__ = ["SEQUENCE_MODULO", "Alarm", "CommandStatus", "MimFleet"]
 
 SEQUENCE_MODULO = 2**32
-#: an expiry or a switch-off walks to its end in this time, unless the ramp limit is slower
-RETREAT_S = 0.3
-_SILENT = 1e-3
 
 
 class MimFleet:
@@ -54,7 +48,7 @@ class MimFleet:
     def __init__(
         self, layout: SiteLayout, *, stagger_s: float = 0.5, ambient_degc: float = 25.0, droop: VoltVarDroop | None = None
     ) -> None:
-        mims, count = layout.mims, len(layout.mims)
+        count = len(layout.mims)
         self.layout = layout
         self.now_s = 0.0
         self.online = np.ones(count, dtype=np.bool_)
@@ -64,44 +58,24 @@ class MimFleet:
         self.alarms = np.zeros(count, dtype=np.int64)
         #: what faults do to each MIM; see `twin.faults`
         self.defects = Defects(layout.port_mim, count)
-        self.derating = np.ones(count)
-
-        self._rating_va = layout.port_rating_va
-        self._link = DcLink.of(layout)
-        lags = np.array([mim.response_s / TIME_CONSTANTS_TO_95_PCT for mim in mims], dtype=np.float64)
-        self._response = Response(self._link, np.array([mim.ramp_w_per_s for mim in mims], dtype=np.float64), lags)
-        self._battery = BatteryBank(layout, layout.site.twin.battery_soc_pct)
+        self._stage = PowerStage(layout, self.enabled, self.defects, ambient_degc=ambient_degc, droop=droop)
+        self.filters = self._stage.filters
         self._setpoint = np.zeros(len(layout.ports), dtype=np.complex128)
         self._fallback = np.zeros(len(layout.ports), dtype=np.complex128)
-        self.filters = FilterBank(layout)
-        self._watchdogs = Watchdogs(mims, stagger_s)
-        self._droop = droop
-        self._droop_wanted = np.zeros(len(layout.ports))
-        self._droop_share = np.zeros(len(layout.ports))
-        full_loss_w = self._link.losses(self._rating_va.astype(np.complex128)) if count else np.zeros(0)
-        self._limit_va = self._rating_va
-        self._room_var = self._link.room_var(self._limit_va) if count else np.zeros(0)
-        self._bodies = Bodies(full_loss_w, ambient_degc)
-        self._live = np.zeros(count, dtype=np.bool_)
-        self._events: list[tuple[float, int, Callable[[], None]]] = []
-        self._order = itertools.count()
-        self._power = np.zeros(len(layout.ports), dtype=np.complex128)
-        self._loss_w = np.zeros(count)
-        self._unsettled = False
+        self._watchdogs = Watchdogs(layout.mims, stagger_s)
+        self._agenda = Agenda()
 
     # what a controller can read
 
     @property
     def inject_va(self) -> ComplexArray:
         """(K,) what the ports deliver now [VA]."""
-        self._settle()
-        return self._power
+        return self._stage.inject_va
 
     @property
     def mim_loss_w(self) -> FloatArray:
         """(M,) conversion losses now [W]."""
-        self._settle()
-        return self._loss_w
+        return self._stage.loss_w
 
     @property
     def setpoint_va(self) -> ComplexArray:
@@ -116,28 +90,31 @@ class MimFleet:
     @property
     def soc_pct(self) -> FloatArray:
         """(B,) [%]"""
-        return self._battery.soc_pct
+        return self._stage.soc_pct
 
     @property
     def temperature_degc(self) -> FloatArray:
         """(M,) [°C]"""
-        return self._bodies.temperature_degc
+        return self._stage.temperature_degc
 
     @property
     def discharge_w(self) -> FloatArray:
         """(M,) what the storage of each MIM gives [W]; zero without one."""
-        self._settle()
-        return self._link.total(self._power.real) + self._loss_w if len(self._loss_w) else self._loss_w
+        return self._stage.discharge_w
 
     @property
     def available_w(self) -> FloatArray:
         """(K,) active power that each port could inject or absorb beside its reactive power, once switched on [W]."""
-        room: FloatArray = np.sqrt(np.maximum(self._limit_va**2 - self.inject_va.imag**2, 0.0))
-        return np.where(self.defects.dead[self._link.owner] > 0, 0.0, room)
+        return self._stage.available_w
+
+    @property
+    def derating(self) -> FloatArray:
+        """(M,) share of its rating that each MIM has now."""
+        return self._stage.derating
 
     def filtering(self) -> Filtering | None:
         """What the harmonic filters do now; None where none is at work."""
-        return self.filters.filtering(self.inject_va, self._limit_va) if self.filters.ports.any else None
+        return self._stage.filtering()
 
     # what a controller can write
 
@@ -193,9 +170,7 @@ class MimFleet:
 
     def observe(self, port_voltage_v: FloatArray) -> None:
         """(K,) what the ports see; only a droop cares."""
-        if self._droop is not None:
-            share = self._droop.share(port_voltage_v / self.layout.port_voltage_v)
-            self._droop_wanted = np.where(self.enabled[self._link.owner], share, 0.0)
+        self._stage.observe(port_voltage_v)
 
     # time
 
@@ -203,41 +178,25 @@ class MimFleet:
         """Let time pass until `t_s`; expiries, delayed commands and faults happen at their own instants."""
         if t_s < self.now_s:
             raise ValueError(f"time cannot go back from {self.now_s} to {t_s}")
-        while (due := self._next_event_s()) <= t_s:
+        while (due := min(self._agenda.next_s, self._watchdogs.next_due_s)) <= t_s:
             self._pass(due)
             self._fire()
         self._pass(t_s)
 
     def at(self, t_s: float, action: Callable[[], None]) -> None:
         """Have something happen to the fleet at an instant; at once if it has passed."""
-        heapq.heappush(self._events, (t_s, next(self._order), action))
+        self._agenda.note(t_s, action)
         if t_s <= self.now_s:
             self._fire()
 
-    def _next_event_s(self) -> float:
-        first = self._events[0][0] if self._events else math.inf
-        return min(first, self._watchdogs.next_due_s)
-
     def _fire(self) -> None:
-        while self._events and self._events[0][0] <= self.now_s:
-            heapq.heappop(self._events)[2]()
+        self._agenda.run(self.now_s)
         for m in self._watchdogs.due(self.now_s):
             self._expire(m)
 
     def _pass(self, t_s: float) -> None:
-        dt, before = t_s - self.now_s, self.discharge_w
-        self.now_s = max(self.now_s, t_s)
-        if dt <= 0 or not self._live.any():
-            return
-        moved = self._response.advance(dt)
-        self.filters.advance(dt)
-        self._disconnect_silent()
-        if self._droop is not None:
-            self._droop_share = self._droop.follow(self._droop_share, self._droop_wanted, dt)
-        # a storage near its end gives less from one instant to the next
-        self._unsettled |= moved or self._droop is not None or self._battery.present
-        self._battery.draw((before + self.discharge_w) / 2, dt)
-        self._bodies.heat(self._loss_w, dt)
+        dt_s, self.now_s = t_s - self.now_s, max(self.now_s, t_s)
+        self._stage.advance(dt_s)
 
     # the firmware's own doing
 
@@ -262,15 +221,15 @@ class MimFleet:
         if self.defects.obedience[m] == Obedience.PRETENDS:
             self.sequence_ack[m], self.command_status[m] = sequence, CommandStatus.OK
             return
-        limits = self._limit_va[ports].tolist()
+        limits = self._stage.limit_va[ports].tolist()
         clipped = any(size > limit * (1 + 1e-9) for size, limit in zip(sizes, limits, strict=True))
         self.sequence_ack[m] = sequence
         self.command_status[m] = CommandStatus.CLIPPED if clipped else CommandStatus.OK
         self.alarms[m] &= ~(Alarm.WATCHDOG_EXPIRED | Alarm.REBOOTED)
-        inside = shorten(np.array(list(map(complex, w, var))), self._limit_va[ports])
+        inside = shorten(np.array(list(map(complex, w, var))), self._stage.limit_va[ports])
         self._setpoint[ports] = inside
         if self.enabled[m]:
-            self._response.aim(ports, inside, m)
+            self._stage.aim(m, inside)
         self.filters.command(ports, harmonics)
 
     def _expire(self, m: int) -> None:
@@ -286,8 +245,8 @@ class MimFleet:
             self._switch(m, on=False)
             return
         target = self._fallback[ports] if action is ExpiryAction.REVERT else np.zeros(ports.stop - ports.start)
-        self._setpoint[ports] = shorten(target.astype(np.complex128), self._limit_va[ports])
-        self._response.retreat(ports, self._setpoint[ports], m, RETREAT_S)
+        self._setpoint[ports] = shorten(target.astype(np.complex128), self._stage.limit_va[ports])
+        self._stage.retreat(m, self._setpoint[ports])
         self.filters.stop(ports)
 
     def _switch(self, m: int, on: bool) -> None:
@@ -295,81 +254,44 @@ class MimFleet:
         self.enabled[m] = on
         self._setpoint[ports] = 0.0
         if on:
-            self._live[m] = True
-            self._response.aim(ports, self._setpoint[ports], m)
+            self._stage.close(m)
+            self._stage.aim(m, self._setpoint[ports])
         else:
             self._watchdogs.stop(m)
-            self._response.retreat(ports, self._setpoint[ports], m, RETREAT_S)
+            self._stage.retreat(m, self._setpoint[ports])
             self.filters.stop(ports)
-        self._unsettled = True
-
-    def _disconnect_silent(self) -> None:
-        """Open the contactors of MIMs that are switched off and have come down to nothing."""
-        for m in np.flatnonzero(self._live > self.enabled):
-            ports = self.layout.ports_of_mim[m]
-            if (np.abs(self._response.output[ports]) < _SILENT * self._rating_va[ports]).all():
-                self._open(int(m))
-
-    def _open(self, m: int) -> None:
-        self._live[m] = False
-        self._unsettled = True
-        self._response.drop(self.layout.ports_of_mim[m])
-        self.filters.drop(self.layout.ports_of_mim[m])
-
-    def _settle(self) -> None:
-        """Bring the DC links into balance, if anything has moved since they last were."""
-        if self._unsettled and len(self._loss_w):
-            give, take = self._battery.can_give_w(), self._battery.can_take_w()
-            wanted = self.defects.output(self._response.output)
-            if self._droop is not None:
-                wanted = wanted + 1j * self._droop_share * self._limit_va
-            wanted, closed = shorten(wanted, self._limit_va), self.defects.on(self._live)
-            self._power, self._loss_w = self._link.settle(wanted, self._limit_va, self._room_var, -take, give, closed)
-        self._unsettled = False
 
     # what faults do
 
     def derate(self, m: int, factor: float) -> None:
         """Cut the ratings of a MIM to a share of themselves, at once and for the setpoint in force."""
-        self.derating[m] = factor
-        self._limit_va = self._rating_va * self.derating[self._link.owner]
-        self._room_var = self._link.room_var(self._limit_va)
+        self._stage.derate(m, factor)
         self.alarms[m] = self.alarms[m] | Alarm.DERATED if factor < 1 else self.alarms[m] & ~Alarm.DERATED
         ports = self.layout.ports_of_mim[m]
-        self._setpoint[ports] = shorten(self._setpoint[ports], self._limit_va[ports])
-        self._response.aim(ports, self._setpoint[ports], m)
-        self._unsettled = True
+        self._setpoint[ports] = shorten(self._setpoint[ports], self._stage.limit_va[ports])
+        self._stage.aim(m, self._setpoint[ports])
 
     def deliver(self, m: int, share: float) -> None:
         """Have only a share of every setpoint come out."""
-        self.defects.delivers[m] = share
-        self._unsettled = True
+        self._stage.deliver(m, share)
 
     def freeze(self, m: int) -> None:
         """Hold the output as it is: neither setpoints nor the watchdog nor switching off change it any more."""
-        ports = self.layout.ports_of_mim[m]
-        self.defects.held_va[ports] = self.inject_va[ports]
-        self.defects.held[m] = self._live[m]
-        self._unsettled = True
+        self._stage.freeze(m)
 
     def thaw(self, m: int) -> None:
         """Go on from the held output to where it should be."""
-        if self.defects.held[m]:
-            ports = self.layout.ports_of_mim[m]
-            self._response.place(ports, self.defects.held_va[ports])
-            if self.enabled[m]:
-                self._response.aim(ports, self._setpoint[ports], m)
-            else:
-                self._response.retreat(ports, self._setpoint[ports], m, RETREAT_S)
-            self.defects.held[m] = False
-            self._live[m] = True
-            self._unsettled = True
+        if not self.defects.held[m]:
+            return
+        self._stage.thaw(m)
+        walk = self._stage.aim if self.enabled[m] else self._stage.retreat
+        walk(m, self._setpoint[self.layout.ports_of_mim[m]])
 
     def lose_supply(self, m: int) -> None:
         """A port's bus is dead: the whole MIM opens its contactor, drops its setpoints and stays off until switched on again."""
         self.defects.dead[m] += 1
         self.defects.held[m] = False
-        self._open(m)
+        self._stage.open(m)
         self.enabled[m] = False
         self._setpoint[self.layout.ports_of_mim[m]] = 0.0
         self._watchdogs.stop(m)
@@ -380,10 +302,9 @@ class MimFleet:
 
     def reboot(self, m: int) -> None:
         """Power was lost: output drops, sequence, setpoints, heartbeat and enable are forgotten."""
-        self._open(m)
+        self._stage.open(m)
         self.enabled[m] = False
         self._setpoint[self.layout.ports_of_mim[m]] = 0.0
         self.sequence_ack[m] = self.command_status[m] = 0
         self._watchdogs.reset(m)
         self.alarms[m] = Alarm.REBOOTED
-        self._unsettled = True
