@@ -14,6 +14,8 @@ from mimctl.model.clock import Clock
 from mimctl.model.event import Event
 from mimctl.model.problem import Severity
 
+#: what goes on at one device by the way is kept so far back
+_ORDINARY_KEPT = 12
 _LOG_LEVELS = {Severity.ERROR: logging.ERROR, Severity.WARNING: logging.WARNING, Severity.INFO: logging.INFO}
 
 
@@ -27,6 +29,7 @@ class EventLog:
         #: how many conditions of one scope and code are open
         self._held: Counter[tuple[str, str]] = Counter()
         self._past: deque[Event] = deque(maxlen=kept)
+        self._ordinary: dict[str, deque[Event]] = {}
         self._log = structlog.get_logger("mimctl.event")
 
     def within(self, scope: str) -> EventLog:
@@ -57,6 +60,18 @@ class EventLog:
         now = self._clock.utc()
         self._past.append(Event(code, severity, where, text, since=now, cleared=now))
         self._log.log(_LOG_LEVELS[severity], text, code=code, where=where)
+
+    def pass_by(self, code: str, where: str, text: str) -> None:
+        """Something ordinary that happened at one device: kept with that device, where it pushes out nothing that matters."""
+        now = self._clock.utc()
+        kept = self._ordinary.setdefault(where, deque(maxlen=_ORDINARY_KEPT))
+        kept.append(Event(code, Severity.INFO, where, text, since=now, cleared=now))
+        self._log.debug(text, code=code, where=where)
+
+    def of(self, where: str) -> tuple[Event, ...]:
+        """What lately happened and is the matter at one device, the ordinary included, oldest first."""
+        special = [event for event in (*self._past, *self._open.values()) if event.where == where]
+        return tuple(sorted([*self._ordinary.get(where, ()), *special], key=lambda event: event.since))
 
     def keep_only(self, code: str, holding: Iterable[tuple[str, str]], severity: Severity) -> None:
         """Make the open conditions of one code (in this scope) exactly `holding`: (where, text) pairs."""

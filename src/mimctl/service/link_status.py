@@ -56,12 +56,14 @@ def _link(group: DriverGroup, sweeps_s: Sequence[float], budget_s: float | None)
 
 
 def note_link_news(groups: Iterable[DriverGroup], events: EventLog) -> None:
-    """What happened on the links by itself, as events; what went well is only counted."""
+    """What happened on the links by itself, as events; what went well is kept with its device, for whoever looks at that one."""
     for group in groups:
         if isinstance(group, TellsNews):
             for news in group.take_news():
                 if news.bad:
                     events.note(news.code, Severity.WARNING, news.device, f"{news.device}: {news.text}")
+                else:
+                    events.pass_by(news.code, news.device, f"{news.device}: {news.text}")
 
 
 def _counted(link: ModbusLink) -> Mapping[str, Any]:

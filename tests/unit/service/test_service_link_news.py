@@ -32,7 +32,7 @@ class Group:
         return {"connected": True}
 
 
-def test_failures_are_noted_once_and_what_went_well_is_not():
+def test_failures_are_noted_once_and_what_went_well_is_kept_with_its_device():
     events = EventLog(VirtualClock(NOW))
     group = Group(
         LinkNews("lorawan.expired", "mim1", "setpoint 3", bad=True), LinkNews("lorawan.echoed", "mim1", "setpoint 4", bad=False)
@@ -40,6 +40,19 @@ def test_failures_are_noted_once_and_what_went_well_is_not():
     note_link_news([group], events)
     note_link_news([group], events)
     assert [(e.code, e.where, e.text) for e in events.recent()] == [("lorawan.expired", "mim1", "mim1: setpoint 3")]
+    assert [(e.code, str(e.severity)) for e in events.of("mim1")] == [("lorawan.echoed", "info"), ("lorawan.expired", "warning")]
+    assert events.of("mim2") == ()
+
+
+def test_what_goes_well_pushes_out_nothing_that_matters():
+    events = EventLog(VirtualClock(NOW))
+    note_link_news([Group(LinkNews("lorawan.expired", "mim1", "setpoint 3", bad=True))], events)
+    many = [LinkNews("lorawan.echoed", f"mim{n % 7}", f"setpoint {n}", bad=False) for n in range(5000)]
+    note_link_news([Group(*many)], events)
+    assert [e.code for e in events.recent()] == ["lorawan.expired"]
+    last = events.of("mim3")
+    assert 2 < len(last) < 50
+    assert last[-1].text == "mim3: setpoint 4994"
 
 
 class Radio:

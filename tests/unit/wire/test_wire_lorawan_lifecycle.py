@@ -32,6 +32,13 @@ def test_the_usual_way(tracker, told):
     assert [state for _, state in told] == ["enqueued", "txack", "ack", "echoed"]
 
 
+def test_a_gateway_that_refuses_a_frame_of_the_network_says_nothing_of_ours(tracker):
+    queued(tracker, 1, "a")
+    tracker.happened(TxAck(EUI, "a"))
+    tracker.happened(Log(EUI, "DOWNLINK_GATEWAY", "TOO_LATE", ""))
+    assert tracker.current.state is DownlinkState.TXACK
+
+
 def test_an_echo_before_the_answer_of_the_server_counts(tracker, told):
     tracker.begin(1, 100.0)
     assert tracker.echoed(1)

@@ -35,6 +35,8 @@ class _Watched:
     listener: Listener
     most_age_s: float
     downlinks: DownlinkTracker
+    #: whether it listens all the time, as its last uplink had it; None = not heard yet
+    listens: bool | None = None
 
 
 class LorawanBridge:
@@ -117,6 +119,9 @@ class LorawanBridge:
         if not urgent:
             self.require_up(watched.device)
             self._api.require_rested(watched.device)
+        if watched.listens is False:
+            text = "the network server has it in class A: setpoints wait for its next report; class C belongs in its device profile"
+            self._tell_once("lorawan.class_a", watched.device, text)
         watched.downlinks.begin(sequence, due_s)
         try:
             item = await self._api.enqueue(watched.device, eui, port, payload, valid_s)
@@ -169,12 +174,22 @@ class LorawanBridge:
     def _uplink(self, watched: _Watched, uplink: Uplink) -> None:
         age_s = 0.0 if uplink.at is None else max(0.0, (self._clock.utc() - uplink.at).total_seconds())
         verdict = self._sessions.judge(uplink, age_s, watched.most_age_s)
-        self.counts[str(verdict)] += 1
-        if verdict is Verdict.NEWS:
+        heard = verdict is Verdict.NEWS and not uplink.is_empty
+        self.counts["empty" if verdict is Verdict.NEWS and not heard else str(verdict)] += 1
+        watched.listens = uplink.listens
+        if heard:
             watched.listener(uplink, self._clock.monotonic_s() - age_s)
+        elif verdict is Verdict.OLD:
+            self._doubt_gateway(watched, uplink, age_s)
         elif verdict is Verdict.REPLAY:
             text = f"frame {uplink.counter} comes after later ones without a join: a replay, or the device counts anew"
             self._tell_once("lorawan.counter_back", watched.device, text)
+
+    def _doubt_gateway(self, watched: _Watched, uplink: Uplink, age_s: float) -> None:
+        """Told as old, and yet the server had it just now: nobody would see more of such a device than its silence."""
+        if uplink.at_server is not None and (self._clock.utc() - uplink.at_server).total_seconds() <= watched.most_age_s:
+            text = f"its gateway says that a frame is {age_s:.0f} s old which the server had just now: the clock of one is wrong"
+            self._tell_once("lorawan.gateway_clock", watched.device, text)
 
     def _alarm(self, device: str, log: Log) -> None:
         self._tell_once(f"lorawan.{log.code.lower()}", device, f"{log.code} {log.text}".strip())
@@ -196,4 +211,4 @@ class LorawanBridge:
         self.counts[f"downlink {state}"] += 1
         text = f"setpoint {downlink.sequence}: {state}{f', {downlink.text}' if downlink.text else ''}"
         self._news.append(LinkNews(f"lorawan.{state}", device, text, bad=state.is_failure))
-        self._log.info("downlink", device=device, sequence=downlink.sequence, state=str(state), text=downlink.text)
+        self._log.debug("downlink", device=device, sequence=downlink.sequence, state=str(state), text=downlink.text)

@@ -29,6 +29,8 @@ class Uplink:
         counter: of its frames in this session.
         at: when a gateway heard it; None = the event does not say.
         rssi_dbm, snr_db: at the gateway that heard it best; None = unknown.
+        at_server: when the network server had it first, by its own clock; None = it does not say.
+        listens: always, as devices of class C do; False: only after its own frames, or the server does not say.
     """
 
     eui: str
@@ -40,6 +42,13 @@ class Uplink:
     at: datetime | None
     rssi_dbm: int | None = None
     snr_db: float | None = None
+    at_server: datetime | None = None
+    listens: bool = False
+
+    @property
+    def is_empty(self) -> bool:
+        """It carries nothing of the application: an acknowledgement, or an answer to the network itself."""
+        return self.port == 0 or not self.payload
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,10 +166,24 @@ def _uplink(eui: str, message: Any) -> Uplink:
         counter=message.f_cnt,
         port=message.f_port,
         payload=message.data,
-        at=_instant(message.time) if message.HasField("time") else None,
+        at=_told(message, "time"),
         rssi_dbm=None if best is None else best.rssi,
         snr_db=None if best is None else best.snr,
+        at_server=min((at for heard in message.rx_info if (at := _told(heard, "ns_time")) is not None), default=None),
+        listens=message.device_info.device_class_enabled == _class_c(),
     )
+
+
+@lru_cache(maxsize=1)
+def _class_c() -> int:
+    from chirpstack_api import common
+
+    return int(common.CLASS_C)
+
+
+def _told(message: Any, field: str) -> datetime | None:
+    """An instant that may be there."""
+    return _instant(getattr(message, field)) if message.HasField(field) else None
 
 
 def _instant(stamp: Any) -> datetime | None:

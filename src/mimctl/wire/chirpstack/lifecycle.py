@@ -12,6 +12,8 @@ from mimctl.wire.chirpstack.events import Ack, Log, TxAck
 _KEPT = 8
 #: of ChirpStack's log: the downlink that is queued was refused by a gateway, and stays queued
 _GATEWAY = "DOWNLINK_GATEWAY"
+#: no gateway has taken it yet
+_BEFORE_THE_AIR = (DownlinkState.ENQUEUED, DownlinkState.GATEWAY_ERROR)
 #: of ChirpStack's log: the downlink will never be sent
 _DROPPED = ("EXPIRED", "DOWNLINK_PAYLOAD_SIZE", "DOWNLINK_CODEC", "F_CNT_DOWN")
 
@@ -91,7 +93,10 @@ class DownlinkTracker:
 
     def _logged(self, log: Log) -> None:
         if log.code == _GATEWAY and not log.item:
-            found = self.current  # the server does not say which; there is but one
+            # the server does not say which; one that a gateway took already is not meant: it was a frame of the network's own
+            found = self.current
+            if found is not None and found.state not in _BEFORE_THE_AIR:
+                return
         elif log.code == _GATEWAY or log.code in _DROPPED:
             found = self._of(log.item)
         else:

@@ -54,6 +54,10 @@ class _Device:
     down: int = 0
     queue: deque[_Item] = field(default_factory=deque)
     free_at_s: float = 0.0
+    #: always, as in class C; else for a moment after its own frames
+    listens: bool = True
+    #: since it joined: until then nothing is sent to it
+    heard: bool = True
 
 
 @dataclass(eq=False)
@@ -85,9 +89,13 @@ class ChirpStackStandIn:
     _server: Any = None
     _numbers: Any = field(default_factory=lambda: itertools.count(1))
 
-    def add(self, eui: str, name: str, receive: Receiver) -> None:
-        """A device of class C."""
-        self._devices[eui] = _Device(receive, name)
+    def add(self, eui: str, name: str, receive: Receiver, *, listens: bool = True) -> None:
+        """A device.
+
+        Args:
+            listens: always, as in class C; False: for a moment after its own frames, as in class A.
+        """
+        self._devices[eui] = _Device(receive, name, listens=listens)
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> int:
         """Serve; returns the port of the gRPC interface."""
@@ -125,6 +133,7 @@ class ChirpStackStandIn:
         device = self._devices[eui]
         device.address, device.up, device.down = f"{int(device.address, 16) + 1:08x}", 0, 0
         device.queue.clear()
+        device.heard = False
         self.tell(eui, "join", integration.JoinEvent(dev_addr=device.address))
 
     def uplink(self, eui: str, port: int, payload: bytes, *, counter: int | None = None, at: datetime | None = None) -> None:
@@ -139,8 +148,12 @@ class ChirpStackStandIn:
         event = integration.UplinkEvent(dev_addr=device.address, adr=True, dr=5, f_cnt=number, f_port=port, data=payload)
         event.time.FromDatetime((at or self.clock.utc()).replace(tzinfo=None))
         event.rx_info.append(gw.UplinkRxInfo(gateway_id="0016c001f153a14c", rssi=-70, snr=8.5))
+        event.rx_info[0].ns_time.FromDatetime(self.clock.utc().replace(tzinfo=None))
         event.tx_info.frequency = 868_100_000
         self.tell(eui, "up", event)
+        device.heard = True
+        if not device.listens and device.queue:
+            self._send_next(eui, device)
 
     def tell(self, eui: str, kind: str, event: Any) -> None:
         """Publish an event of a device."""
@@ -152,7 +165,8 @@ class ChirpStackStandIn:
         if not event.HasField("time") if "time" in fields else False:
             event.time.FromDatetime(self.clock.utc().replace(tzinfo=None))
         name = self._devices[eui].name if eui in self._devices else ""
-        event.device_info.CopyFrom(_info(self.application, eui, name))
+        listens = eui not in self._devices or self._devices[eui].listens
+        event.device_info.CopyFrom(_info(self.application, eui, name, listens=listens))
         body = (
             event.SerializeToString() if self.marshalling == "protobuf" else json_format.MessageToJson(event, indent=None).encode()
         )
@@ -190,7 +204,7 @@ class ChirpStackStandIn:
     async def _schedule(self) -> None:
         while True:
             for eui, device in list(self._devices.items()):
-                if device.queue and self.clock.monotonic_s() >= device.free_at_s:
+                if device.queue and device.listens and device.heard and self.clock.monotonic_s() >= device.free_at_s:
                     self._send_next(eui, device)
             await self.clock.sleep_until(self.clock.monotonic_s() + self.timing.scheduler_s)
 
@@ -218,6 +232,8 @@ class ChirpStackStandIn:
         acknowledged = not self.lost() and device.receive(item.port, item.payload)
         if not item.confirmed:
             return
+        if acknowledged:  # an acknowledgement is a frame of its own, with nothing in it
+            self.uplink(eui, 0, b"")
         wait_s = 0.0 if acknowledged else self.timing.class_c_timeout_s
         asyncio.get_running_loop().call_later(wait_s, self._answered, eui, item.id, acknowledged)
 
@@ -233,7 +249,7 @@ class ChirpStackStandIn:
         self.tell(eui, "log", integration.LogEvent(level=integration.ERROR, code=code, description=text, context=context))
 
 
-def _info(application: str, eui: str, name: str) -> Any:
+def _info(application: str, eui: str, name: str, *, listens: bool) -> Any:
     from chirpstack_api import common, integration
 
     return integration.DeviceInfo(
@@ -243,7 +259,7 @@ def _info(application: str, eui: str, name: str) -> Any:
         device_profile_name="class c",
         device_name=name,
         dev_eui=eui,
-        device_class_enabled=common.CLASS_C,
+        device_class_enabled=common.CLASS_C if listens else common.CLASS_A,
     )
 
 

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import random
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -28,6 +28,8 @@ _KEEPALIVE_S = 15
 _LEAVE_S = 15.0
 #: a flood fills this, and what comes then is lost rather than the memory
 _MOST_WAITING = 20_000
+#: in the answer to a subscription
+_REFUSED = 0x80
 
 
 @asynccontextmanager
@@ -124,7 +126,7 @@ class EventStream:
         while not self._closing:
             try:
                 async with connected(self._client()) as client:
-                    await client.subscribe(self._topic, qos=1)
+                    _require_granted(await client.subscribe(self._topic, qos=1), self._topic)
                     if self._closing:  # the library lost the cancellation while it waited
                         return
                     failures = 0
@@ -169,6 +171,12 @@ class EventStream:
         if self.connected or told != self.why:
             self._log.warning("broker.lost", link=self._link.id, why=told)
         self.connected, self.why = False, told
+
+
+def _require_granted(granted: Iterable[Any], topic: str) -> None:
+    """Some brokers refuse what the access list does not allow; others grant it and send nothing."""
+    if any(code >= _REFUSED if isinstance(code, int) else code.is_failure for code in granted):
+        raise UserError(f"it refuses to let us read {topic}: its access list must allow that")
 
 
 def _quiet_logger() -> logging.Logger:

@@ -1,0 +1,38 @@
+"""The event stream against brokers that are no friends: what they refuse is told, and tried again."""
+
+from __future__ import annotations
+
+import asyncio
+
+from lorawan_air import until
+from mimctl.model.clock import SystemClock
+from mimctl.model.link import Link, LinkType
+from mimctl.model.lorawan import LorawanLink
+from mimctl.wire.chirpstack.stream import Backoff, EventStream
+
+#: MQTT 3.1.1: connection accepted; a subscription refused (0x80) after its two bytes of message id
+ACCEPTED, REFUSED = b"\x20\x02\x00\x00", b"\x90\x03"
+
+
+async def test_a_subscription_that_the_broker_refuses_is_no_connection():
+    asked: list[bytes] = []
+
+    async def broker(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1024)
+        writer.write(ACCEPTED)
+        asked.append(await reader.read(1024))
+        writer.write(REFUSED + asked[-1][2:4] + b"\x80")
+        await reader.read(1024)
+        writer.close()
+
+    server = await asyncio.start_server(broker, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    link = Link("air", LinkType.LORAWAN, "127.0.0.1", port, lorawan=LorawanLink("application", "127.0.0.1"))
+    stream = EventStream(link, "a/+", "me", SystemClock(), take=lambda *_: None, answer_s=2.0, backoff=Backoff(0.05, 0.1))
+    await stream.open()
+    await until(lambda: len(asked) >= 2)
+    assert not stream.connected
+    assert "refuses to let us read a/+" in stream.why
+    await stream.close()
+    server.close()
+    await server.wait_closed()
