@@ -37,6 +37,18 @@ class Number(click.FloatRange):
         return float(super().convert(Finite().convert(value, param, ctx), param, ctx))
 
 
+class Percent(Number):
+    """A share of 0 to below 100, written with its sign or without: `5%`, `5 %`, `5`."""
+
+    name = "percent"
+
+    def __init__(self) -> None:
+        super().__init__(min=0, max=100, max_open=True)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        return super().convert(value.strip().removesuffix("%").rstrip() if isinstance(value, str) else value, param, ctx)
+
+
 def positive(most: float) -> Number:
     """Above zero, up to `most`."""
     return Number(min=0, min_open=True, max=most)
@@ -65,6 +77,23 @@ def without_option(function: AnyFunction) -> AnyFunction:
     return click.option(
         "--without",
         multiple=True,
-        metavar="site|zone:ID",
-        help="Run once more without this controller, and tell what it costs. May be given several times.",
+        metavar="site|zone:ID|link:ID",
+        help="Run once more without this controller or link, and tell what it costs. May be given several times.",
     )(function)
+
+
+def radio_options(function: AnyFunction) -> AnyFunction:
+    """Give a command the options `--frame-loss` and `--compare`."""
+    loss = click.option(
+        "--frame-loss",
+        type=Percent(),
+        default=0.0,
+        metavar="PERCENT",
+        help="Share of all frames on radio links that is lost, either way [default: none].",
+    )
+    compare = click.option(
+        "--compare",
+        type=click.Choice(["radios"]),
+        help="radios: run once more as if every MIM were wired and once more without radios, and put the three beside each other.",
+    )
+    return loss(compare(function))

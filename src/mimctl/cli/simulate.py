@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -12,13 +13,14 @@ import click
 
 from mimctl.cli.explain import show
 from mimctl.cli.interrupts import loading
-from mimctl.cli.options import LOADS_HELP, Number, faults_option, positive, seed_option, without_option
+from mimctl.cli.options import LOADS_HELP, Number, faults_option, positive, radio_options, seed_option, without_option
 from mimctl.cli.render import STDOUT, console, fail, json_option, progress, write_json
 from mimctl.cli.simulate_result import print_result
 from mimctl.model.errors import UserError
 
 if TYPE_CHECKING:
     from mimctl.control.explain.case import Question
+    from mimctl.model.fault import Fault
     from mimctl.model.site import Site
     from mimctl.simulation.engine import Request
     from mimctl.simulation.loads import ChosenLoads
@@ -39,6 +41,7 @@ _HOLE = 2.0
 @click.option("--optimum/--no-optimum", default=True, show_default=True, help="Work out the yardstick; off is about twice as fast.")
 @faults_option
 @without_option
+@radio_options
 @click.option("--explain-at", metavar="TIME", help="Tell why it was decided so at this time, as `mimctl explain --at` does.")
 @click.option("--mim", metavar="ID", help="With --explain-at: of this MIM.")
 @click.option("--node", metavar="ID", help="With --explain-at: of this feed, PDU or rack.")
@@ -53,6 +56,8 @@ def command(
     optimum: bool,
     faults: Path | None,
     without: tuple[str, ...],
+    frame_loss: float,
+    compare: str | None,
     explain_at: str | None,
     mim: str | None,
     node: str | None,
@@ -69,29 +74,39 @@ def command(
         from mimctl.service.logs import set_up
         from mimctl.simulation.engine import Request
         from mimctl.simulation.loads import choose_loads
+        from mimctl.simulation.radio_compare import radio_links
         from mimctl.simulation.without import cost, left_out
 
     _refuse_half_questions(explain_at, mim, node)
-    # a fault that is wanted is told in the table, not line by line
-    set_up("error" if faults is None else "critical")
+    if compare is not None and faults is not None:
+        raise click.UsageError("--compare radios and --faults are two questions: lose frames with --frame-loss")
     if hours is not None:
         _refuse_endless(hours, step)
     with loading():
         loaded = load_site(site)
+    # faults that are wanted, and frames that radios lose, are told in tables, not line by line
+    set_up("critical" if faults is not None or _has_radio(loaded) else "error")
     missing = left_out(without, loaded)
     seed = loaded.twin.seed if seed is None else seed
     begin = None if start is None else start.replace(tzinfo=UTC)
-    choose = partial(choose_loads, loaded, loads, start=begin, hours=hours, step_s=step, seed=seed)
-    chosen = choose()
+    choose = partial(choose_loads, trace=loads, start=begin, hours=hours, step_s=step, seed=seed)
+    chosen = choose(loaded)
     _refuse_endless(chosen.hours, step)
     _tell_loads(chosen)
     wrong = () if faults is None else load_faults(faults, loaded, start=chosen.start, seed=seed)
+    _refuse_double_loss(frame_loss, wrong, loaded)
+    if compare is not None:
+        radio_links(loaded)
     asked = None if explain_at is None else _question(explain_at, mim, node, chosen, loaded)
-    request = Request(loaded, chosen.loads, chosen.start, chosen.hours, step, seed, optimum, wrong, explain=asked)
+    request = Request(
+        loaded, chosen.loads, chosen.start, chosen.hours, step, seed, optimum, wrong, explain=asked, frame_loss_pct=frame_loss
+    )
     result = _simulated(request, f"simulating {chosen.hours:g} h")
     if without:
-        again = replace(request, loads=choose().loads, without=missing, explain=None)
+        again = replace(request, loads=choose(loaded).loads, without=missing, explain=None)
         result["without"] = cost(result, _simulated(again, f"once more without {', '.join(missing.names())}"), missing)
+    if compare is not None:
+        result["radios"] = _with_and_without_radios(request, result, choose)
     result["loads"] = chosen.trace if chosen.trace is not None else {"generator": seed}
     if json_target is not None:
         write_json(json_target, result)
@@ -108,6 +123,37 @@ def _refuse_half_questions(explain_at: str | None, mim: str | None, node: str | 
         raise click.UsageError("--mim and --node go with --explain-at")
     if mim is not None and node is not None:
         raise click.UsageError("--mim and --node are two questions: ask one at a time")
+
+
+def _has_radio(site: Site) -> bool:
+    return any(link.type.is_radio for link in site.links)
+
+
+def _refuse_double_loss(frame_loss: float, wrong: Sequence[Fault], site: Site) -> None:
+    """Of two shares for one link the end of one would end both."""
+    from mimctl.model.fault import FaultKind
+
+    if frame_loss and not _has_radio(site):
+        raise click.UsageError(f"--frame-loss is for radio links, and site '{site.id}' has none")
+    radios = {link.id for link in site.links if link.type.is_radio}
+    twice = {link for fault in wrong if fault.kind is FaultKind.LINK_LOSS for link in fault.targets} & radios
+    if frame_loss and twice:
+        raise click.UsageError(f"--frame-loss and a 'link_loss' in --faults are both of the link '{min(twice)}': leave one out")
+
+
+def _with_and_without_radios(request: Request, result: dict[str, Any], choose: Callable[..., ChosenLoads]) -> dict[str, Any]:
+    """The same hours as if every MIM were wired, and without radios, beside the run that was made."""
+    from mimctl.simulation.radio_compare import AS_IT_IS, AS_WIRED, NO_RADIOS, as_wired, compared, without_radios
+
+    wired = as_wired(request.site)
+    runs = {
+        AS_WIRED: replace(request, site=wired, loads=choose(wired).loads, frame_loss_pct=0.0, explain=None),
+        NO_RADIOS: replace(request, loads=choose(request.site).loads, without=without_radios(request.site), explain=None),
+    }
+    titles = {AS_WIRED: "once more as if all were wired", NO_RADIOS: "once more without radios"}
+    return compared(
+        {AS_IT_IS: result} | {name: _simulated(run, titles[name]) for name, run in runs.items()}, request.frame_loss_pct
+    )
 
 
 def _simulated(request: Request, what: str) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mimctl.cli.before_after import print_before_after, print_harmonics
 from mimctl.cli.fault_table import print_faults
+from mimctl.cli.radio_table import print_air, print_radios
 from mimctl.cli.render import console, print_table
 
 if TYPE_CHECKING:
@@ -16,12 +17,16 @@ if TYPE_CHECKING:
 
 
 def print_result(site: Site, result: Mapping[str, Any], *, faults: bool, to_stderr: bool) -> None:
-    """The summary, what missing controllers cost where that was asked, and what faults did.
+    """The summary, what was on the air, what radios and missing controllers cost where that was asked, and what faults did.
 
     Args:
         faults: some were wanted.
     """
     _summarise(site, result, to_stderr=to_stderr)
+    if "air" in result:
+        print_air(result["air"], to_stderr=to_stderr)
+    if "radios" in result:
+        print_radios(result["radios"], to_stderr=to_stderr)
     if "without" in result:
         _tell_without(result, to_stderr=to_stderr)
     if faults:
