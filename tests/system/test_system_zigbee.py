@@ -12,6 +12,7 @@ import pytest
 
 from mimctl.cli.main import main
 from mimctl.config.site import load_site
+from mimctl.drivers.zigbee_group import ZigbeeGroup
 from mimctl.model.clock import SystemClock
 from mimctl.model.errors import LinkDown, LinkError, MissingExtra
 from mimctl.model.layout import SiteLayout
@@ -21,7 +22,10 @@ from mimctl.model.resources import site_config
 from mimctl.model.sample import Quality
 from mimctl.model.site import ExpiryAction
 from mimctl.model.zigbee import twin_radio
-from mimctl.service.links import open_groups, site_profiles
+from mimctl.service.door import Door
+from mimctl.service.links import open_groups, site_profiles, zigbee_database
+from mimctl.service.state_dir import socket_path, state_directory
+from mimctl.service.zigbee_desk import ZigbeeDesk
 from mimctl.twin.firmware import MimFleet
 from mimctl.twin.generator import GeneratedLoads
 from mimctl.twin.loads import LoadSet
@@ -31,9 +35,14 @@ from mimctl.twin.zigbee import formed_stick
 from mimctl.wire.zigbee import radios
 from mimctl.wire.zigbee.air import Air
 from mimctl.wire.zigbee.air_socket import AirServer
+from mimctl.wire.zigbee.bridge import ZigbeeBridge
+from mimctl.wire.zigbee.watched import Wanted
+from zigbee_mim import EUI, ZigbeeMim
 
 EDGE = Path(site_config("wireless_edge")).read_text()
 WHY = Reason("test", "the test asks")
+#: the example of the Zigbee Base Device Behavior Specification, 10.1
+CODE, LINK_KEY = "83FED3407A939723A5C639B26916D505C3B5", "66b6900981e1ee3ca4206b6b861c02bb"
 
 
 @dataclass(frozen=True)
@@ -144,6 +153,7 @@ async def desk(tmp_path, capsys):
     site.write_text(text.replace(old, f"radio: twin, device: '{twin_radio(host, port).device}'"))
 
     async def call(*words):
+        capsys.readouterr()
         code = await asyncio.to_thread(main, ["zigbee", words[0], str(site), *map(str, words[1:])])
         told = capsys.readouterr()
         return Done(code, told.out, told.out + told.err)
@@ -172,6 +182,84 @@ async def test_form_backup_restore_devices_and_map(desk):
     assert air.stick.network["network_key"]["key"] == key
     for what in ("devices", "map"):
         assert (await call(what, "--json", "-")).out == "[]\n"
+
+
+@pytest.fixture
+async def at_work(desk):
+    """The same while a service has the coordinator: its Zigbee link and its door, one MIM on the network, another outside."""
+    call, air, folder = desk
+    await call("form", "--channel", 20)
+    site = load_site(folder / "site.yaml")
+    (link,) = (link for link in site.links if link.id == "zb")
+    bridge = ZigbeeBridge("zb", link.zigbee, zigbee_database(site, link), SystemClock())
+    watched = bridge.watch(EUI, [Wanted((1, 0x0B04, None, 0x0505))])
+    mim = ZigbeeMim(air)
+    mim.node.hears = air.stick.eui
+    mim.switch_on()
+    door = Door(socket_path(state_directory(site.id)), {"zigbee": ZigbeeDesk([ZigbeeGroup(bridge)]).answer})
+    await bridge.open()
+    await door.open()
+    async with asyncio.timeout(20):
+        while not watched.ready:  # noqa: ASYNC110 - nobody signals it
+            await asyncio.sleep(0.02)
+    yield call, air, folder, bridge
+    await door.close()
+    await bridge.close()
+
+
+async def test_a_running_service_is_asked_for_devices_map_and_backup(at_work):
+    call, air, folder, bridge = at_work
+    (found,) = json.loads((await call("devices", "--json", "-")).out)
+    assert (found["eui"], found["maker"], found["ready"]) == (EUI, "mimctl", True)
+    (line,) = json.loads((await call("map", "--json", "-")).out)
+    assert (line["of"], line["eui"], line["lqi"]) == (EUI, air.stick.eui, 200)
+    done = await call("backup", "--to", folder / "kept.json")
+    assert done.exit_code == 0, done.output
+    kept = json.loads((folder / "kept.json").read_text())
+    assert kept["network_info"]["network_key"]["key"] == air.stick.network["network_key"]["key"]
+    assert (await call("devices", "--link", "gw")).exit_code == 1
+    assert bridge.starts == 1
+
+
+async def test_a_running_service_lets_a_device_in(at_work):
+    call, air, _, bridge = at_work
+    other = ZigbeeMim(air, eui="00124b0000000002", nwk=0x1002)
+
+    async def come():
+        while not air.admit(other.node, bytes.fromhex(LINK_KEY)):  # noqa: ASYNC110 - as a device does
+            await asyncio.sleep(0.01)
+        other.node.announce()
+
+    coming = asyncio.create_task(come())
+    done = await call("permit", "--eui", other.eui, "--install-code", CODE, "--seconds", 10)
+    await coming
+    assert (done.exit_code, done.out) == (0, "00124b0000000002 joined: mimctl MIM\n"), done.output
+    assert not air.open_to
+    wrong = await call("permit", "--eui", other.eui, "--install-code", CODE[:-1] + "6")
+    assert (wrong.exit_code, "check sum" in wrong.output, CODE[:-1] in wrong.output) == (1, True, False)
+    assert bridge.connected
+
+
+async def test_form_and_restore_refuse_beside_a_service_in_one_line(at_work):
+    call, air, folder, bridge = at_work
+    held = air.stick.network
+    (folder / "kept.json").write_text("{}")
+    for words in (("form",), ("form", "--replace"), ("restore", "--from", folder / "kept.json", "--yes")):
+        done = await call(*words)
+        assert done.exit_code == 1
+        assert "stop the service of site" in done.output
+        assert len(done.output.splitlines()) == 1
+    assert (air.stick.network, bridge.starts) == (held, 1)
+
+
+async def test_a_service_whose_coordinator_is_away_says_so(at_work):
+    call, air, _, bridge = at_work
+    air.unplug()
+    async with asyncio.timeout(5):
+        while bridge.connected:  # noqa: ASYNC110 - nobody signals it
+            await asyncio.sleep(0.01)
+    done = await call("devices")
+    assert (done.exit_code, "is away" in done.output) == (3, True)
 
 
 async def test_permit_tells_what_is_wrong(desk):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -17,9 +17,14 @@ if TYPE_CHECKING:
     from mimctl.model.link import Link
     from mimctl.model.site import Site
     from mimctl.model.zigbee import ZigbeeRadio
+    from mimctl.wire.zigbee.hands import Network
 
 _T = TypeVar("_T")
 _AnyFunction = TypeVar("_AnyFunction", bound=Callable[..., Any])
+#: what is done with a coordinator and its database
+_Work = Callable[["ZigbeeRadio", Path], Coroutine[Any, Any, _T]]
+#: how long a service may take: an old stick reads its memory for minutes, a map asks every router [s]
+_PATIENCE_S, _BACKUP_S, _MAP_S = 30.0, 240.0, 1800.0
 
 
 def _site_argument(function: _AnyFunction) -> _AnyFunction:
@@ -31,23 +36,25 @@ def _site_argument(function: _AnyFunction) -> _AnyFunction:
 def command() -> None:
     """Form a Zigbee network, let devices in, keep backups.
 
-    Each of these has the coordinator for itself: the service of the site must not run meanwhile.
+    A running service is asked, for it has the coordinator. `form` and `restore` need the coordinator for themselves: stop the
+    service first.
     """
 
 
 @command.command()
 @_site_argument
 @click.option("--channel", type=click.IntRange(11, 26), help="Radio channel [default: the quietest of 11, 15, 20 and 25].")
+@click.option("--replace", is_flag=True, help="Give up the network that the coordinator has: every device has to join anew.")
 @json_option
-def form(site: Path, link_id: str | None, channel: int | None, json_target: str | None) -> None:
+def form(site: Path, link_id: str | None, channel: int | None, replace: bool, json_target: str | None) -> None:
     """Form a new network with a random key. A coordinator that has one keeps it."""
-    from mimctl.wire.zigbee import network
+    from mimctl.wire.zigbee import hands, network
 
-    def run(radio: ZigbeeRadio, database: Path) -> Coroutine[Any, Any, network.Network]:
-        return network.form(radio, database, channel=channel)
+    def run(radio: ZigbeeRadio, database: Path) -> Coroutine[Any, Any, Network]:
+        return network.form(radio, database, channel=channel, replace=replace)
 
-    found = _with_coordinator(site, link_id, run)
-    _show(json_target, network.plain(found), _network_text("formed", found))
+    found = _alone(*_coordinator(site, link_id), "form", run)
+    _show(json_target, hands.plain(found), _network_text("formed", found))
 
 
 @command.command()
@@ -58,15 +65,18 @@ def form(site: Path, link_id: str | None, channel: int | None, json_target: str 
 @json_option
 def permit(site: Path, link_id: str | None, eui: str, install_code: str, seconds: float, json_target: str | None) -> None:
     """Let one device in by its install code, and close the network behind it. Nobody joins without one."""
-    from mimctl.wire.zigbee import network
+    from mimctl.wire.zigbee import hands, network
 
     code = sys.stdin.readline().strip() if install_code == "-" else install_code
 
-    def run(radio: ZigbeeRadio, database: Path) -> Coroutine[Any, Any, network.OnAir]:
-        return network.permit(radio, database, eui, code, seconds)
+    async def run(radio: ZigbeeRadio, database: Path) -> dict[str, Any]:
+        return hands.plain(await network.permit(radio, database, eui, code, seconds))
 
-    found = _with_coordinator(site, link_id, run)
-    _show(json_target, network.plain(found), f"{found.eui} joined: {found.maker} {found.model}")
+    asked = {"do": "permit", "eui": eui, "install_code": code, "seconds": seconds}
+    found = _ask_or_do(site, link_id, asked, run, seconds + _PATIENCE_S)
+    others = found["turned_away"]
+    text = f"{found['eui']} joined: {found['maker']} {found['model']}"
+    _show(json_target, found, text if not others else f"{text}\nothers tried {others} times and were turned away")
 
 
 @command.command()
@@ -77,7 +87,7 @@ def backup(site: Path, link_id: str | None, target: Path) -> None:
     from mimctl.wire.zigbee import network
     from mimctl.wire.zigbee.radios import write_private
 
-    kept = _with_coordinator(site, link_id, network.backup)
+    kept = _ask_or_do(site, link_id, {"do": "backup"}, network.backup, _BACKUP_S)
     write_private(target, json.dumps(kept, indent=1) + "\n")
     click.echo(f"{target}: keep it as you keep a key, for it holds one")
 
@@ -99,10 +109,10 @@ def restore(site: Path, link_id: str | None, source: Path, yes: bool) -> None:
     except ValueError:
         fail(f"{source}: this is no backup of a Zigbee network")
 
-    def run(radio: ZigbeeRadio, database: Path) -> Coroutine[Any, Any, network.Network]:
+    def run(radio: ZigbeeRadio, database: Path) -> Coroutine[Any, Any, Network]:
         return network.restore(radio, database, kept)
 
-    click.echo(_network_text("restored", _with_coordinator(site, link_id, run)))
+    click.echo(_network_text("restored", _alone(*_coordinator(site, link_id), "restore", run)))
 
 
 @command.command()
@@ -110,10 +120,15 @@ def restore(site: Path, link_id: str | None, source: Path, yes: bool) -> None:
 @json_option
 def devices(site: Path, link_id: str | None, json_target: str | None) -> None:
     """List the devices that the coordinator knows."""
-    from mimctl.wire.zigbee import network
+    from mimctl.wire.zigbee import hands, network
 
-    found = _with_coordinator(site, link_id, network.devices)
-    rows = [(d.eui, d.nwk, d.maker or "", d.model or "", _age(d.age_s), "yes" if d.ready else "no") for d in found]
+    async def run(radio: ZigbeeRadio, database: Path) -> list[dict[str, Any]]:
+        return [hands.plain(found) for found in await network.devices(radio, database)]
+
+    found = _ask_or_do(site, link_id, {"do": "devices"}, run, _PATIENCE_S)
+    rows = [
+        (d["eui"], d["nwk"], d["maker"] or "", d["model"] or "", _age(d["age_s"]), "yes" if d["ready"] else "no") for d in found
+    ]
     _table(json_target, found, ("eui", "short", "maker", "model", "heard", "known"), rows)
 
 
@@ -121,26 +136,57 @@ def devices(site: Path, link_id: str | None, json_target: str | None) -> None:
 @_site_argument
 @json_option
 def map_(site: Path, link_id: str | None, json_target: str | None) -> None:
-    """Ask every router whom it hears, and how well (0 to 255)."""
-    from mimctl.wire.zigbee import network
+    """Ask every router whom it hears, and how well (0 to 255). Takes a few seconds for each."""
+    from mimctl.wire.zigbee import hands, network
 
-    found = _with_coordinator(site, link_id, network.survey)
-    rows = [(n.of, n.eui, n.nwk, n.relation.lower(), str(n.lqi)) for n in found]
+    async def run(radio: ZigbeeRadio, database: Path) -> list[dict[str, Any]]:
+        return [hands.plain(found) for found in await network.survey(radio, database)]
+
+    found = _ask_or_do(site, link_id, {"do": "map"}, run, _MAP_S)
+    rows = [(n["of"], n["eui"], n["nwk"], n["relation"].lower(), str(n["lqi"])) for n in found]
     _table(json_target, found, ("router", "hears", "short", "relation", "lqi"), rows)
 
 
-def _with_coordinator(file: Path, link_id: str | None, run: Callable[[ZigbeeRadio, Path], Coroutine[Any, Any, _T]]) -> _T:
-    """Do one thing with a link's coordinator, while no service of the site runs."""
-    import asyncio
-
+def _coordinator(file: Path, link_id: str | None) -> tuple[Site, Link]:
     from mimctl.config.site import load_site
-    from mimctl.service.links import zigbee_database
-    from mimctl.service.state_dir import site_lock, state_directory
     from mimctl.wire.zigbee.radios import require_zigbee
 
     require_zigbee()
     site = load_site(file)
-    link = _link_of(site, link_id)
+    return site, _link_of(site, link_id)
+
+
+def _ask_or_do(file: Path, link_id: str | None, asked: Mapping[str, Any], run: _Work[_T], patience_s: float) -> _T:
+    """Have the service do it, which has the coordinator; where none runs, do it here under the site's lock."""
+    from mimctl.service.door import ask, somebody_listens
+    from mimctl.service.state_dir import socket_path, state_directory
+
+    site, link = _coordinator(file, link_id)
+    door = socket_path(state_directory(site.id))
+    if somebody_listens(door):
+        answer: _T = ask(door, "zigbee", timeout_s=patience_s, link=link.id, **asked)
+        return answer
+    return _here(site, link, run)
+
+
+def _alone(site: Site, link: Link, what: str, run: _Work[_T]) -> _T:
+    """What nobody else may look at meanwhile."""
+    from mimctl.service.door import somebody_listens
+    from mimctl.service.state_dir import socket_path, state_directory
+
+    if somebody_listens(socket_path(state_directory(site.id))):
+        fail(f"'{what}' needs the coordinator for itself: stop the service of site '{site.id}' first")
+    return _here(site, link, run)
+
+
+def _here(site: Site, link: Link, run: _Work[_T]) -> _T:
+    import asyncio
+
+    from mimctl.service.links import zigbee_database
+    from mimctl.service.logs import set_up
+    from mimctl.service.state_dir import site_lock, state_directory
+
+    set_up("error")
     if link.zigbee is None:
         fail(f"link '{link.id}' names no coordinator")
     with site_lock(state_directory(site.id), site.id):
@@ -161,7 +207,7 @@ def _link_of(site: Site, link_id: str | None) -> Link:
     return found[name]
 
 
-def _network_text(done: str, found: Any) -> str:
+def _network_text(done: str, found: Network) -> str:
     return f"network {found.pan_id} {done} on channel {found.channel}, coordinator {found.coordinator}"
 
 
@@ -176,10 +222,10 @@ def _show(json_target: str | None, found: dict[str, Any], text: str) -> None:
         click.echo(text)
 
 
-def _table(json_target: str | None, found: Sequence[Any], columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
-    from mimctl.wire.zigbee.network import plain
-
+def _table(
+    json_target: str | None, found: Sequence[Mapping[str, Any]], columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]
+) -> None:
     if json_target is not None:
-        write_json(json_target, [plain(each) for each in found])
+        write_json(json_target, found)
     if json_target != STDOUT:
         print_table(columns, rows)

@@ -32,6 +32,7 @@ from mimctl.service.operator_writes import OperatorWrites
 from mimctl.service.rule_status import rules_status
 from mimctl.service.state_dir import socket_path
 from mimctl.service.status import site_status
+from mimctl.service.zigbee_desk import ZigbeeDesk
 
 _WATCH_S = 1.0
 #: zones that have just begun have seen nothing yet; after so many cycles they have, and need not keep to a fair share any longer
@@ -106,6 +107,7 @@ class Service:
             "device": desk.answer,
             "lease": self.leases.answer,
             "stop": self.leases.answer_stop,
+            "zigbee": ZigbeeDesk(self.groups).answer,
             "explain": ExplainDesk(self.controller, self.clock, dry_run=self.dry_run).answer,
         }
 

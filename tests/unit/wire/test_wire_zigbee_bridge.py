@@ -4,16 +4,17 @@ import asyncio
 import contextlib
 import logging
 import stat
+import threading
 from dataclasses import replace
 
 import pytest
 
 from mimctl.model.clock import SystemClock
-from mimctl.model.errors import BadReply, DeviceRefusal, LinkDown, LinkError, LinkTimeout
+from mimctl.model.errors import BadReply, DeviceRefusal, LinkDown, LinkError, LinkTimeout, Unreachable
 from mimctl.model.site import ExpiryAction
 from mimctl.model.zigbee import RadioKind, ZigbeeRadio
+from mimctl.wire.zigbee import hands, zcl
 from mimctl.wire.zigbee import mim_layout as layout
-from mimctl.wire.zigbee import zcl
 from mimctl.wire.zigbee.air import Air, Frame
 from mimctl.wire.zigbee.air_socket import AirServer
 from mimctl.wire.zigbee.bridge import Pace, ZigbeeBridge
@@ -151,6 +152,55 @@ async def test_a_device_that_restarts_is_set_up_again(bench):
     await bench.ready()
 
 
+async def test_a_device_that_was_without_power_is_set_up_again_under_its_old_address(bench):
+    bench.mim.node.reporting.clear()
+    bench.mim.restart()
+    await until(lambda: bench.mim.node.reporting)
+    await bench.ready()
+
+
+async def test_what_a_device_cannot_report_is_asked_for_at_the_interval_of_its_reports(tmp_path):
+    bench = Bench(tmp_path)
+    bench.watched = bench.bridge.watch(EUI, (Wanted(VOLTAGE, 0, 1.0), Wanted(DIVISOR, fixed=True), Wanted(ACK, 0, 60)))
+    bench.mim.node.unreportable.add(VOLTAGE[3])
+    await bench.formed()
+    await bench.bridge.open()
+    await bench.ready()
+    assert bench.watched.unreported == {VOLTAGE}
+    assert bench.bridge.gate.counts["reporting refused"] == 1
+    bench.mim.show({"voltage.port1": 229.0})
+    await until(lambda: bench.watched.values[VOLTAGE].raw == 22900)
+    await bench.bridge.close()
+
+
+async def test_a_full_binding_table_is_counted_and_told(tmp_path):
+    bench = Bench(tmp_path)
+    bench.mim.node.bindings = 1
+    await bench.formed()
+    await bench.bridge.open()
+    await bench.ready()
+    assert bench.bridge.gate.counts["binding refused"] == 1
+    await bench.bridge.close()
+
+
+async def test_one_that_does_not_answer_keeps_no_other_waiting(tmp_path):
+    bench = Bench(tmp_path)
+    dead = [f"00124b00000001{n:02x}" for n in range(QUICK.at_a_time - 1)]
+    others = [ZigbeeMim(bench.air, eui=eui, nwk=0x2000 + n) for n, eui in enumerate(dead)]
+    silent = [bench.bridge.watch(eui, WANTED) for eui in dead]
+    await bench.formed()
+    for other in others:
+        other.switch_on()
+    await bench.bridge.open()
+    await until(lambda: all(w.ready for w in silent) and bench.watched.ready)
+    for other, watched in zip(others, silent, strict=True):
+        other.node.online, watched.ready = False, False
+    await until(lambda: len({w.tries for w in silent}) == 1)
+    bench.watched.ready = False
+    await until(lambda: bench.watched.ready, 1.0)
+    await bench.bridge.close()
+
+
 async def test_a_device_that_leaves_is_forgotten(bench):
     bench.bridge._app.handle_leave(bench.mim.nwk, bench.ieee)
     assert not bench.watched.values
@@ -192,6 +242,29 @@ async def test_a_serial_port_that_is_not_there_is_told_and_does_not_hold_the_end
     await until(lambda: "not there" in (bridge.trouble or ""))
     async with asyncio.timeout(5):
         await bridge.close()
+
+
+async def test_what_people_ask_for_ends_with_the_coordinator(bench):
+    async def long(_):
+        await asyncio.sleep(60)
+
+    asking = asyncio.create_task(bench.bridge.by_hand(long))
+    await until(lambda: bench.bridge._by_hand)
+    bench.unplug()
+    with pytest.raises(Unreachable, match="went away"):
+        await asking
+    with pytest.raises(Unreachable, match="is away"):
+        await bench.bridge.by_hand(hands.listed)
+
+
+async def test_a_stick_that_hangs_while_it_is_let_go_does_not_hold_the_end_up(bench):
+    async def hang():
+        await asyncio.sleep(60)
+
+    bench.port.close = hang
+    async with asyncio.timeout(8):
+        await bench.bridge.close()
+    assert not [thread for thread in threading.enumerate() if "connection_worker" in thread.name]
 
 
 async def test_a_damaged_database_is_told_and_leaves_nothing_behind(tmp_path):

@@ -7,10 +7,11 @@ import pytest
 
 from mimctl.model.errors import Unreachable, UserError
 from mimctl.model.zigbee import RadioKind, ZigbeeRadio
-from mimctl.wire.zigbee import network
-from mimctl.wire.zigbee.air import Air
+from mimctl.wire.zigbee import hands, network
+from mimctl.wire.zigbee.air import Air, Frame
 from mimctl.wire.zigbee.guard import guarded
 from mimctl.wire.zigbee.memory_radio import AirPort, memory_radio
+from mimctl.wire.zigbee.sticks import NoInstallCodes
 from zigbee_mim import EUI, ZigbeeMim
 
 RADIO = ZigbeeRadio(RadioKind.ZNP, "memory")
@@ -25,6 +26,17 @@ class Hand:
         self.air = Air() if air is None else air
         self.port = AirPort(self.air)
         self.radio = guarded(memory_radio(self.port))
+        kept = self
+
+        class Seen(self.radio):
+            """Its gate can be looked at."""
+
+            def __setattr__(self, name, value):
+                if name == "gate":
+                    kept.gate = value
+                super().__setattr__(name, value)
+
+        self.radio = Seen
         self.database = folder / "zb.db"
 
     def __getattr__(self, name):
@@ -43,7 +55,7 @@ async def hand(tmp_path):
 
 async def test_a_formed_network_has_a_random_key_and_is_not_formed_twice(hand, tmp_path):
     held = hand.air.stick.network
-    with pytest.raises(UserError, match="has a network already"):
+    with pytest.raises(UserError, match=r"has a network already.*--replace"):
         await hand.form()
     assert hand.air.stick.network == held
     other = Hand(tmp_path / "other")
@@ -54,13 +66,29 @@ async def test_a_formed_network_has_a_random_key_and_is_not_formed_twice(hand, t
 
 @pytest.mark.parametrize(("code", "key"), [(CODE, KEY), (CODE.lower(), KEY)])
 def test_the_key_of_an_install_code_is_that_of_the_specification(code, key):
-    assert network.link_key(code).serialize().hex() == key
+    assert hands.link_key(code).serialize().hex() == key
 
 
-@pytest.mark.parametrize("code", ["", "83FED3407A939723A5C639B26916D505C3B6", "xyz", CODE[:-2]])
-def test_an_install_code_with_a_wrong_check_sum_is_refused(code):
-    with pytest.raises(UserError, match="no install code"):
-        network.link_key(code)
+@pytest.mark.parametrize(
+    ("code", "says"),
+    [
+        ("", "has 0 digits"),
+        (CODE[:-2], "has 34 digits"),
+        (CODE[:-1] + "6", "check sum .* does not fit"),
+        ("9" + CODE[1:], "check sum .* does not fit"),
+        ("xyz", "hexadecimal"),
+        (CODE[:-1], "hexadecimal"),
+    ],
+)
+def test_an_install_code_that_is_none_is_refused_and_not_repeated(code, says):
+    with pytest.raises(UserError, match=f"no install code: .*{says}") as told:
+        hands.link_key(code)
+    assert not code or code not in str(told.value)
+
+
+@pytest.mark.parametrize("code", ["83FE D340 7A93 9723 A5C6 39B2 6916 D505 C3B5", "83FED340-7A939723-A5C639B2-6916D505-C3B5"])
+def test_an_install_code_may_be_written_as_on_the_label(code):
+    assert hands.link_key(code).serialize().hex() == KEY
 
 
 async def comes(mim, air, key):
@@ -82,6 +110,64 @@ async def test_one_device_is_let_in_by_its_install_code_and_the_network_is_close
     guess.cancel()
     await coming
     assert [d.eui for d in await hand.devices()] == [EUI]
+
+
+async def test_a_network_is_given_up_only_when_that_is_asked_for(hand):
+    held = hand.air.stick.network
+    await hand.form(channel=15, replace=True)
+    assert hand.air.stick.network["network_key"]["key"] != held["network_key"]["key"]
+    assert hand.air.stick.network["channel"] == 15
+    assert await hand.devices() == []
+
+
+async def test_a_flood_of_joins_while_one_is_let_in_stays_outside_and_is_counted(hand):
+    mim = ZigbeeMim(hand.air)
+
+    async def flood():
+        while EUI not in hand.gate.invited:  # noqa: ASYNC110 - until the window is open
+            await asyncio.sleep(0.01)
+        for n in range(100):
+            strange = bytes((n, 0, 0xAA, 0, 0, 0, 0, 0))
+            nwk = (0x3000 + n).to_bytes(2, "little")
+            hand.air.carry(Frame(0x3000 + n, 0, 0, 0, 0, 0x0013, b"\x01" + nwk + strange + b"\x8e"))
+        while not hand.air.admit(mim.node, bytes.fromhex(KEY)):  # noqa: ASYNC110 - as a device does
+            await asyncio.sleep(0.01)
+        mim.node.announce()
+
+    coming = asyncio.create_task(flood())
+    found = await hand.permit(EUI, CODE, 5.0)
+    await coming
+    assert found.eui == EUI
+    assert 100 <= found.turned_away <= 200  # the announcement, and some say their address when they are asked
+    assert [d.eui for d in await hand.devices()] == [EUI]
+
+
+async def test_after_its_window_even_the_invited_device_is_refused(hand):
+    with pytest.raises(UserError, match="did not join"):
+        await hand.permit(EUI, CODE, 0.3)
+    assert not hand.gate.invited
+    assert not hand.gate.admits(EUI, asyncio.get_running_loop().time())
+
+
+async def test_a_window_that_cannot_be_opened_is_told_at_once(hand):
+    async def refuse(*_):
+        raise NoInstallCodes("old")
+
+    hand.radio.permit_with_link_key = refuse
+    with pytest.raises(Unreachable, match="firmware cannot keep devices without an install code out"):
+        await hand.permit(EUI, CODE, 60.0)
+
+
+async def test_a_coordinator_that_goes_in_the_window_is_told_at_once(hand):
+    async def pull():
+        while not hand.air.open_to:  # noqa: ASYNC110 - until the window is open
+            await asyncio.sleep(0.01)
+        hand.air.unplug()
+
+    pulling = asyncio.create_task(pull())
+    with pytest.raises(Unreachable, match="lost"):
+        await hand.permit(EUI, CODE, 60.0)
+    await pulling
 
 
 async def test_a_device_that_does_not_come_is_told_and_the_network_is_closed(hand):
@@ -141,7 +227,7 @@ async def test_without_a_network_or_a_coordinator_it_says_so(tmp_path, what):
     with pytest.raises(Unreachable, match="mimctl zigbee form"):
         await getattr(hand, what)()
     hand.port.present = False
-    with pytest.raises(Unreachable, match="does not answer"):
+    with pytest.raises(Unreachable, match="it is not there"):
         await getattr(hand, what)()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +18,8 @@ _ASK_MOST = 32
 #: one device is taken seriously as joining so often at most [s]
 _JOIN_EVERY_S = 5.0
 _REMEMBERED = 1024
+#: profile of devices without a battery, which have no install codes
+_GREEN_POWER = 0xA1E0
 
 
 @dataclass(eq=False)
@@ -76,6 +79,9 @@ def guarded(radio: type[ControllerApplication]) -> type[ControllerApplication]:
         def _known(self, packet: t.ZigbeePacket) -> bool:
             """Whether a frame is worth zigpy's while: a flood of strangers would have every frame answered by a broadcast."""
             self.gate.counts["frames"] += 1
+            if packet.profile_id == _GREEN_POWER:
+                self.gate.refuse("green power", str(packet.src))
+                return False
             try:
                 self.get_device_with_address(packet.src)
             except KeyError:
@@ -93,10 +99,18 @@ def guarded(radio: type[ControllerApplication]) -> type[ControllerApplication]:
                 self.gate.refuse("device that nobody invited", eui)
                 return
             settled = held is not None and held.nwk == nwk
-            if settled and not self.gate.seldom(f"join {eui}", _JOIN_EVERY_S, now_s, _REMEMBERED):
+            how = "join" if handle_rejoin else "address"
+            if settled and not self.gate.seldom(f"{how} {eui}", _JOIN_EVERY_S, now_s, _REMEMBERED):
                 self.gate.counts["repeated announcement"] += 1
                 return
             super().handle_join(nwk, ieee, parent_nwk, handle_rejoin=handle_rejoin)
+            if held is not None and handle_rejoin:
+                # zigpy says nothing of a known device that comes back under its old short address
+                self.listener_event("device_came", held)
+
+        async def permit_gp(self, time_s: int) -> None:
+            """Green Power devices join without an install code: their window only ever closes."""
+            await super().permit_gp(0)
 
     return Guarded
 
@@ -107,6 +121,4 @@ def plain_eui(ieee: Any) -> str:
 
 
 def _now_s() -> float:
-    import asyncio
-
     return asyncio.get_running_loop().time()

@@ -15,7 +15,7 @@ from mimctl.wire.zigbee.zcl import Attribute, Header, Reporting
 
 HOME_AUTOMATION = 0x0104
 BASIC, METERING, ELECTRICAL = 0x0000, 0x0702, 0x0B04
-_NOT_SUPPORTED = 0x84
+_NOT_SUPPORTED, _TABLE_FULL = 0x84, 0x8C
 
 #: endpoint, cluster, manufacturer code (None = standard)
 Place = tuple[int, int, int | None]
@@ -34,6 +34,8 @@ class Node:
         own_commands: by place, what takes the cluster's own commands.
         maker_code: in its node descriptor.
         hears: address of the coordinator.
+        unreportable: ids of attributes that it tells when it is asked, and never by itself.
+        bindings: so many places fit into its binding table.
     """
 
     eui: str
@@ -43,6 +45,8 @@ class Node:
     own_commands: Mapping[Place, OwnCommand] = field(default_factory=dict)
     maker_code: int = 0x0000
     hears: str = Stick.eui
+    unreportable: set[int] = field(default_factory=set)
+    bindings: int = 16
     online: bool = True
     bound: set[tuple[int, int]] = field(default_factory=set)
     reporting: dict[tuple[Place, int], Reporting] = field(default_factory=dict)
@@ -141,6 +145,8 @@ class Node:
         return b"\x00" + struct.pack("<HB", self.nwk, len(body)) + body
 
     def _bind(self, asked: bytes) -> bytes:
+        if len(self.bound) >= self.bindings and _bound_place(asked) not in self.bound:
+            return bytes((_TABLE_FULL,))
         self.bound.add(_bound_place(asked))
         return b"\x00"
 
@@ -199,6 +205,8 @@ class Node:
             held = found.get(attribute)
             if held is None or held.kind != kind:
                 refused.append(struct.pack("<BBH", zcl.UNSUPPORTED_ATTRIBUTE, 0, attribute))
+            elif attribute in self.unreportable:
+                refused.append(struct.pack("<BBH", zcl.UNREPORTABLE_ATTRIBUTE, 0, attribute))
             elif most_s == 0xFFFF:
                 self.reporting.pop((place, attribute), None)
             else:

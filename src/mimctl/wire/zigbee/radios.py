@@ -12,8 +12,8 @@ from typing import Any
 from mimctl.model.errors import MissingExtra, UserError
 from mimctl.model.zigbee import RadioKind, ZigbeeRadio
 
-#: packages whose debug lines hold network keys
-_TALKATIVE = ("zigpy", "zigpy_znp", "bellows", "aiosqlite")
+#: packages whose lines hold network keys
+_TALKATIVE = ("zigpy", "zigpy_znp", "bellows", "aiosqlite", "serialx")
 #: only their owner reads files with keys in them
 PRIVATE = 0o600
 
@@ -34,15 +34,16 @@ def require_zigbee() -> None:
 
 
 def hush() -> None:
-    """No key in any log: what these packages say below a warning is never written, whatever the level of the program."""
+    """No key in any log: nothing that these packages say is written, for even their errors quote what they worked on."""
     for name in _TALKATIVE:
-        logging.getLogger(name).setLevel(logging.ERROR)
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
 
 
 def radio_class(radio: ZigbeeRadio) -> Any:
     """The class that speaks to this kind of coordinator, guarded."""
     require_zigbee()
     from mimctl.wire.zigbee.guard import guarded
+    from mimctl.wire.zigbee.sticks import ezsp_class, znp_class
 
     if radio.kind is RadioKind.TWIN:
         from mimctl.wire.zigbee.air_socket import SocketPort
@@ -50,17 +51,15 @@ def radio_class(radio: ZigbeeRadio) -> Any:
 
         return guarded(memory_radio(SocketPort.at(radio.device)))
     if radio.kind is RadioKind.EZSP:
-        from bellows.zigbee.application import ControllerApplication as Ezsp
-
-        return guarded(Ezsp)
-    from zigpy_znp.zigbee.application import ControllerApplication as Znp
-
-    return guarded(Znp)
+        return guarded(ezsp_class())
+    return guarded(znp_class())
 
 
 def configuration(radio: ZigbeeRadio, database: Path) -> dict[str, Any]:
     """What zigpy is told, unchecked: it does that itself, and only once."""
-    return {
+    # a thread of its own for the serial port would be one more that could keep the process from ending
+    own = {"use_thread": False} if radio.kind is RadioKind.EZSP else {}
+    return own | {
         "device": {"path": radio.device, "baudrate": radio.baudrate, "flow_control": radio.flow_control},
         "database_path": str(database),
         # firmware for devices comes from the internet; a data centre's network ends at its wall

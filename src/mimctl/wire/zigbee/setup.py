@@ -1,4 +1,4 @@
-"""Have a device report by itself: bind, read once, configure. After that nobody polls it."""
+"""Have a device report by itself: bind, read once, configure. After that nobody polls it, but for what it cannot report."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from zigpy.zcl import foundation
 from mimctl.model.errors import BadReply
 from mimctl.wire.zigbee import zcl
 from mimctl.wire.zigbee.guard import plain_eui
-from mimctl.wire.zigbee.watched import Wanted, Watched
+from mimctl.wire.zigbee.watched import Spot, Wanted, Watched
 
 #: attributes in one request: their answer fits into one frame
 _AT_A_TIME = 5
@@ -46,6 +46,7 @@ async def set_up(device: Any, watched: Watched, listening: dict[int, Any], now_s
         TimeoutError, ZigbeeException: it does not answer.
     """
     bound: set[tuple[int, int]] = set()
+    watched.unreported.clear()
     for (endpoint, number, maker), wanted in watched.places():
         cluster = _cluster(device, endpoint, number)
         if id(cluster) not in listening:
@@ -53,12 +54,27 @@ async def set_up(device: Any, watched: Watched, listening: dict[int, Any], now_s
             cluster.add_listener(listening[id(cluster)][1])
         reported = [w for w in wanted if not w.fixed]
         if reported and (endpoint, number) not in bound:
-            await cluster.bind(**_PATIENCE)
+            await _bind(cluster, watched)
             bound.add((endpoint, number))
         await _read(cluster, wanted, watched, maker, now_s)
         await _configure(cluster, reported, watched, maker)
     if not watched.values:
         raise BadReply(watched.eui, "it gives none of the values that its profile names")
+
+
+async def read_unreported(device: Any, watched: Watched, now_s: Callable[[], float]) -> None:
+    """Ask for what a device does not report by itself. Raises as `set_up`."""
+    for (endpoint, number, maker), wanted in watched.places():
+        asked = [w for w in wanted if w.spot in watched.unreported]
+        if asked:
+            await _read(_cluster(device, endpoint, number), asked, watched, maker, now_s)
+
+
+async def _bind(cluster: Any, watched: Watched) -> None:
+    """Raises as `set_up`. A refusal is counted, and no more: some devices report without a binding, and silence is noticed."""
+    answer = await cluster.bind(**_PATIENCE)
+    if answer and int(answer[0]) != 0:
+        watched.refuse("binding refused", watched.eui)
 
 
 def _cluster(device: Any, endpoint: int, number: int) -> Any:
@@ -88,9 +104,21 @@ async def _configure(cluster: Any, wanted: Sequence[Wanted], watched: Watched, m
         answer = await cluster.general_command(
             foundation.GeneralCommand.Configure_Reporting, records, manufacturer=maker, **_PATIENCE
         )
-        for record in getattr(answer, "status_records", ()):
-            if record.status != foundation.Status.SUCCESS:
-                watched.refuse("reporting refused", watched.eui)
+        refused = _refused(answer, some)
+        watched.unreported |= refused
+        for _ in refused:
+            watched.refuse("reporting refused", watched.eui)
+
+
+def _refused(answer: Any, asked: Sequence[Wanted]) -> set[Spot]:
+    """What will not be reported: all of it, where the device does not know the command or does not say what it refuses."""
+    records = getattr(answer, "status_records", None)
+    if not records:
+        return {w.spot for w in asked}
+    wrong = [record for record in records if record.status != foundation.Status.SUCCESS]
+    named = {int(record.attrid) for record in wrong if record.attrid is not None}
+    found = {w.spot for w in asked if w.spot[3] in named}
+    return found if found or not wrong else {w.spot for w in asked}
 
 
 def _reporting(wanted: Wanted, watched: Watched) -> Any:

@@ -55,6 +55,8 @@ class Watched:
     values: dict[Spot, Reported] = field(default_factory=dict)
     #: attributes that the device does not have
     absent: set[Spot] = field(default_factory=set)
+    #: attributes that it does not report: they are asked for, as often as they should have been reported
+    unreported: set[Spot] = field(default_factory=set)
     #: its reporting is set up
     ready: bool = False
     #: everything was read once since the coordinator came up
@@ -65,6 +67,10 @@ class Watched:
     reports: int = 0
     tries: int = 0
     retry_at_s: float = float("-inf")
+    #: when what it does not report is asked for again
+    ask_at_s: float = float("-inf")
+    #: how often it came (back) on to the network
+    joins: int = 0
     _spots: frozenset[Spot] = frozenset()
 
     def __post_init__(self) -> None:
@@ -73,8 +79,15 @@ class Watched:
     def forget(self, why: str) -> None:
         """Nothing that was heard is believed any more: the link is gone or the device has left."""
         self.values.clear()
+        self.unreported.clear()
         self.ready = self.complete = False
         self.trouble, self.tries, self.retry_at_s = why, 0, float("-inf")
+
+    def came(self) -> None:
+        """It is (back) on the network, and may have forgotten what it was to report."""
+        self.joins += 1
+        self.ready, self.trouble = False, "it joined again"
+        self.retry_at_s = float("-inf")
 
     def take(self, spot: Spot, kind: int, value: object, at_s: float) -> bool:
         """One attribute as it came off the air; False where it is not wanted or not believed."""
@@ -128,3 +141,8 @@ class Watched:
         """A device that reports says something at least so often, three misses allowed [s]."""
         regular = [w.most_s for w in self.wanted if not w.fixed and w.spot not in self.absent]
         return 3 * min(regular, default=60.0)
+
+    @property
+    def ask_every_s(self) -> float:
+        """How often what it does not report is asked for [s]."""
+        return max(1.0, min((w.most_s for w in self.wanted if w.spot in self.unreported), default=60.0))
