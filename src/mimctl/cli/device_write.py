@@ -43,7 +43,11 @@ def show_write(told: Mapping[str, Any], seconds: float, json_target: str | None)
         for p in told["ports"]
     ]
     print_table(_COLUMNS, rows, right=("port", *_COLUMNS[3:]), stderr=to_stderr)
-    for judgement in told["judgements"]:
+    for port in told["ports"]:
+        if port.get("why_not"):
+            click.echo(f"port {port['port']} is not met: {port['why_not']['text']} ({port['why_not']['code']})", err=to_stderr)
+    named = {port["why_not"]["code"] for port in told["ports"] if port.get("why_not")}
+    for judgement in (j for j in told["judgements"] if j["code"] not in named or j["verdict"] != "scaled"):
         click.echo(f"judge: {judgement['verdict']}: {judgement['text']} ({judgement['code']})", err=to_stderr)
     click.echo(_outcome(told, seconds), err=to_stderr)
 
@@ -59,12 +63,13 @@ def agreed(told: Mapping[str, Any]) -> bool:
 
 
 def _outcome(told: Mapping[str, Any], seconds: float) -> str:
+    partly = any(port.get("met") is False for port in told["ports"])
     if told["applied"]:
-        return f"{told['mim']}: written; stands for {seconds:g} s"
+        return f"{told['mim']}: written{', as far as it goes' if partly else ''}; stands for {seconds:g} s"
     if told["outcome"] is not None and told["outcome"]["error"]:
         return f"{told['mim']}: not written: {told['outcome']['error']}"
     if agreed(told):
-        return f"{told['mim']}: this would be written; --yes writes it"
+        return f"{told['mim']}: this would be written{', as far as it goes' if partly else ''}; --yes writes it"
     hint = next((f"; {_HINTS[j['code']]}" for j in told["judgements"] if j["code"] in _HINTS), "")
     return f"{told['mim']}: no setpoint would be written now{hint}"
 

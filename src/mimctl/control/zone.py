@@ -32,6 +32,7 @@ from mimctl.control.memory import Memory, share_bytes
 from mimctl.control.narrow import Narrower
 from mimctl.control.orders import SiteOrders, Standing
 from mimctl.control.partition import sub_groups
+from mimctl.control.plan_watch import PlanWatch
 from mimctl.control.response import ResponseWatch
 from mimctl.control.room import UnmeteredRoom
 from mimctl.control.rules import RuleBook
@@ -68,6 +69,7 @@ class ZoneController:
 
     Args:
         orders: what the site level told it.
+        plans: what of its plans does not come about.
         recent: its last decisions, newest last; memory: many more of them, for whoever asks why.
         latencies_s: from the oldest measurement a plan rests on to the last setpoint written, of the last plans [s].
     """
@@ -81,6 +83,7 @@ class ZoneController:
     recent: deque[DecisionRecord] = field(default_factory=lambda: deque(maxlen=_KEPT_RECORDS))
     latencies_s: deque[float] = field(default_factory=lambda: deque(maxlen=_KEPT_LATENCIES))
     memory: Memory[LightRecord] = field(default_factory=Memory)
+    plans: PlanWatch = field(default_factory=PlanWatch)
     loop: DeadlineLoop = field(init=False)
     headroom: HeadroomWatch = field(init=False)
 
@@ -114,6 +117,8 @@ class ZoneController:
         forecast = record.forecast
         load_va = without_nan(forecast.load_w + 1j * forecast.load_var)
         self.headroom.look(record.state, record.report, load_va)
+        starting = self.cycle.collector.starting()
+        self.plans.look(record, self.cycle.leases.active(), self.cycle.events, starting=starting)
         self.memory.add(light_record(record, self.cycle.dispatcher.setpoint_va, self.memory.newest))
         if any(outcome.kind == "setpoint" and outcome.error is None for outcome in record.outcomes):
             written_s = float(self.cycle.dispatcher.written_at_s.max())

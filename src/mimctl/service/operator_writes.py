@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from mimctl.control.leases import LONGEST_SETPOINT_S
+from mimctl.control.unmet import Outcome, unmet_ports
 from mimctl.control.zone import ZoneController
 from mimctl.model.clock import Clock
 from mimctl.model.decision import DecisionRecord
 from mimctl.model.errors import UserError
-from mimctl.model.layout import ComplexArray
 from mimctl.model.lease import Lease, LeaseSource, Setpoint
 from mimctl.model.plan import SafePlan, Verdict
 from mimctl.service.lease_desk import owner_of
@@ -65,8 +65,10 @@ class OperatorWrites:
         """What the judge would let through now. Nothing is kept."""
         zone = self._zone(device)
         lease = self._lease(zone, device, wishes, seconds, owner)
-        plan, safe = zone.cycle.preview(lease)
-        return _told(zone, lease, plan.inject_w + 1j * plan.inject_var, safe, {"applied": False, "outcome": None})
+        bounds, plan, safe = zone.cycle.preview(lease)
+        planned_va, set_va = plan.inject_w + 1j * plan.inject_var, safe.inject_w + 1j * safe.inject_var
+        outcome = Outcome(zone.layout, bounds, safe.judgements, zone.cycle.dispatcher.setpoint_va, planned_va, set_va)
+        return _told(zone, lease, outcome, safe, {"applied": False, "outcome": None})
 
     async def write(self, device: str, wishes: Sequence[PortWish], seconds: float, owner: str = "operator") -> dict[str, Any]:
         """Set the ports and wait for the cycle that writes, or says why not. A setpoint that is refused is taken back."""
@@ -85,8 +87,7 @@ class OperatorWrites:
         told = None
         if outcome is not None:
             told = {"kind": outcome.kind, "error": "dry run: not written" if outcome.skipped else outcome.error}
-        plan_va = record.plan.inject_w + 1j * record.plan.inject_var
-        return _told(zone, lease, plan_va, record.safe_plan, {"applied": applied, "outcome": told})
+        return _told(zone, lease, Outcome.of(record), record.safe_plan, {"applied": applied, "outcome": told})
 
     def release(self, device: str, by: str = "operator") -> dict[str, Any]:
         """End an operator's setpoint now; the next cycle goes on without it."""
@@ -152,25 +153,29 @@ def _wish(item: Mapping[str, Any]) -> PortWish:
     return wish
 
 
-def _told(zone: ZoneController, lease: Lease, plan_va: ComplexArray, safe: SafePlan, more: Mapping[str, Any]) -> dict[str, Any]:
+def _told(zone: ZoneController, lease: Lease, outcome: Outcome, safe: SafePlan, more: Mapping[str, Any]) -> dict[str, Any]:
     """What was wanted, what the judge lets through, and why."""
     layout, mim = zone.layout, lease.scope
     wishes = lease.action.power_va if isinstance(lease.action, Setpoint) else ()
     m = layout.mim_index[mim]
     span = layout.ports_of_mim[m]
+    planned_va = outcome.planned_va
+    why = {unmet.port: unmet.why for unmet in unmet_ports(outcome, m, wishes)}
     ports = [
         {
-            "port": n + 1,
+            "port": n,
             "node": spec.node,
             "connection": spec.connection.value,
             "wanted_w": None if wanted is None else wanted.real,
             "wanted_var": None if wanted is None else wanted.imag,
-            "planned_w": round(float(plan_va[k].real), 3),
-            "planned_var": round(float(plan_va[k].imag), 3),
+            "planned_w": round(float(planned_va[k].real), 3),
+            "planned_var": round(float(planned_va[k].imag), 3),
             "setpoint_w": float(safe.inject_w[k]),
             "setpoint_var": float(safe.inject_var[k]),
+            "met": None if wanted is None else n not in why,
+            "why_not": {"code": why[n].code, "text": why[n].text} if n in why else None,
         }
-        for n, (k, spec, wanted) in enumerate(zip(range(span.start, span.stop), layout.mims[m].ports, wishes, strict=True))
+        for n, (k, spec, wanted) in enumerate(zip(range(span.start, span.stop), layout.mims[m].ports, wishes, strict=True), start=1)
     ]
     judgements = [
         {"verdict": j.verdict.value, "code": j.reason.code, "text": j.reason.text} for j in safe.judgements if j.mim == mim

@@ -24,6 +24,7 @@ from mimctl.control.explain.story import (
 from mimctl.control.explain.without import alternatives, figures
 from mimctl.control.explain.words import joined, moves, objective, seconds
 from mimctl.control.light_arrays import wide
+from mimctl.control.unmet import Outcome, unmet_ports
 from mimctl.model.layout import ComplexArray
 
 #: a node with less than this share of what a MIM gains is not worth a word
@@ -53,7 +54,7 @@ def explain_mim(view: View, question: Question, m: int) -> dict[str, Any]:
         Section("what was seen", tuple(_seen(view, nodes, set_va))),
         Section("what it is for", tuple(_worth(view, m, set_va))),
         Section("limits that bind", tuple(limit_lines(view, limits))),
-        Section("what narrowed it", tuple(_narrowed(reasons) + narrowed_nodes(view, n.way_of(m)))),
+        Section("what narrowed it", tuple(_narrowed(reasons) + _not_met(view, m) + narrowed_nodes(view, n.way_of(m)))),
         Section("the judge", tuple(_told(reasons, {"judge"}) or ["let the plan through as it was"])),
         Section("sent and answered", tuple(_sent(view, m, reasons))),
         Section("the grid above", tuple(price_above(view, nodes[0]))),
@@ -142,6 +143,18 @@ def _told(reasons: Sequence[Narrowing], stages: set[str]) -> list[str]:
 def _narrowed(reasons: Sequence[Narrowing]) -> list[str]:
     """What came before the solve or held in it, but for the limits, which are told with their prices."""
     return _told([r for r in reasons if not (r.stage == "solve" and r.owner == "a limit")], {"bounds", "solve"})
+
+
+def _not_met(view: View, m: int) -> list[str]:
+    """What somebody wants of its ports and does not get."""
+    n, record = view.numbers, view.case.record
+    pinned = n.bounds.port_pinned_va
+    if pinned is None:
+        return []
+    wanted = [None if np.isnan(power) else complex(power) for power in pinned[n.layout.ports_of_mim[m]]]
+    before_va = np.asarray(wide(n.solve.before_va))
+    outcome = Outcome(n.layout, n.bounds, record.judgements, before_va, n.plan_va, np.nan_to_num(view.reasons.safe_va))
+    return [f"not met: {unmet}" for unmet in unmet_ports(outcome, m, wanted)]
 
 
 def _sent(view: View, m: int, reasons: Sequence[Narrowing]) -> list[str]:
