@@ -18,6 +18,8 @@ from mimctl.control.above import Above
 from mimctl.grid.regions import Regions
 from mimctl.model.layout import BoolArray, ComplexArray, FloatArray, IntArray
 
+#: prices of an old snapshot do harm on bursty load, limits of one are shares of what may be gone; they never live longer
+LONGEST_LIFE_S = 60.0
 #: kept free at every ancestor: loads that move until the next grant, meters that are not exact
 MARGIN = 0.03
 #: of what is free, this part goes where the site's solution wants it; the rest by ratings

@@ -11,6 +11,7 @@ from mimctl.balance.inputs import without_nan
 from mimctl.control.events import EventLog
 from mimctl.control.grants import HeadLimit
 from mimctl.control.narrow import Situation
+from mimctl.control.order_check import wrong_limit, wrong_price
 from mimctl.control.upstream import HeadPrice
 from mimctl.grid.tree import TreeOperators
 from mimctl.model.bounds import Bounds, Restriction, UpstreamPrice
@@ -57,6 +58,8 @@ class SiteOrders:
     def __post_init__(self) -> None:
         self._heads = self.operators.layout.heads
         self._orders: Sequence[HeadOrder] = [HeadOrder()] * len(self._heads)
+        #: told since the last cycle, and not looked at yet
+        self._fresh: Sequence[HeadOrder] | None = None
         self._below = any(stands.limit is not None for stands in self.standing)
         self._began_s: float | None = None
         self._was_told = False
@@ -65,20 +68,22 @@ class SiteOrders:
         """From the site level: replaces everything that it told before.
 
         Args:
-            orders: for each head, in the order of the zone's layout.
+            orders: for each head, in the order of the zone's layout. What is nonsense is refused by the next cycle.
         """
-        self._orders = orders
+        self._fresh = orders
 
     @property
     def told(self) -> bool:
         """The site level has told something, which may have expired."""
-        return any(order.price is not None or order.limit is not None for order in self._orders)
+        orders = self._orders if self._fresh is None else self._fresh
+        return any(order.price is not None or order.limit is not None for order in orders)
 
     def narrow(self, bounds: Bounds, situation: Situation) -> Bounds:
         """The bounds with the limits of the heads, and the prices that are still good; the standing ones where none is."""
         if not self._below:
             return bounds
         now_s = situation.state.now_s
+        self._believe(now_s)
         forecast = situation.forecast
         loads_va = self.operators.flow(without_nan(forecast.load_w + 1j * forecast.load_var))[self._heads]
         limits = [self._limit(i, now_s) for i in range(len(self._heads))]
@@ -100,6 +105,29 @@ class SiteOrders:
             upstream=tuple(self._price(i, loads_va[i], situation) for i in range(len(self._heads))),
             restrictions=(*bounds.restrictions, *(() if granted else self._on_its_own())),
         )
+
+    def _believe(self, now_s: float) -> None:
+        """Take what was told since the last cycle, head by head; of a head of which nonsense was told, nothing."""
+        told, self._fresh = self._fresh, None
+        if told is None:
+            return
+        if len(told) != len(self._heads):
+            self._orders = [HeadOrder()] * len(self._heads)
+            refused = {self.zone: f"it is for {len(told)} heads, and there are {len(self._heads)}"}
+        else:
+            wrong = [self._wrong(i, order, now_s) for i, order in enumerate(told)]
+            self._orders = [order if why is None else HeadOrder() for order, why in zip(told, wrong, strict=True)]
+            names = [self.operators.layout.nodes[head].id for head in self._heads]
+            refused = {name: why for name, why in zip(names, wrong, strict=True) if why is not None}
+        texts = [(name, f"what the site level told {name} is refused: {why}; it goes on alone") for name, why in refused.items()]
+        self.events.keep_only("zone.orders_refused", texts, Severity.ERROR)
+
+    def _wrong(self, i: int, order: HeadOrder, now_s: float) -> str | None:
+        """Why nothing of an order is believed; None where it is."""
+        layout, head = self.operators.layout, int(self._heads[i])
+        rating_va = float(layout.rating_a[head] * layout.voltage_ln_v[head])
+        found = None if order.price is None else wrong_price(order.price, rating_va, now_s)
+        return found if found is not None or order.limit is None else wrong_limit(order.limit, now_s)
 
     def _limit(self, i: int, now_s: float) -> HeadLimit | None:
         granted = self._orders[i].limit

@@ -11,15 +11,12 @@ from mimctl.balance.inputs import usable_nodes, without_nan
 from mimctl.balance.problem import Balancer
 from mimctl.balance.settings import BalanceSettings
 from mimctl.control.above import Above
-from mimctl.control.grants import Grants, HeadLimit
+from mimctl.control.grants import LONGEST_LIFE_S, Grants, HeadLimit
 from mimctl.control.orders import HeadOrder, Standing
 from mimctl.control.site_picture import SitePicture
 from mimctl.control.upstream import HeadPrice, Marginal, head_price, standing_price
 from mimctl.model.layout import BoolArray, ComplexArray
 from mimctl.model.plan import Plan, SolveStatus
-
-#: prices of an old snapshot do harm on bursty load, limits of one are shares of what may be gone; they never live longer
-LONGEST_LIFE_S = 60.0
 
 #: the site level tells where the zones should end, not how to get there: nothing holds it to its last answer
 _SETTINGS = BalanceSettings(movement=0.0, active_max=10_000)
