@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Protocol, runtime_checkable
 
 from mimctl.model.event import LinkNews
@@ -89,6 +90,43 @@ class MimDriver(Driver, Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class FormCommand:
+    """What one MIM makes of the bus at its ports.
+
+    Args:
+        voltage_ln_v: line to neutral, rms [V].
+        frequency_hz: [Hz]
+        angle_deg: of L1 when it begins [°].
+        validity_s: it ends by itself when it hears nothing for this long [s].
+        reason: why; goes to the log and the decision record.
+    """
+
+    voltage_ln_v: float
+    frequency_hz: float
+    angle_deg: float
+    validity_s: float
+    reason: Reason
+
+
+@runtime_checkable
+class Former(Protocol):
+    """A MIM with a form mode. Only `control.dispatch` calls these; `MimDriver.release` ends it, and is the safe state."""
+
+    @property
+    def can_form(self) -> bool | None:
+        """Whether it has the registers for it; None until it has answered once."""
+        ...
+
+    async def form(self, command: FormCommand) -> None:
+        """Begin. A device that follows setpoints, or sees voltage at its ports, does not."""
+        ...
+
+    async def keep_forming(self) -> None:
+        """Prove that the controller lives; it begins nothing."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
 class ForeignWrite:
     """Our command went out of force without our doing: somebody else commands the device, or it restarted or fell back by itself.
 
@@ -119,6 +157,25 @@ class Commanded(Protocol):
     def foreign_write(self) -> ForeignWrite | None:
         """How our last command went out of force without our doing; None while it stands."""
         ...
+
+
+class Recall(StrEnum):
+    """What is known of a setpoint that a controller before us may have left in a device."""
+
+    #: `held` says it
+    SETTLED = "settled"
+    #: something is in force, and the device will tell
+    ASKED = "asked"
+    #: something is in force, and nobody will ever say what
+    UNKNOWN = "unknown"
+
+
+@runtime_checkable
+class Recalls(Protocol):
+    """A device that does not tell what it holds whenever it is read."""
+
+    @property
+    def recall(self) -> Recall: ...
 
 
 class DriverGroup(Protocol):

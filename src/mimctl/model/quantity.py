@@ -46,6 +46,7 @@ QUANTITIES: dict[str, Quantity] = _table(
     ("temperature", "degC", "temperature"),
     ("status", "", "status word or enumeration"),
     ("alarms", "", "alarm bits"),
+    ("operating_state", "", "of a MIM: 0 off, 1 standby, 2 follows setpoints, 3 forms a bus, 4 fault"),
     ("sequence", "", "freshness counter of the measurement"),
     ("sequence_ack", "", "sequence number of the setpoint in force"),
     ("command_status", "", "0 accepted, 1 clipped, 2 rejected, 3 reverted"),

@@ -12,7 +12,7 @@ import numpy as np
 from mimctl.model.errors import LinkDown, LinkTimeout
 from mimctl.model.harmonics import HarmonicShare
 from mimctl.model.layout import FloatArray
-from mimctl.model.protocols import Driver, ForeignWrite, HeldSetpoint, MimCommand
+from mimctl.model.protocols import Driver, ForeignWrite, FormCommand, HeldSetpoint, MimCommand
 from mimctl.model.reason import Reason
 from mimctl.model.sample import Sample
 from mimctl.model.setpoints import MimMap
@@ -164,7 +164,7 @@ class PlantTransfer:
 
 
 class PlantMim:
-    """One MIM on the plant. Implements `model.protocols.MimDriver` and `Commanded`."""
+    """One MIM on the plant. Implements `model.protocols.MimDriver`, `Commanded` and `Former`."""
 
     def __init__(self, group: PlantDriverGroup, fleet: MimFleet, m: int, device: str) -> None:
         self._group, self._fleet, self._m, self._device = group, fleet, m, device
@@ -232,6 +232,24 @@ class PlantMim:
         self._deliver(self._beat)
         self._answer()
 
+    @property
+    def can_form(self) -> bool:
+        """See `Former.can_form`."""
+        return bool(self._fleet.formers.able[self._m])
+
+    async def form(self, command: FormCommand) -> None:
+        self._ask()
+        self._heartbeat += 1
+        sequence = int(self._fleet.formers.sequence[self._m]) + 1
+        self._fleet.form(self._m, command.voltage_ln_v, command.frequency_hz, command.validity_s, sequence)
+        self._answer()
+
+    async def keep_forming(self) -> None:
+        self._ask()
+        self._heartbeat += 1
+        self._fleet.keep_forming(self._m, self._heartbeat)
+        self._answer()
+
     async def release(self, reason: Reason) -> None:
         self._ask()
         self._commands, self._lost = False, None
@@ -257,6 +275,7 @@ class PlantMim:
         ports = self._fleet.layout.ports_of_mim[self._m]
         zeros = (0.0,) * (ports.stop - ports.start)
         self._commands = False
+        self._fleet.stop_forming(self._m)
         self._fleet.enable(self._m, False)
         self._fleet.apply(self._m, zeros, zeros, self._next())
 

@@ -8,6 +8,7 @@ from functools import partial
 
 from mimctl.twin.fault_mims import fleet_of
 from mimctl.twin.plant import Plant
+from mimctl.twin.transfers import Switch
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +24,10 @@ class DeadBus:
 
 @dataclass(frozen=True, slots=True)
 class FeedLost:
-    """The source of a feed fails: the same, from its head down, unless a transfer device there has something to go to."""
+    """The source of a feed fails: the same, from its head down, unless a transfer device there has something to go to.
+
+    Contactors of islands below it open, and close again when it is back.
+    """
 
     def apply(self, plant: Plant, target: str) -> None:
         head = self._head(plant, target)
@@ -32,6 +36,8 @@ class FeedLost:
             DeadBus().apply(plant, head)
         else:
             plant.switches.lose(switch, partial(_later, plant))
+        for contactor in self._contactors(plant, head):
+            plant.switches.lose(contactor, partial(_later, plant))
 
     def undo(self, plant: Plant, target: str) -> None:
         head = self._head(plant, target)
@@ -40,6 +46,12 @@ class FeedLost:
             DeadBus().undo(plant, head)
         else:
             plant.switches.regain(switch, partial(_later, plant))
+        for contactor in self._contactors(plant, head):
+            plant.switches.regain(contactor, partial(_later, plant))
+
+    def _contactors(self, plant: Plant, head: str) -> tuple[Switch, ...]:
+        """Those of islands inside the feed: they see that it is gone, and that it is back."""
+        return () if plant.islands is None else tuple(plant.islands.contactors_below(plant.layout.node_index[head]))
 
     def _head(self, plant: Plant, target: str) -> str:
         return next(feed.node for feed in plant.layout.site.feeds if feed.id == target)

@@ -27,6 +27,7 @@ from mimctl.twin.dclink import shorten
 from mimctl.twin.defects import Defects, Obedience
 from mimctl.twin.droop import VoltVarDroop
 from mimctl.twin.filters import Filtering
+from mimctl.twin.formers import Formers
 from mimctl.twin.power_stage import PowerStage
 from mimctl.twin.status import Alarm, CommandStatus
 from mimctl.twin.watchdog import Watchdogs
@@ -64,6 +65,8 @@ class MimFleet:
         self._fallback = np.zeros(len(layout.ports), dtype=np.complex128)
         self._watchdogs = Watchdogs(layout.mims, stagger_s)
         self._agenda = Agenda()
+        #: what those do that form a bus
+        self.formers = Formers(layout, self.at, lambda: self.now_s)
 
     # what a controller can read
 
@@ -101,6 +104,15 @@ class MimFleet:
     def discharge_w(self) -> FloatArray:
         """(M,) what the storage of each MIM gives [W]; zero without one."""
         return self._stage.discharge_w
+
+    @property
+    def limit_va(self) -> FloatArray:
+        """(K,) ratings as they are now [VA]."""
+        return self._stage.limit_va
+
+    def storage_w(self, m: int) -> tuple[float, float]:
+        """Least and greatest Σp that the storage of one MIM has for its ports now [W]."""
+        return self._stage.storage_w(m)
 
     @property
     def available_w(self) -> FloatArray:
@@ -141,9 +153,28 @@ class MimFleet:
         if self._hears(m):
             self._watchdogs.beat(m, counter, self.now_s)
 
+    def form(self, m: int, voltage_v: float, frequency_hz: float, validity_s: float, sequence: int) -> None:
+        """Form the bus at its terminals, line to neutral [V], [Hz]: from the safe state, where there is no voltage."""
+        if self._hears(m):
+            self.formers.command(m, voltage_v, frequency_hz, validity_s, sequence, enabled=bool(self.enabled[m]))
+
+    def keep_forming(self, m: int, counter: int) -> None:
+        """A changed counter keeps a former going."""
+        if self._hears(m):
+            self.formers.beat(m, counter)
+
+    def carry(self, m: int, power_va: ComplexArray | None) -> None:
+        """What the bus that a MIM forms draws out of its ports now [VA]; None = it forms none."""
+        self._stage.carry(m, power_va)
+
+    def stop_forming(self, m: int) -> None:
+        """End form mode, whatever it was at."""
+        if self._hears(m):
+            self.formers.end(m)
+
     def enable(self, m: int, on: bool) -> None:
         """Switch on at zero power, or walk to zero and open the contactor; switching off forgets the setpoints."""
-        if not self._hears(m) or on == self.enabled[m]:
+        if not self._hears(m) or on == self.enabled[m] or self.formers.forming[m]:
             return
         if on and self.defects.dead[m]:
             self.defects.dead_bus_commands[m] += 1  # it will not close on to a bus without voltage
@@ -302,6 +333,7 @@ class MimFleet:
 
     def reboot(self, m: int) -> None:
         """Power was lost: output drops, sequence, setpoints, heartbeat and enable are forgotten."""
+        self.formers.reset(m)
         self._stage.open(m)
         self.enabled[m] = False
         self._setpoint[self.layout.ports_of_mim[m]] = 0.0

@@ -54,7 +54,7 @@ class MeterValues:
             values[f"{name}.total"] = float(np.nansum(measured[name]))
         values |= self._energies()
         neutral = float(picture.harmonics.neutral_a[self._row]) * self._error()
-        values |= {"current.N": neutral, "frequency": picture.frequency_hz}
+        values |= {"current.N": neutral, "frequency": picture.hertz(self._row)}
         values |= {"A": float(np.nansum(measured["current"])), "PhV": _mean(measured["voltage"]), "PPV": _mean(lines)}
         return values
 

@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mimctl.model.island import FORMING_STATE
 from mimctl.model.layout import ComplexArray, FloatArray, IntArray
 from mimctl.model.site import Meter, Mim
+from mimctl.twin.firmware import MimFleet
 from mimctl.twin.plant import Plant, PlantState
 
 METER_KEYS = (
@@ -23,6 +25,10 @@ _PORT_QUANTITIES = ("active_power", "reactive_power", "voltage", "available_inje
 #: of MIMs with a harmonic filter
 _FILTER_QUANTITIES = ("current", "harmonic_share")
 _MIM_QUANTITIES = ("sequence_ack", "command_status", "watchdog_remaining", "temperature", "alarms")
+#: values of St in the definition of the MIM's measurement model
+_STANDBY, _FOLLOW = 1.0, 2.0
+#: of MIMs with a form mode
+_FORMER_QUANTITIES = ("operating_state",)
 #: values of a signed 16-bit register: what a meter's scale factor must fit its range into
 _REGISTER_SPAN = 32767
 _VOLTAGE_V, _CURRENT_A, _POWER_W, _PERCENT, _FREQUENCY_HZ, _SECONDS, _DEGREES = 0.1, 0.01, 1.0, 0.1, 0.01, 1.0, 0.1
@@ -33,11 +39,12 @@ def resolution(largest: float, finest: float) -> float:
     return max(finest, 10.0 ** math.ceil(math.log10(largest / _REGISTER_SPAN)))
 
 
-def mim_keys(mim: Mim, *, battery: bool) -> tuple[str, ...]:
+def mim_keys(mim: Mim, *, battery: bool, forms: bool = False) -> tuple[str, ...]:
     """Point keys of one MIM, ports in the order of the site file."""
     ports = range(1, len(mim.ports) + 1)
     quantities = (*_PORT_QUANTITIES, *(_FILTER_QUANTITIES if mim.harmonic_filter is not None else ()))
-    keys = (*(f"{quantity}.port{k}" for quantity in quantities for k in ports), *_MIM_QUANTITIES)
+    own = (*_MIM_QUANTITIES, *(_FORMER_QUANTITIES if forms else ()))
+    keys = (*(f"{quantity}.port{k}" for quantity in quantities for k in ports), *own)
     return (*keys, "soc") if battery else keys
 
 
@@ -78,7 +85,8 @@ class MeterBank:
         if instruments.tampered:
             told = instruments.falsify(instruments.meters, values[:, 0:3], values[:, 3:6], values[:, 6:9] + 1j * values[:, 9:12])
             values[:, 6:9], values[:, 9:12] = told.real, told.imag
-        values[:, 19] = self._plant.frequency_hz
+        hertz = self._plant.node_frequency_hz
+        values[:, 19] = hertz if isinstance(hertz, float | int) else hertz[self._nodes]
         values[:, :18][self._absent] = np.nan
         rounded: FloatArray = np.rint(values / self._step) * self._step
         return rounded
@@ -86,6 +94,12 @@ class MeterBank:
     def _of(self, per_node: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """(N, 3) floats or phasors of the nodes → (meters, 3) at the meters' own inputs."""
         return per_node[self._nodes[:, None], self._columns]
+
+
+def operating_states(fleet: MimFleet) -> FloatArray:
+    """(M,) what each MIM says of itself, as in 64901 St."""
+    states: FloatArray = np.where(fleet.enabled, _FOLLOW, _STANDBY)
+    return np.where(fleet.formers.forming, FORMING_STATE, states)
 
 
 def _rms_factor(thd_pct: FloatArray) -> FloatArray:
@@ -110,7 +124,8 @@ class MimBank:
         self._plant = plant
         with_battery = {b.mim: i for i, b in reversed(list(enumerate(layout.batteries)))}
         kinds: dict[tuple[str, ...], tuple[str, ...]] = {}
-        keys = [mim_keys(mim, battery=mim.id in with_battery) for mim in layout.mims]
+        formers = {name for island in layout.site.islands for name in island.formers}
+        keys = [mim_keys(mim, battery=mim.id in with_battery, forms=mim.id in formers) for mim in layout.mims]
         #: MIMs of one build share one tuple
         self.keys = [kinds.setdefault(k, k) for k in keys]
         ends = np.cumsum([0, *map(len, self.keys)])
@@ -122,7 +137,8 @@ class MimBank:
 
     def _find_places(self, mims: Sequence[Mim]) -> dict[str, IntArray]:
         """Quantity → where its values stand in the vector."""
-        places: dict[str, list[int]] = {q: [] for q in (*_PORT_QUANTITIES, *_FILTER_QUANTITIES, *_MIM_QUANTITIES, "soc")}
+        all_of_them = (*_PORT_QUANTITIES, *_FILTER_QUANTITIES, *_MIM_QUANTITIES, *_FORMER_QUANTITIES, "soc")
+        places: dict[str, list[int]] = {quantity: [] for quantity in all_of_them}
         for row, keys in zip(self.rows, self.keys, strict=True):
             for i, key in enumerate(keys):
                 places[key.partition(".")[0]].append(row.start + i)
@@ -162,6 +178,7 @@ class MimBank:
             ("alarms", fleet.alarms),
         ):
             values[places[quantity]] = of_mims
+        values[places["operating_state"]] = operating_states(fleet)[fleet.formers.able]
         values[places["soc"]] = fleet.soc_pct[self._soc_of]
         ports = fleet.filters.ports
         if ports.any:

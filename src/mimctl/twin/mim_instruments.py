@@ -14,11 +14,10 @@ from mimctl.model.errors import DeviceRefusal
 from mimctl.model.layout import ComplexArray, SiteLayout
 from mimctl.twin.firmware import Alarm, MimFleet
 from mimctl.twin.images import NO_ANSWER
+from mimctl.twin.metering import operating_states
 from mimctl.twin.mim_models import UINT16_MAX
 from mimctl.twin.picture import Picture, World
 
-#: values of St in the definition of the measurement model
-_STANDBY, _FOLLOW = 1, 2
 _OVER_TEMPERATURE = 1 << 0
 _MASK_32 = 0xFFFFFFFF
 
@@ -43,15 +42,16 @@ class MimInstruments:
     def measured(self, picture: Picture) -> dict[str, float]:
         fleet, m = self.fleet, self._m
         alarms = _OVER_TEMPERATURE if fleet.alarms[m] & Alarm.DERATED else 0
+        remaining_s = max(float(fleet.watchdog_remaining_s[m]), float(fleet.formers.remaining_s()[m]))
         values: dict[str, float] = {
             "Seq": picture.number & (_MASK_32 >> 1),
             "MimHb": int(picture.t_s) & (_MASK_32 >> 1),
-            "WdRem": min(math.ceil(fleet.watchdog_remaining_s[m]), UINT16_MAX),
+            "WdRem": min(math.ceil(remaining_s), UINT16_MAX),
             "SeqAck": int(fleet.sequence_ack[m]),
             "CmdSta": int(fleet.command_status[m]),
             "Alrm": alarms,
-            "St": _FOLLOW if fleet.enabled[m] else _STANDBY,
-            "Hz": picture.frequency_hz,
+            "St": float(operating_states(fleet)[m]),
+            "Hz": picture.hertz(int(self._layout.port_node[self._layout.ports_of_mim[m].start])),
             "Tmp": float(fleet.temperature_degc[m]),
         }
         for n, port in enumerate(self._port_readings(picture.shown_by(self._mim.id))):

@@ -25,14 +25,14 @@ class Picture:
 
     Args:
         number: counts pictures: a reader sees by it whether anything was measured anew.
-        frequency_hz: of the mains [Hz].
+        frequency_hz: of the mains, or (N,) of each node where MIMs form buses [Hz].
         instruments: what is wrong with those who look at it.
         earlier: pictures before this one, oldest first, as far back as any instrument lags.
     """
 
     number: int
     t_s: float
-    frequency_hz: float
+    frequency_hz: FloatArray | float
     state: PlantState
     harmonics: HarmonicFlow
     instruments: Instruments
@@ -45,6 +45,10 @@ class Picture:
             return self
         old = [picture for picture in self.earlier if picture.t_s <= self.t_s - late_s]
         return old[-1] if old else min((self, *self.earlier[:1]), key=lambda picture: picture.t_s)
+
+    def hertz(self, node: int) -> float:
+        """At one node [Hz]."""
+        return self.frequency_hz if isinstance(self.frequency_hz, float | int) else float(self.frequency_hz[node])
 
     @cached_property
     def voltage_v(self) -> FloatArray:
@@ -96,7 +100,7 @@ class World:
             self._remember(last, t_s)
             plant = self.plant
             state, harmonics = plant.solve(), plant.harmonics()
-            self._picture = last = Picture(number, t_s, plant.frequency_hz, state, harmonics, plant.instruments, self._earlier)
+            self._picture = last = Picture(number, t_s, plant.node_frequency_hz, state, harmonics, plant.instruments, self._earlier)
         return last
 
     def _remember(self, last: Picture | None, now_s: float) -> None:

@@ -11,6 +11,7 @@ from mimctl.model.layout import BoolArray, ComplexArray, FloatArray, SiteLayout
 from mimctl.twin.firmware import MimFleet
 from mimctl.twin.harmonics import HarmonicFlow, Harmonics
 from mimctl.twin.instruments import Instruments
+from mimctl.twin.islands import Islands
 from mimctl.twin.loads import LoadSet
 from mimctl.twin.terminals import port_terminals
 from mimctl.twin.transfers import Switches
@@ -80,6 +81,11 @@ class Plant:
         self.dead: BoolArray = np.zeros(len(layout.nodes), dtype=np.bool_)
         self.switches = Switches(layout, self.cut, self.restore, lambda: self.frequency_hz)
         self.instruments = Instruments(layout, layout.site.twin.seed)
+        #: buses that MIMs form; None where no island is described
+        self.islands: Islands | None = None
+        if fleet is not None and layout.site.islands:
+            self.islands = Islands(layout, fleet, self.switches, self._cuts, self)
+            self.switches.blocked = self.islands.blocks
         self._t_s = 0.0
         self._state: PlantState | None = None
         self._power: ComplexArray | None = None
@@ -99,17 +105,28 @@ class Plant:
 
     def cut(self, node: int) -> None:
         """Open the breaker of a node: its loads and everything below are gone, the MIMs there stand on a dead bus."""
+        if self.islands is not None:
+            self.islands.opens(node)
         self._cuts[node] += 1
-        self._supply()
+        self.supply()
 
     def restore(self, node: int) -> None:
         """Close it again."""
+        if self.islands is not None:
+            self.islands.closes(node)
         self._cuts[node] -= 1
-        self._supply()
+        self.supply()
 
-    def _supply(self) -> None:
+    @property
+    def node_frequency_hz(self) -> FloatArray | float:
+        """(N,) where MIMs form buses, else that of the mains [Hz]."""
+        return self.frequency_hz if self.islands is None else self.islands.frequency_hz(self.frequency_hz)
+
+    def supply(self) -> None:
         """Tell loads and MIMs which nodes have lost their voltage and which have it back."""
         before, now = self.dead, np.logical_or.reduce(self.layout.below[self._cuts > 0], axis=0)
+        if self.islands is not None:
+            now = self.islands.relieved(now)
         self.dead = now
         self.loads.switch(~now)
         self._state = None
@@ -154,15 +171,36 @@ class Plant:
         return self.harmonics().neutral_a
 
     def _injection(self) -> ComplexArray:
-        return self._nothing if self.fleet is None else self.fleet.inject_va
+        if self.fleet is None:
+            return self._nothing
+        if self.islands is not None and self.islands.formed:
+            self.islands.carry(self._drawn)
+        return self.fleet.inject_va
+
+    def _drawn(self) -> ComplexArray:
+        """(N, 3) what loads and MIMs draw at each node, those left out that form a bus [VA]."""
+        if self.fleet is None:
+            return self._net(self._nothing)
+        forming = self.fleet.formers.forming[self.layout.port_mim]
+        return self._net(np.where(forming, 0.0, self.fleet.inject_va))
+
+    def _net(self, injection: ComplexArray) -> ComplexArray:
+        return self.loads.terminals.nominal_power(self.loads.at(self._t_s)) - self._ports.nominal_power(injection)
 
     def _solve(self, injection: ComplexArray) -> PlantState:
         load = self.loads.at(self._t_s)
         at_loads, at_ports = self.loads.terminals, self._ports
         phase = at_loads.phase_power(load) - at_ports.phase_power(injection)
-        flow = self._network.solve(phase, _difference(at_loads.pair_power(load), at_ports.pair_power(injection)))
+        pair = _difference(at_loads.pair_power(load), at_ports.pair_power(injection))
+        formed = self.islands if self.islands is not None and self.islands.formed else None
+        if formed is not None:  # the network has no part in what is cut off
+            grid = ~formed.nodes()[:, None]
+            phase, pair = phase * grid, None if pair is None else pair * grid
+        flow = self._network.solve(phase, pair)
         if self.dead.any():
             flow = _without(flow, self.dead)
+        if formed is not None:
+            flow = formed.flow(flow, self._net(injection))
         port_voltage_v = at_ports.voltage(flow.voltage_v)
         if self.fleet is not None:
             self.fleet.observe(port_voltage_v)

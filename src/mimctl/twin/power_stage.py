@@ -58,6 +58,8 @@ class PowerStage:
         self._power = np.zeros(len(layout.ports), dtype=np.complex128)
         self._loss_w = np.zeros(count)
         self._unsettled = False
+        #: by MIM, what a bus that it forms draws out of its ports [VA]
+        self._carried: dict[int, ComplexArray] = {}
 
     # what it does now
 
@@ -95,6 +97,11 @@ class PowerStage:
         room: FloatArray = np.sqrt(np.maximum(self.limit_va**2 - self.inject_va.imag**2, 0.0))
         return np.where(self._defects.dead[self._link.owner] > 0, 0.0, room)
 
+    def storage_w(self, m: int) -> tuple[float, float]:
+        """Least and greatest Σp that the storage of one MIM has for its ports [W]."""
+        loss_w = float(self.loss_w[m])
+        return -float(self._battery.can_take_w()[m]) - loss_w, float(self._battery.can_give_w()[m]) - loss_w
+
     def filtering(self) -> Filtering | None:
         """What the harmonic filters do; None where none is at work."""
         return self.filters.filtering(self.inject_va, self.limit_va) if self.filters.ports.any else None
@@ -108,6 +115,15 @@ class PowerStage:
     def retreat(self, m: int, target_va: ComplexArray) -> None:
         """Walk there quickly and without lag, as a device does by itself [VA]."""
         self._response.retreat(self._layout.ports_of_mim[m], target_va, m, RETREAT_S)
+
+    def carry(self, m: int, power_va: ComplexArray | None) -> None:
+        """Give what a formed bus draws, whatever was wanted of the ports [VA]; None = it forms no bus any more."""
+        before = self._carried.pop(m, None)
+        if power_va is not None:
+            self._carried[m] = power_va
+        self._unsettled |= not np.array_equal(
+            np.zeros(0) if before is None else before, np.zeros(0) if power_va is None else power_va
+        )
 
     def close(self, m: int) -> None:
         """Close the contactor, at zero power."""
@@ -130,7 +146,7 @@ class PowerStage:
     def advance(self, dt_s: float) -> None:
         """Let time pass."""
         before_w = self.discharge_w
-        if dt_s <= 0 or not self._live.any():
+        if dt_s <= 0 or not (self._live.any() or self._carried):
             return
         moved = self._response.advance(dt_s)
         self.filters.advance(dt_s)
@@ -158,6 +174,9 @@ class PowerStage:
                 wanted = wanted + 1j * self._droop_share * self.limit_va
             wanted, closed = shorten(wanted, self.limit_va), self._defects.on(self._live)
             self._power, self._loss_w = self._link.settle(wanted, self.limit_va, self._room_var, -take, give, closed)
+            for m, power_va in self._carried.items():
+                self._power[self._layout.ports_of_mim[m]] = power_va
+                self._loss_w[m] = self._link.losses(self._power)[m]
         self._unsettled = False
 
     # what faults do

@@ -13,6 +13,8 @@ from mimctl.model.layout import SiteLayout
 from mimctl.model.transfer import Transfer, TransferState
 
 TRANSFER_KEYS = ("status", "frequency", "available_inject")
+#: how soon a device that its interlock keeps open looks again
+_LOOK_AGAIN_S = 0.5
 
 
 @dataclass(eq=False)
@@ -23,6 +25,7 @@ class Switch:
         node: index of the node that it supplies.
         state: what it is in.
         lost: how many faults keep its normal source away.
+        told: what it says to be in, whatever it is; None = the truth.
     """
 
     device: Transfer
@@ -30,6 +33,7 @@ class Switch:
     state: TransferState
     lost: int = 0
     turn: int = 0
+    told: TransferState | None = None
 
     @property
     def goal(self) -> TransferState:
@@ -51,6 +55,8 @@ class Switches:
         self, layout: SiteLayout, cut: Callable[[int], None], restore: Callable[[int], None], frequency_hz: Callable[[], float]
     ) -> None:
         self._cut, self._restore = cut, restore
+        #: whether an interlock of its own keeps a device open now
+        self.blocked: Callable[[Switch], bool] = lambda _: False
         self._frequency_hz = frequency_hz
         self.devices = [
             Switch(device, layout.node_index[device.node], device.fixed or TransferState.NORMAL) for device in layout.site.transfers
@@ -84,13 +90,15 @@ class Switches:
         """Nothing is fed while a change lasts; only the last change that was begun is finished."""
         switch.turn += 1
         turn = switch.turn
-        if switch.device.transfer_s <= 0:
+        if switch.device.transfer_s <= 0 and not self.blocked(switch):
             self.move(switch, switch.goal)
             return
         self.move(switch, TransferState.OPEN)
 
         def finish() -> None:
-            if switch.turn == turn:
+            if switch.turn == turn and self.blocked(switch):
+                later(_LOOK_AGAIN_S, finish)
+            elif switch.turn == turn:
                 self.move(switch, switch.goal)
 
         later(switch.device.transfer_s, finish)
@@ -98,7 +106,8 @@ class Switches:
     def values(self, switch: Switch) -> tuple[float, float, float]:
         """What the device says of itself, in the order of `TRANSFER_KEYS`; NaN where it has no word for it."""
         codes = {state: code for code, state in switch.device.codes}
-        dead = switch.state is TransferState.OPEN
-        source = next((s for s in switch.device.sources if s.state is switch.state), None)
+        state = switch.state if switch.told is None else switch.told
+        dead = state is TransferState.OPEN
+        source = next((s for s in switch.device.sources if s.state is state), None)
         available = math.nan if source is None or source.available_va is None else source.available_va
-        return float(codes.get(switch.state, math.nan)), math.nan if dead else self._frequency_hz(), available
+        return float(codes.get(state, math.nan)), math.nan if dead else self._frequency_hz(), available
