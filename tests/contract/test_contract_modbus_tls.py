@@ -95,7 +95,7 @@ async def test_client_of_another_authority_is_refused(pki: tls.ThrowawayPki, oth
 
 
 async def test_expired_server_certificate_is_refused(pki: tls.ThrowawayPki, tmp_path: Path) -> None:
-    old = tls.make_throwaway_pki(tmp_path, now=datetime.now(UTC) - timedelta(days=30))
+    old = tls.make_throwaway_pki(tmp_path, now=datetime.now(UTC) - timedelta(days=30), valid=timedelta(days=7))
     async with served(old.server, old.client) as (link, _):
         with pytest.raises(LinkDown, match="TLS: the certificate of the device is not accepted: certificate has expired"):
             await link.read(1, 0, 1)

@@ -46,6 +46,6 @@ def _fit(text: str, longest: int) -> str:
 
 
 def count(number: int, word: str) -> str:
-    """`1 node`, `2 nodes`, `2 entries`."""
-    plural = word[:-1] + "ies" if word.endswith("y") else word + "s"
+    """`1 node`, `2 nodes`, `2 days`, `2 entries`."""
+    plural = word[:-1] + "ies" if word.endswith("y") and word[-2:-1] not in "aeiou" else word + "s"
     return f"{number} {word if number == 1 else plural}"

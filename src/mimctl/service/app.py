@@ -21,6 +21,7 @@ from mimctl.model.problem import Severity
 from mimctl.model.protocols import DriverGroup
 from mimctl.model.site import Site
 from mimctl.model.tasks import end_tasks, first_death
+from mimctl.service.certificates import CERTIFICATES_EVERY_S, certificates_in_trouble, note_certificates
 from mimctl.service.devices import DeviceDesk
 from mimctl.service.door import Door, Handler
 from mimctl.service.explain_desk import ExplainDesk
@@ -70,6 +71,8 @@ class Service:
         self.watch = DeadlineLoop(self.clock, _WATCH_S, self._look_around, self._watch_failed, self._watch_well)
         first_s = _CYCLES_BEFORE_ORDERS * max((zone.cycle_s for zone in self.site.zones), default=1.0)
         self.schedule.every(self.site.control.site_period_s, "site_level", self.controller.solve_site, first_in_s=first_s)
+        if any(link.tls is not None or link.lorawan is not None for link in self.site.links):
+            self.schedule.every(CERTIFICATES_EVERY_S, "certificates", self._look_at_certificates, first_in_s=1.0)
         self._started = self.clock.utc()
         self._log = structlog.get_logger("mimctl.service")
 
@@ -139,6 +142,9 @@ class Service:
         await self.leases.watch()
         self.schedule.watch_clock()
         note_link_news(self.groups, self.events)
+
+    async def _look_at_certificates(self) -> None:
+        note_certificates(await asyncio.to_thread(certificates_in_trouble, self.site, self.clock.utc()), self.events)
 
     def _watch_failed(self, error: Exception) -> None:
         self._log.error("the watch over clock and leases failed", error=repr(error), exc_info=error)

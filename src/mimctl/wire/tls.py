@@ -130,7 +130,7 @@ def make_throwaway_pki(
     hosts: Sequence[str] = ("localhost", "127.0.0.1"),
     role: str | None = "operator",
     others: Sequence[str] = (),
-    valid: timedelta = timedelta(days=7),
+    valid: timedelta = timedelta(days=90),
     now: datetime | None = None,
 ) -> ThrowawayPki:
     """Make a CA, a server and a client pair in `directory`; the keys are readable by their owner alone.

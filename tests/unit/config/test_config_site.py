@@ -19,6 +19,7 @@ from mimctl.model.node import NodeKind, Winding
 from mimctl.model.phases import PHASES, Phase
 from mimctl.model.problem import Severity
 from mimctl.model.site import ExpiryAction
+from mimctl.wire.tls import make_throwaway_pki
 from site_factory import site_dict, write_site
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -146,19 +147,17 @@ def test_cables_per_length_and_in_all(tmp_path):
 
 
 def test_certificates_are_found_beside_the_site_file(tmp_path):
-    (tmp_path / "pki").mkdir()
-    for name in ("ca.pem", "mimctl.pem", "mimctl.key"):
-        (tmp_path / "pki" / name).touch()
+    make_throwaway_pki(tmp_path / "pki")
     data = site_dict(racks=2)
     data["links"][0] |= {
         "type": "modbus_tls",
-        "tls": {"ca": "pki/ca.pem", "certificate": "pki/mimctl.pem", "key": "pki/mimctl.key"},
+        "tls": {"ca": "pki/ca.pem", "certificate": "pki/client.pem", "key": "pki/client.key"},
     }
     site, problems = check_site(write_site(tmp_path, data))
     assert problems == []
     assert site is not None
     assert site.links[0].tls is not None
-    assert site.links[0].tls.key == tmp_path.resolve() / "pki" / "mimctl.key"
+    assert site.links[0].tls.key == tmp_path.resolve() / "pki" / "client.key"
 
 
 @pytest.mark.parametrize(

@@ -7,16 +7,21 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from itertools import chain
+from pathlib import Path
 
-from mimctl.config.build_links import link_port
+from mimctl.config.build_links import build_link, link_port
+from mimctl.config.certificates import certificate_troubles
 from mimctl.config.draft import Draft
 from mimctl.config.quoting import quoted
 from mimctl.config.schema_devices import LinkItem
+from mimctl.model.clock import SystemClock
 from mimctl.model.link import LinkType
 from mimctl.model.problem import Problem, error, warning
 
 #: whoever is in their network can write too
 _OPEN = (LinkType.MODBUS_TCP, LinkType.MODBUS_RTU_TCP)
+#: what may carry certificates
+_WITH_TLS = (LinkType.MODBUS_TLS, LinkType.LORAWAN)
 _HOST = "host is a name or an address; write the port in 'port:'"
 _LONGEST_NAME = 253
 _LABEL = re.compile(r"(?!-)[\w-]{1,63}(?<!-)\Z")
@@ -130,17 +135,24 @@ def check_tls(draft: Draft) -> Iterator[Problem]:
         if link.type is LinkType.MODBUS_TLS and link.tls is None:
             text = "modbus_tls needs certificates: 'tls: {ca: ca.pem, certificate: mimctl.pem, key: mimctl.key}'"
             yield error("link.tls", path, text)
-        if link.type not in (LinkType.MODBUS_TLS, LinkType.LORAWAN) and link.tls is not None:
+        if link.type not in _WITH_TLS and link.tls is not None:
             yield error("link.tls", f"{path}.tls", "certificates are used by 'type: modbus_tls' and 'type: lorawan' only")
 
 
-def check_tls_files(draft: Draft) -> Iterator[Problem]:
-    """`link.tls_file`: a certificate file that is not there (yet)."""
-    for path, link in draft.links():
-        for key in ("ca", "certificate", "key"):
-            name = getattr(link.tls, key, None)
-            if name is not None and not (draft.folder / name).is_file():
-                yield warning("link.tls_file", f"{path}.tls.{key}", f"there is no file '{draft.folder / name}'")
+def check_certificates(draft: Draft) -> Iterator[Problem]:
+    """`link.tls_file`, `link.tls_date`, `link.tls_key`: files that are missing, no longer or not yet good, or not of one pair.
+
+    A file that several links name is told once.
+    """
+    told: set[tuple[Path, str]] = set()
+    now = SystemClock().utc()
+    for path, item in draft.links():
+        if item.type not in _WITH_TLS or (item.tls is None and item.lorawan is None):
+            continue
+        for trouble in certificate_troubles(build_link(item, draft.folder), now):
+            if (trouble.file, trouble.text) not in told:
+                told.add((trouble.file, trouble.text))
+                yield warning(trouble.code, f"{path}.{trouble.key}", trouble.text)
 
 
 def check_plain_writes(draft: Draft) -> Iterator[Problem]:
@@ -174,6 +186,6 @@ CHECKS: tuple[Callable[[Draft], Iterator[Problem]], ...] = (
     check_endpoints,
     check_serial_ports,
     check_tls,
-    check_tls_files,
+    check_certificates,
     check_plain_writes,
 )
