@@ -74,21 +74,15 @@ def test_an_old_authority_may_stay_beside_a_new_one(pki, tmp_path):
 
 
 def test_the_key_of_another_certificate(pki):
-    mixed = replace(pki.client, key=pki.server.key)
-    assert told(mixed, timedelta()) == [
-        ("tls.key", "link.tls_key", "server.key is not the key of client.pem: they are of two pairs")
-    ]
+    text = "server.key is not the key of client.pem: they are of two pairs"
+    assert told(replace(pki.client, key=pki.server.key), timedelta()) == [("tls.key", "link.tls_key", text)]
 
 
 @pytest.mark.parametrize(("mode", "wrong"), [(0o600, False), (0o640, False), (0o644, True), (0o602, True)])
 def test_a_key_that_everybody_can_read(pki, mode, wrong):
     pki.client.key.chmod(mode)
-    said = (
-        "tls.key",
-        "link.tls_key",
-        "client.key is a private key that every user of this machine can read: chmod o-rw client.key",
-    )
-    assert told(pki.client, timedelta()) == ([said] if wrong else [])
+    text = "client.key is a private key that every user of this machine can read: chmod o-rw client.key"
+    assert told(pki.client, timedelta()) == ([("tls.key", "link.tls_key", text)] if wrong else [])
 
 
 def test_an_encrypted_key(pki):
@@ -111,9 +105,8 @@ def test_files_that_are_something_else(pki, tmp_path):
         "text holds no certificate (PEM)",
         "text holds no private key (PEM)",
     ]
-    assert [
-        said.replace(f"{tmp_path}/", "") for _, _, said in told(replace(pki.client, certificate=folder, key=absent), timedelta())
-    ] == [
+    odd = told(replace(pki.client, certificate=folder, key=absent), timedelta())
+    assert [text.replace(f"{tmp_path}/", "") for _, _, text in odd] == [
         "folder cannot be read: it is no ordinary file",
         "there is no file 'absent'",
     ]
@@ -130,7 +123,7 @@ def test_a_file_in_a_folder_that_is_closed_to_us(pki, monkeypatch):
 
 
 def test_the_authority_of_the_network_server_of_a_lorawan_link(pki):
-    link = Link("air", LinkType.LORAWAN, "h", 8883, lorawan=LorawanLink("app", api_ca=pki.client.ca))
+    link = Link("air", LinkType.LORAWAN, "h", 8883, lorawan=LorawanLink("app", "h", api_ca=pki.client.ca))
     [trouble] = certificate_troubles(link, MADE + VALID)
     assert (trouble.key, trouble.file) == ("lorawan.api_ca", pki.client.ca)
 
