@@ -107,6 +107,8 @@ def grant(
         lease = told["lease"]
         instead = f" (in place of {', '.join(told['replaced'])})" if told["replaced"] else ""
         click.echo(f"{lease['id']}: {lease['scope']} {lease['text']}, {_ends(lease)}{instead}")
+    if over := told["lease"]["overruled_by"]:
+        click.echo(f"it has no effect now: overruled by {over['text']}", err=True)
     if told["not_released"]:
         fail(f"not released yet: {', '.join(told['not_released'])}; it is tried again each cycle")
 

@@ -24,7 +24,7 @@ _FEWEST_NODES = 3
 NODE_COLUMNS = ("node", "L1 A", "L2 A", "L3 A", "I2/I1 %", "I0/I1 %", "neutral₁ A", "load %", "headroom A", "firm A")
 ZONE_COLUMNS = ("zone", "state", "MIMs", "cycle ms", "of ms", "cycles", "skipped", "J")
 LINK_COLUMNS = ("link", "state", "devices", "sweep ms", "of ms", "busy %", "requests", "timeouts", "late", "wrong", "resting units")
-LEASE_COLUMNS = ("lease", "scope", "what", "source", "owner", "ends in", "reason")
+LEASE_COLUMNS = ("lease", "scope", "what", "source", "owner", "ends in", "in force", "reason")
 RULE_COLUMNS = ("rule", "type", "where", "condition", "what")
 TRANSFER_COLUMNS = ("transfer device", "kind", "supplies", "state", "age s")
 EVENT_COLUMNS = ("since UTC", "severity", "where", "what")
@@ -140,9 +140,26 @@ def link_rows(status: Mapping[str, Any]) -> list[list[str]]:
 def lease_rows(leases: Sequence[Mapping[str, Any]]) -> list[list[str]]:
     """Leases as the service tells them, one row each."""
     return [
-        [one["id"], one["scope"], one["text"], one["source"], one["owner"], time_left(one["expires_in_s"]), one["reason"]]
+        [
+            one["id"],
+            one["scope"],
+            one["text"],
+            one["source"],
+            one["owner"],
+            time_left(one["expires_in_s"]),
+            in_force(one),
+            one["reason"],
+        ]
         for one in leases
     ]
+
+
+def in_force(lease: Mapping[str, Any]) -> str:
+    """Whether a lease has an effect now, and where not, whose word stands above it."""
+    over = lease.get("overruled_by")
+    if over is not None:
+        return f"no: {over['lease'] or over['owner']} ({over['source']}) overrules it"
+    return "in part: not met" if lease.get("not_met") else "yes"
 
 
 def transfer_rows(status: Mapping[str, Any]) -> list[list[str]]:

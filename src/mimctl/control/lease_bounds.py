@@ -12,6 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from mimctl.control.overrules import barring
 from mimctl.control.scopes import Scopes
 from mimctl.model.bounds import Bounds, Restriction
 from mimctl.model.layout import BoolArray, FloatArray, SiteLayout, frozen
@@ -69,12 +70,14 @@ class _Draft:
         self._commanded = np.zeros(mims, dtype=np.bool_)
         self._has_pins = pinned is not None
         self._calm_a, self._dwell_s = bounds.deadband_a, bounds.dwell_s
+        self._bars: list[Lease] = []
         self._told: list[Restriction] = []
 
     def take(self, lease: Lease) -> None:
         """One lease that takes away."""
         match lease.action:
             case Stop() | LockOut() | Pause():
+                self._bars.append(lease)
                 everybody = isinstance(lease.action, Stop)
                 reached = everybody | self._scopes.mims_of(self._layout, lease.scope)
                 self._barred = np.where(reached, np.maximum(self._barred, lease.source), self._barred)
@@ -121,7 +124,9 @@ class _Draft:
             if winner is not lease:
                 self._tell(lease, "lease.overruled", f"{lease}: gives way to the setpoint by {winner.owner} (lease {winner.id})")
             elif self._barred[m] >= lease.source:
-                self._tell(lease, "lease.overruled", f"{lease}: gives way, for nothing may be set there now")
+                bar = barring(self._bars, self._scopes, lease.scope, lease.source)
+                whose = bar if bar is not None else "a rule of the site file, which keeps everybody but an operator off its MIM"
+                self._tell(lease, "lease.overruled", f"{lease}: gives way to {whose}")
             elif isinstance(lease.action, Setpoint):
                 ports = self._layout.ports_of_mim[m]
                 self._pinned_va[ports] = [np.nan if power is None else power for power in lease.action.power_va]

@@ -16,6 +16,7 @@ from datetime import datetime, timedelta
 from mimctl.control.events import EventLog
 from mimctl.control.lease_bounds import lease_bounds
 from mimctl.control.narrow import Situation
+from mimctl.control.overrules import barring, overruled_by
 from mimctl.control.pin_check import check_holdable
 from mimctl.control.scopes import Scopes
 from mimctl.model.bounds import Bounds
@@ -211,14 +212,11 @@ class LeaseBook:
 
     def bar(self, mim: str, source: LeaseSource) -> Lease | None:
         """What keeps this source from setting a MIM now; the greatest, None = nothing."""
-        if self.emergency_stop is not None:
-            return self.emergency_stop
-        barring = [
-            lease
-            for lease in self.active()
-            if isinstance(lease.action, LockOut | Pause) and lease.source >= source and mim in self.scopes.mims(lease.scope)
-        ]
-        return max(barring, key=lambda lease: lease.source, default=None)
+        return barring(self.active(), self.scopes, mim, source)
+
+    def overruled_by(self, lease: Lease) -> Lease | None:
+        """Who leaves one of the leases in force without effect for now; None = nobody."""
+        return overruled_by(lease, self.active(), self.scopes)
 
     def paused(self, zone: str) -> bool:
         """Whether a lease pauses a zone, by its own name or the site's."""

@@ -112,7 +112,9 @@ def _unmet(record: DecisionRecord, wishes: dict[str, Lease]) -> dict[str, Reason
     outcome, index = Outcome.of(record), record.state.layout.mim_index
     found: dict[str, Reason] = {}
     for name, lease in wishes.items():
-        if lease.scope not in index or not isinstance(lease.action, Setpoint) or any(str(lease) in text for text in overruled):
+        if lease.scope not in index or not isinstance(lease.action, Setpoint):
+            continue
+        if any(text.startswith(str(lease)) for text in overruled):
             continue
         ports: list[Unmet] = [u for u in unmet_ports(outcome, index[lease.scope], lease.action.power_va) if not u.passing]
         if ports:

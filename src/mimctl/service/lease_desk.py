@@ -16,6 +16,7 @@ from mimctl.model.lease import Action, Lease, LeaseSource, LockOut, Setpoint
 from mimctl.model.lease_plain import action_of, lease_plain, source_of
 from mimctl.model.reason import Reason
 from mimctl.service.lease_store import LeaseStore
+from mimctl.service.lease_view import lease_view
 from mimctl.service.left_behind import ENDS, STAYS, endless
 
 #: how long a lock-out waits for its MIMs to be told, in cycles of the slowest zone
@@ -208,8 +209,7 @@ class LeaseDesk:
         return ""
 
     def _plain(self, lease: Lease) -> dict[str, Any]:
-        left_s = self._book.remaining_s(lease)
-        return {**lease_plain(lease), "text": str(lease.action), "expires_in_s": None if left_s is None else round(left_s, 1)}
+        return lease_view(self._controller, lease)
 
     def _ids(self) -> list[str]:
         return [lease.id for lease in self._book.active() if lease.id != STOP_ID]

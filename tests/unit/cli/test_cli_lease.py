@@ -3,7 +3,7 @@
 import pytest
 from tests.site_factory import site_dict, write_site
 
-from mimctl.cli.live import headline, lease_rows
+from mimctl.cli.live import headline, in_force, lease_rows
 from mimctl.service.alone import ReleasedAlone
 
 
@@ -83,3 +83,16 @@ def test_what_is_shown_of_leases():
 def test_a_stop_stands_first_in_the_headline():
     status = {"name": "Hall", "dry_run": False, "zones": {}, "emergency_stop": {"owner": "ann"}}
     assert headline(status) == "Hall · EMERGENCY STOP · 0 of 0 devices answer"
+
+
+@pytest.mark.parametrize(
+    ("told", "shown"),
+    [
+        ({}, "yes"),
+        ({"overruled_by": None, "not_met": "port 1 is set to 1 W instead of 2 W: …"}, "in part: not met"),
+        ({"overruled_by": {"lease": "a1", "source": "maintenance", "owner": "ann"}}, "no: a1 (maintenance) overrules it"),
+        ({"overruled_by": {"lease": None, "source": "rule", "owner": "the site file"}}, "no: the site file (rule) overrules it"),
+    ],
+)
+def test_a_lease_that_is_overruled_is_not_shown_as_in_force(told, shown):
+    assert in_force(told) == shown
