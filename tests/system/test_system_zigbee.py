@@ -14,7 +14,7 @@ from mimctl.cli.main import main
 from mimctl.config.site import load_site
 from mimctl.drivers.zigbee_group import ZigbeeGroup
 from mimctl.model.clock import SystemClock
-from mimctl.model.errors import LinkDown, LinkError, MissingExtra
+from mimctl.model.errors import LinkDown, LinkError, LinkTimeout, MissingExtra
 from mimctl.model.layout import SiteLayout
 from mimctl.model.protocols import MimCommand
 from mimctl.model.reason import Reason
@@ -31,7 +31,7 @@ from mimctl.twin.generator import GeneratedLoads
 from mimctl.twin.loads import LoadSet
 from mimctl.twin.plant import Plant
 from mimctl.twin.server import TwinServer
-from mimctl.twin.zigbee import formed_stick
+from mimctl.twin.zigbee_stick import formed_stick
 from mimctl.wire.zigbee import radios
 from mimctl.wire.zigbee.air import Air
 from mimctl.wire.zigbee.air_socket import AirServer
@@ -57,9 +57,9 @@ def _state(tmp_path, monkeypatch):
     monkeypatch.setenv("MIMCTL_STATE_DIR", str(tmp_path / "state"))
 
 
-def edge_site():
+def edge_site(file=site_config("wireless_edge")):  # noqa: B008 - a path that stays
     """The edge hall, as far as it is on wires and on Zigbee."""
-    site = load_site(site_config("wireless_edge"))
+    site = load_site(file)
     mims = tuple(mim for mim in site.mims if mim.address.link in ("gw", "zb"))
     return replace(site, links=tuple(link for link in site.links if link.id in ("gw", "zb")), mims=mims)
 
@@ -67,16 +67,78 @@ def edge_site():
 @pytest.fixture
 async def hall():
     """The twin of the edge hall, and the drivers that a service would have over it."""
-    site = edge_site()
+    async for served in over_the_air(edge_site()):
+        yield served
+
+
+async def over_the_air(site):
     layout = SiteLayout(site)
     loads = LoadSet(layout, GeneratedLoads(site.twin.loads, 1, datetime(2026, 1, 5, 12, tzinfo=UTC)), seed=1)
     plant = Plant(layout, loads, fleet=MimFleet(layout))
     async with TwinServer(site, plant, SystemClock(), profiles=site_profiles(site), free_ports=True) as server:
         groups = open_groups(server.site, SystemClock())
         radio = next(g for g in groups if g.link == "zb")
+        radio.bridge.pace = replace(radio.bridge.pace, command_s=0.5)
         await radio.open()
         yield server, plant, radio
         await radio.close()
+
+
+async def test_frames_are_lost_both_ways(hall):
+    _, plant, radio = hall
+    mim, row = radio.drivers["mim-z2"], plant.instruments.row["mim-z2"]
+    await first_sample(mim)
+    plant.instruments.loss[row] = 1.0
+    with pytest.raises(LinkTimeout):
+        await mim.apply(MimCommand((300.0,) * 3, (0.0,) * 3, 30.0, WHY))
+    m = plant.layout.mim_index["mim-z2"]
+    assert not plant.fleet.enabled[m]  # it has not heard the command
+    assert plant.instruments.lost[row] >= 2
+
+
+PLUG = """\
+schema: 1
+id: acme/plug
+vendor: ACME
+models: [P1]
+class: meter
+provenance: {source: its manual, confidence: high}
+attributes:
+  voltage.L1: {cluster: 0x0B04, attribute: 0x0505, endpoint: 3, multiplier: 0x0600, divisor: 0x0601, change: 1}
+  active_power.L1: {cluster: 0x0702, attribute: 0x0400, endpoint: 3, multiplier: 0x0301, divisor: 0x0302, scale: 1000, sign: -1}
+  energy_import.L1: {cluster: 0x0702, attribute: 0x0000, endpoint: 3, multiplier: 0x0301, divisor: 0x0302, scale: 1000}
+  thd_v.L1: {cluster: 0xFC77, attribute: 0x0001, endpoint: 3, manufacturer: 0x1234, scale: 0.01}
+"""
+
+
+async def test_meters_on_the_air_by_profile_tell_what_the_plant_has(tmp_path):
+    folder = tmp_path / "device_profiles" / "zigbee" / "acme"
+    folder.mkdir(parents=True)
+    (folder / "plug.yaml").write_text(PLUG)
+    old = "  - {id: meter-rack-8, node: rack-8, link: gw, unit: 18}\n"
+    plug = "  - {id: plug, node: rack-8, link: zb, eui: 00124b00000000f1, profile: acme/plug}\n"
+    meter = "  - {id: three, node: rack-7, link: zb, eui: 00124b00000000f2, profile: generic/meter_3ph}\n"
+    assert old in EDGE
+    (tmp_path / "site.yaml").write_text(EDGE.replace(old, old + plug + meter))
+    async for server, plant, radio in over_the_air(edge_site(tmp_path / "site.yaml")):
+        row, wire = plant.layout.node_index["rack-8"], server.world.look()
+        told = await first_sample(radio.drivers["plug"])
+        assert told.get("voltage.L1") == pytest.approx(wire.voltage_v[row, 0], rel=0.02)
+        assert told.get("active_power.L1") == pytest.approx(wire.state.flow_va[row, 0].real, rel=0.1, abs=20)
+        assert told.get("energy_import.L1") is not None
+        assert told.get("thd_v.L1") == pytest.approx(wire.harmonics.thd_v_pct[row, 0], rel=0.1)
+        row, told = plant.layout.node_index["rack-7"], await first_sample(radio.drivers["three"])
+        for column, phase in enumerate(("L1", "L2", "L3")):
+            assert told.get(f"current.{phase}") == pytest.approx(wire.current_a[row, column], rel=0.1, abs=0.1)
+        assert told.get("frequency") == pytest.approx(50.0, abs=0.1)
+        kinds = {device.id: device.kind for device in server.wireless}
+        assert kinds["plug"] == "meter over Zigbee, acme/plug"
+        # its node hides nothing but what its profile reads: the maker, the values and their scales
+        numbers = radio.drivers["plug"].watched.values
+        scales = {spot[3]: held.raw for spot, held in numbers.items() if spot[3] in (0x0301, 0x0302, 0x0601)}
+        assert scales[0x0601] > 1  # a divisor is met in earnest
+        assert scales[0x0301] == 1
+        assert scales[0x0302] > 1
 
 
 async def first_sample(driver):

@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from mimctl.config.profile_keys import key_problems
 from mimctl.config.profile_shelf import ProfileShelf, provenance
 from mimctl.config.zigbee_profile_schema import ZigbeeAttributeItem, ZigbeeProfileFile
+from mimctl.model.link import LinkType
 from mimctl.model.problem import Problem, error
 from mimctl.model.profile import DeviceClass
+from mimctl.model.site import Site
 from mimctl.model.zigbee import ZigbeeMap, ZigbeePoint
 from mimctl.model.zigbee_profile import ZigbeeProfile
 
@@ -66,3 +68,13 @@ find_zigbee_profile = ZIGBEE_PROFILES.find
 known_zigbee_profiles = ZIGBEE_PROFILES.known
 check_zigbee_profile = ZIGBEE_PROFILES.check
 load_zigbee_profile = ZIGBEE_PROFILES.load
+
+
+def site_zigbee_profiles(site: Site) -> dict[str, ZigbeeProfile]:
+    """Every Zigbee profile that a site names, by id.
+
+    Raises:
+        UserError: one is nowhere to be found.
+        ConfigError: one is wrong.
+    """
+    return ZIGBEE_PROFILES.of_site(site, lambda link: link.type is LinkType.ZIGBEE)

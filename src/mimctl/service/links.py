@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mimctl.config.payload import site_payload_profiles
 from mimctl.config.profile import DEVICE_PROFILES
-from mimctl.config.zigbee_profile import ZIGBEE_PROFILES
+from mimctl.config.zigbee_profile import site_zigbee_profiles
 from mimctl.drivers.lorawan_group import lorawan_group
 from mimctl.drivers.registry import LinkDevices, register_map_registry
 from mimctl.drivers.write_budget import FileBudget
@@ -17,7 +17,6 @@ from mimctl.model.profile import DeviceProfile
 from mimctl.model.protocols import DriverGroup
 from mimctl.model.site import Site
 from mimctl.model.zigbee import RadioKind
-from mimctl.model.zigbee_profile import ZigbeeProfile
 from mimctl.service.state_dir import state_path
 from mimctl.wire.modbus import ModbusLink
 
@@ -33,11 +32,6 @@ def site_profiles(site: Site) -> dict[str, DeviceProfile]:
         ConfigError: one is wrong.
     """
     return DEVICE_PROFILES.of_site(site, lambda link: not link.type.is_radio)
-
-
-def zigbee_profiles(site: Site) -> dict[str, ZigbeeProfile]:
-    """Every Zigbee profile that the site names, by id. Raises as `site_profiles`."""
-    return ZIGBEE_PROFILES.of_site(site, lambda link: link.type is LinkType.ZIGBEE)
 
 
 def zigbee_database(site: Site, link: Link) -> Path:
@@ -59,7 +53,8 @@ def open_groups(site: Site, clock: Clock) -> list[DriverGroup]:
         return lorawan_group(devices, site_payload_profiles(site), clock, site.frequency_hz)
 
     def over_zigbee(devices: LinkDevices, clock: Clock) -> DriverGroup:
-        return zigbee_group(devices, zigbee_profiles(site), zigbee_database(site, devices.link), clock, site.control.max_data_age_s)
+        database = zigbee_database(site, devices.link)
+        return zigbee_group(devices, site_zigbee_profiles(site), database, clock, site.control.max_data_age_s)
 
     budget = FileBudget(state_path(site.id) / BUDGET_FILE)
     registry = register_map_registry(transport, site_profiles(site), budget)

@@ -23,7 +23,7 @@ from mimctl.model.payload import Frame, PayloadProfile
 from mimctl.model.site import ExpiryAction
 from mimctl.twin.mim_instruments import MimInstruments
 from mimctl.twin.picture import World
-from mimctl.twin.zigbee import WirelessDevice
+from mimctl.twin.wireless import WirelessDevice
 from mimctl.wire.chirpstack import require_extra
 from mimctl.wire.chirpstack.broker import Mosquitto
 from mimctl.wire.chirpstack.stand_in import ChirpStackStandIn, Receiver, Timing

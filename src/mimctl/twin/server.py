@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from mimctl.config.payload import site_payload_profiles
+from mimctl.config.zigbee_profile import site_zigbee_profiles
 from mimctl.model.clock import Clock
 from mimctl.model.layout import SiteLayout
 from mimctl.model.link import Link, LinkType, TlsFiles
@@ -25,7 +26,8 @@ from mimctl.twin.lorawan import LorawanTwin
 from mimctl.twin.picture import World
 from mimctl.twin.plant import Plant
 from mimctl.twin.reach import ReachedBank
-from mimctl.twin.zigbee import TwinAir, WirelessDevice
+from mimctl.twin.wireless import WirelessDevice
+from mimctl.twin.zigbee import TwinAir
 from mimctl.wire.modbus_answers import RegisterBank
 from mimctl.wire.modbus_server import ModbusServer
 from mimctl.wire.rtu_server import RtuPtyServer, RtuTcpServer, Server
@@ -79,8 +81,7 @@ class TwinServer:
         self.devices: list[VirtualDevice] = virtual_devices(
             layout, self.world, profiles or {}, site.twin.seed if seed is None else seed
         )
-        radio = [link for link in site.links if link.type is LinkType.ZIGBEE]
-        self._airs = {link.id: TwinAir(link, layout, self.world, site.twin.seed if seed is None else seed) for link in radio}
+        self._airs = self._zigbee(site.twin.seed if seed is None else seed)
         #: devices without registers
         self.wireless: list[WirelessDevice] = [device for air in self._airs.values() for device in air.devices]
         self._wide: dict[str, LorawanTwin] = {}
@@ -92,6 +93,11 @@ class TwinServer:
         self._directory: tempfile.TemporaryDirectory[str] | None = None
         self._own_pki: ThrowawayPki | None = None
         self._pump: asyncio.Task[None] | None = None
+
+    def _zigbee(self, seed: int) -> dict[str, TwinAir]:
+        links = [link for link in self._site.links if link.type is LinkType.ZIGBEE]
+        profiles = site_zigbee_profiles(self._site) if links else {}
+        return {link.id: TwinAir(link, self.world.plant.layout, self.world, seed, profiles) for link in links}
 
     @property
     def addresses(self) -> dict[str, tuple[str, int]]:
