@@ -90,7 +90,7 @@ def test_filters_bring_the_distortion_inside_its_limits_beside_the_balance(run_c
     assert after["filter_loss_kwh"] > 0.0 == before["filter_loss_kwh"]
 
 
-@pytest.mark.parametrize("site", ["demo", "hpc_racks", "lv_feeder", "hall_208v", "rectifiers", "zoned_hall"])
+@pytest.mark.parametrize("site", ["demo", "hpc_racks", "lv_feeder", "hall_208v", "rectifiers", "wireless_edge", "zoned_hall"])
 def test_every_example_site_runs_on_the_built_in_loads(run_cli, tmp_path, site):
     result = simulate(run_cli, tmp_path, site, "--hours", "0.1")
     assert result["achieved_share"] >= 0.97
@@ -106,6 +106,52 @@ def test_missing_controllers_have_their_cost(run_cli, tmp_path):
     refused = run_cli("simulate", CONFIGS / "zoned_hall.yaml", "--without", "row-2")
     assert refused.code == 1
     assert "no such controller" in refused.err
+
+
+def test_the_edge_hall_beside_itself_wired_and_without_radios(run_cli, tmp_path):
+    out = tmp_path / "result.json"
+    options = ("--loads", trace("surf_racks_1min.csv.gz"), "--start", "2022-10-08T12:00:00", "--hours", "0.03", "--no-optimum")
+    ended = run_cli(
+        "simulate", CONFIGS / "wireless_edge.yaml", *options, "--frame-loss", "5 %", "--compare", "radios", "--json", out
+    )
+    assert ended.code == 0, ended.err
+    found = json.loads(out.read_text())["radios"]
+    assert found["frame_loss_pct"] == 5.0
+    assert found["of_wired"] >= 0.9
+    assert found["of_wired"] > found["without_of_wired"] + 0.1
+    assert {row["limit_violations"] for row in found["rows"].values()} == {0}
+    kept = f"with its radios the fleet removes {100 * found['of_wired']:.2f} % of what it would if wired"
+    assert kept in ended.out
+    for row in ("the same fleet, all wired", "as it is", "without its radios", "zb ", "lora "):
+        assert any(line.startswith(row) for line in ended.out.splitlines()), row
+
+
+@pytest.mark.parametrize(
+    ("site", "options", "says"),
+    [
+        ("demo", ("--frame-loss", "5%"), "--frame-loss is for radio links, and site 'demo' has none"),
+        ("demo", ("--compare", "radios"), "site 'demo' has no MIM on a radio link"),
+        ("wireless_edge", ("--frame-loss", "100%"), "100.0 is not in the range"),
+        ("wireless_edge", ("--without", "link:wifi"), "it has 'site', 'zone:hall', 'link:gw', 'link:zb', 'link:lora'"),
+    ],
+)
+def test_what_radios_cannot_be_asked_is_said(run_cli, site, options, says):
+    ended = run_cli("simulate", CONFIGS / f"{site}.yaml", "--hours", "0.01", *options)
+    assert ended.code in (1, 2)
+    assert says in ended.err
+
+
+def test_frames_are_lost_by_one_option_alone(run_cli, tmp_path):
+    faults = tmp_path / "faults.yaml"
+    faults.write_text("schema: 1\nfaults:\n  - {kind: link_loss, link: zb, loss: 20 %}\n")
+    site = CONFIGS / "wireless_edge.yaml"
+    twice = run_cli("simulate", site, "--hours", "0.01", "--faults", faults, "--frame-loss", "5")
+    assert (twice.code, "both of the link 'zb'" in twice.err) == (2, True)
+    both = run_cli("simulate", site, "--hours", "0.01", "--faults", faults, "--compare", "radios")
+    assert (both.code, "are two questions" in both.err) == (2, True)
+    link = run_cli("simulate", site, "--hours", "0.01", "--no-optimum", "--without", "link:lora")
+    assert link.code == 0
+    assert "link:lora" in link.out
 
 
 @pytest.mark.parametrize(("step", "hours", "least"), [("10", "2", 0.98), ("1", "0.25", 0.99)])
