@@ -18,7 +18,7 @@ from mimctl.model.errors import BadReply, LinkDown, LinkError, LinkTimeout, Unen
 from mimctl.model.harmonics import HarmonicShare
 from mimctl.model.latency import Latency, LatencyClass
 from mimctl.model.lorawan import DownlinkState
-from mimctl.model.protocols import Commanded, Driver, MimCommand, MimDriver
+from mimctl.model.protocols import Commanded, Driver, HeldSetpoint, MimCommand, MimDriver, Recall
 from mimctl.model.quantity import quantity_of
 from mimctl.model.reason import Reason
 from mimctl.model.sample import Quality
@@ -54,6 +54,10 @@ class Firmware:
 
     def take(self, port: int, payload: bytes) -> bool:
         assert MIM.setpoint is not None
+        assert MIM.question is not None
+        if (port, payload) == (MIM.question.port, MIM.question.payload):
+            self.report(frame=2)
+            return True
         reading = read_payload([MIM.setpoint], port, payload)
         assert reading is not None
         number = int(reading.get("sequence") or 0)
@@ -68,11 +72,14 @@ class Firmware:
         layout = MIM.uplinks[frame]
         values = dict.fromkeys(layout.keys, 0.0) | {"voltage.port1": 230.4, "frequency": 50.0, "thd_v.port1": math.nan}
         for n in range(3):
-            values[f"active_power.port{n + 1}"], values[f"reactive_power.port{n + 1}"] = self.setpoint[2 * n : 2 * n + 2]
+            watts, vars_ = self.setpoint[2 * n : 2 * n + 2]
+            values |= {f"active_power.port{n + 1}": watts, f"setpoint_active_power.port{n + 1}": watts}
+            values |= {f"reactive_power.port{n + 1}": vars_, f"setpoint_reactive_power.port{n + 1}": vars_}
         values |= {
             "sequence_ack": float(self.number),
             "command_status": float(self.status),
             "status": float(self.status),
+            "watchdog_remaining": self.validity_s,
         } | self.shown
         values = {key: values[key] for key in layout.keys}
         self.link.server.uplink(EUI, layout.port, encode_payload("mim1", layout, values, measured=True))
@@ -341,14 +348,18 @@ async def test_an_echo_of_the_one_before_is_no_loss(bench):
     assert bench.driver.foreign_write is None
 
 
-async def test_a_new_controller_goes_on_from_the_number_in_force(bench):
+async def test_a_new_controller_asks_what_is_held_and_goes_on_from_the_number_in_force(bench):
     await bench.reported()
     await bench.driver.apply(command())
     await bench.state(DownlinkState.ECHOED)
     number = bench.firmware.number
     bench.driver = LorawanMim(mim(), bench.bridge, MIM, SystemClock())
     await bench.reported()
-    assert bench.driver.held() is None  # frames do not tell what is held
+    assert bench.driver.recall in (Recall.ASKED, Recall.SETTLED)  # the answer may be there
+    await until(lambda: bench.driver.recall is Recall.SETTLED)
+    assert bench.driver.held() == HeldSetpoint((400.0, 390.0, 380.0), (-60.0,) * 3)
+    assert (await bench.driver.read()).get("watchdog_remaining") == 120
+    assert bench.firmware.number == number  # the question changed nothing
     await bench.driver.apply(command())
     await until(lambda: bench.firmware.number == number + 1)
 

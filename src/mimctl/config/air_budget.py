@@ -123,6 +123,6 @@ def _report_s(plan: RadioPlan, profile: PayloadProfile) -> float | None:
 
 
 def largest_report(plan: RadioPlan, profile: PayloadProfile) -> Frame | None:
-    """The frame that says most and fits at the data rate: what a device with several sends; None where none fits."""
-    fitting = [frame for frame in profile.uplinks if frame.length <= plan.uplink.most_bytes]
+    """The frame that says most and fits at the data rate: what a device with several sends by itself; None where none fits."""
+    fitting = [frame for frame in profile.uplinks if frame.length <= plan.uplink.most_bytes and not frame.tells_held]
     return max(fitting, key=lambda frame: frame.length, default=None)

@@ -10,7 +10,7 @@ from mimctl.config.payload_schema import FrameItem, PayloadFieldItem, PayloadPro
 from mimctl.config.profile_keys import key_problems
 from mimctl.config.profile_shelf import ProfileShelf, provenance
 from mimctl.model.link import LinkType
-from mimctl.model.payload import DownlinkVector, FieldType, Frame, PayloadField, PayloadProfile, UplinkVector
+from mimctl.model.payload import DownlinkVector, FieldType, Frame, PayloadField, PayloadProfile, Question, UplinkVector
 from mimctl.model.problem import Problem, error, warning
 from mimctl.model.profile import DeviceClass
 from mimctl.model.site import Site
@@ -28,6 +28,7 @@ def _file_problems(file: PayloadProfileFile) -> Iterator[Problem]:
         if one.f_port == other.f_port and one.length == other.length and (a.startswith(b) or b.startswith(a)):
             text = f"nothing tells it from uplinks[{i}]: another port, length or header must"
             yield error("payload.ambiguous", f"uplinks[{k}]", text)
+    yield from _question_problems(file)
     if file.setpoint is not None:
         yield from _frame_problems("setpoint", file.setpoint)
         yield from _setpoint_problems(file, file.setpoint)
@@ -79,6 +80,23 @@ def _setpoint_problems(file: PayloadProfileFile, frame: FrameItem) -> Iterator[P
         yield error("payload.setpoint", "class", f"a {file.class_.value} takes no setpoints")
 
 
+def _question_problems(file: PayloadProfileFile) -> Iterator[Problem]:
+    """The question must be told from a setpoint, and have an answer."""
+    if file.ask is None:
+        return
+    asked = bytes.fromhex(file.ask.hex)
+    setpoint = None if file.setpoint is None else _frame(file.setpoint)
+    if setpoint is None:
+        yield error("payload.ask", "ask", "a device without 'setpoint' holds none")
+    elif file.ask.f_port == setpoint.port and len(asked) == setpoint.length and asked.startswith(setpoint.header):
+        yield error("payload.ask", "ask", "nothing tells it from a setpoint: another port, length or header must")
+    ports = range(1, 1 + (0 if file.setpoint is None else len(_ports(file.setpoint))))
+    wanted = {"sequence_ack", "watchdog_remaining", *(f"setpoint_active_power.port{n}" for n in ports)}
+    if not any(wanted <= uplink.fields.keys() for uplink in file.uplinks):
+        text = "no uplink answers it: one must have sequence_ack, watchdog_remaining, setpoint_active_power.port1, …"
+        yield error("payload.ask", "ask", text)
+
+
 def _ports(frame: FrameItem) -> set[int]:
     return {int(found[2]) for key in frame.fields if (found := _SETPOINTS.match(key)) is not None}
 
@@ -93,6 +111,7 @@ def _profile(file: PayloadProfileFile) -> PayloadProfile:
         uplinks=tuple(_frame(item) for item in file.uplinks),
         ports=0 if file.setpoint is None else len(_ports(file.setpoint)),
         setpoint=None if file.setpoint is None else _frame(file.setpoint),
+        question=None if file.ask is None else Question(file.ask.name, file.ask.f_port, bytes.fromhex(file.ask.hex)),
         vectors=tuple(UplinkVector(t.name, t.f_port, bytes.fromhex(t.hex), tuple(t.expect.items())) for t in file.tests),
         command_vectors=tuple(DownlinkVector(t.name, tuple(t.values.items()), bytes.fromhex(t.hex)) for t in file.command_tests),
     )

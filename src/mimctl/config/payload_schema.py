@@ -50,6 +50,14 @@ class FrameItem(Record):
     fields: dict[Text, PayloadFieldItem] = Field(min_length=1, description="`quantity.place` → where it stands.")
 
 
+class QuestionItem(Record):
+    """A frame that changes nothing: the device answers with the uplink that has `setpoint_active_power`."""
+
+    name: Text = Field(description="Name, for people.")
+    f_port: Port = Field(description="LoRaWAN FPort.")
+    hex: Annotated[str, StringConstraints(pattern=r"^([0-9a-fA-F]{2}\s?)+$")] = Field(description="The payload.")
+
+
 class UplinkTestItem(Record):
     """A payload, and the values that it must give."""
 
@@ -83,6 +91,10 @@ class PayloadProfileFile(Record):
     uplinks: list[FrameItem] = Field(min_length=1, description="What it sends; a payload is read by the first one that fits.")
     setpoint: FrameItem | None = Field(
         None, description="How it is commanded: `sequence`, `validity` and `active_power.port1`, …; the echo is `sequence_ack`."
+    )
+    ask: QuestionItem | None = Field(
+        None,
+        description="How it is asked which setpoint it holds, after a restart of mimctl. Without it that setpoint is ended.",
     )
     tests: list[UplinkTestItem] = Field(min_length=1, description="Golden vectors, worked out by hand.")
     command_tests: list[DownlinkTestItem] = Field(default_factory=list, description="Golden vectors of setpoints.")

@@ -20,7 +20,7 @@ from mimctl.model.decision import WriteOutcome
 from mimctl.model.errors import LinkError, WriteHeld
 from mimctl.model.layout import BoolArray, ComplexArray, FloatArray, SiteLayout
 from mimctl.model.plan import HarmonicShares, SafePlan
-from mimctl.model.protocols import Commanded, DriverGroup, HeldSetpoint, MimCommand, MimDriver, Wide
+from mimctl.model.protocols import Commanded, DriverGroup, HeldSetpoint, MimCommand, MimDriver, Recall, Recalls, Wide
 from mimctl.model.sample import Quality
 from mimctl.model.site import ExpiryAction
 from mimctl.model.state import SiteState
@@ -208,8 +208,14 @@ class Dispatcher:
         if self._met.all():
             return
         for m in np.flatnonzero(~self._met & (state.mims.quality > Quality.BAD)):
-            self._met[m] = True
             driver, remaining_s = self._drivers.get(int(m)), float(state.mims.watchdog_remaining_s[m])
+            recall = driver.recall if isinstance(driver, Recalls) else Recall.SETTLED
+            self._met[m] = recall is not Recall.ASKED
+            if recall is not Recall.SETTLED:
+                self._hold_unknown(int(m), recall, state.now_s)
+                continue
+            if self._strange[m]:
+                self._setpoint_va[self._layout.ports_of_mim[m]], self._strange[m] = 0, False
             held = None if driver is None else driver.held()
             if held is None:
                 continue
@@ -221,6 +227,14 @@ class Dispatcher:
             self._in_force[m] = True
             self._written_at_s[m] = state.now_s - max(0.0, self._silence.validity_s[m] - remaining_s)
             self._changed_at_s[m] = -np.inf
+
+    def _hold_unknown(self, m: int, recall: Recall, now_s: float) -> None:
+        """It holds something that is not known: nothing is counted on it. If nobody will ever say, the judge has it released."""
+        self._setpoint_va[self._layout.ports_of_mim[m]] = np.nan
+        self._filters.holds(m, None)
+        self._strange[m] = recall is Recall.ASKED
+        if recall is Recall.UNKNOWN:
+            self._in_force[m], self._written_at_s[m], self._changed_at_s[m] = True, now_s, -np.inf
 
     def insist(self, contested: BoolArray, now_s: float) -> None:
         """These MIMs lost our command: a heartbeat would keep alive whatever they hold, so ours is written anew.

@@ -5,28 +5,27 @@ from __future__ import annotations
 import math
 
 from mimctl.drivers.lorawan_device import Airway, LorawanDevice
+from mimctl.drivers.lorawan_recall import ASK_EVERY_S, REVERTED, HeldBefore, told_setpoint
 from mimctl.model.clock import Clock
-from mimctl.model.errors import BadReply, LinkTimeout, Unencodable
-from mimctl.model.payload import Frame, PayloadProfile
-from mimctl.model.protocols import ForeignWrite, HeldSetpoint, MimCommand
+from mimctl.model.errors import BadReply, LinkError, LinkTimeout, Unencodable
+from mimctl.model.payload import Frame, PayloadProfile, Question
+from mimctl.model.protocols import ForeignWrite, HeldSetpoint, MimCommand, Recall
 from mimctl.model.reason import Reason
 from mimctl.model.sample import Sample
 from mimctl.model.setpoints import MimMap
 from mimctl.model.site import Mim
 from mimctl.wire.payload import Reading, encode_payload, read_payload
 
-#: `command_status` of a device whose setpoint has run out
-_REVERTED = 3
 #: a release is worth sending for so long [s]
 _RELEASE_VALID_S = 3600.0
 
 
 class LorawanMim(LorawanDevice):
-    """Implements `model.protocols.MimDriver` and `Commanded`.
+    """Implements `model.protocols.MimDriver`, `Commanded` and `Recalls`.
 
     Numbers go from 1 to the end of their field and begin again; a device that restarts shows 0. Before the first uplink nothing is
     commanded, for the number in force is not known. While no events come nothing is commanded either: nobody would know what
-    became of it, and the device's own validity timer ends what it holds.
+    became of it, and the device's own validity timer ends what it holds. A setpoint of a controller before us is asked for.
     """
 
     def __init__(
@@ -51,6 +50,7 @@ class LorawanMim(LorawanDevice):
         self._held: HeldSetpoint | None = None
         self._proven: HeldSetpoint | None = None
         self._foreign: ForeignWrite | None = None
+        self._recall = HeldBefore(profile.question is not None, clock)
 
     @property
     def mim_map(self) -> MimMap | None:
@@ -62,13 +62,27 @@ class LorawanMim(LorawanDevice):
         """How our last command went out of force without our doing; None while it stands."""
         return self._foreign
 
+    @property
+    def recall(self) -> Recall:
+        return self._recall.state
+
     def held(self) -> HeldSetpoint | None:
-        """The last setpoint that the device echoed, while it stands."""
-        return self._proven
+        """The last setpoint that the device echoed, while it stands; before the first of ours, what it says that it holds."""
+        return self._proven or self._recall.held
 
     async def read(self) -> Sample:
         self._bridge.downlinks(self._eui)  # time passes for what was sent, whether the device tells something or not
-        return await super().read()
+        sample = await super().read()
+        if self._profile.question is not None and self._recall.wants_to_ask():
+            await self._ask(self._profile.question)
+        return sample
+
+    async def _ask(self, question: Question) -> None:
+        """Have the device say what it holds; where that cannot be sent it is asked again later, and in the end not waited for."""
+        try:
+            await self._bridge.ask(self._eui, question.port, question.payload, ASK_EVERY_S)
+        except LinkError as error:
+            self._log.info("mim.not_asked", text=error.what)
 
     async def apply(self, command: MimCommand) -> HeldSetpoint:
         payload, held = self._encoded(command)
@@ -77,6 +91,7 @@ class LorawanMim(LorawanDevice):
             raise LinkTimeout(self._device, f"{self._eui} has not reported yet: the number of its last setpoint is not known")
         await self._send(payload, self._next_number(), min(max(1.0, command.validity_s), self._patience_s))
         self._wanted, self._held, self._foreign = command, held, None
+        self._recall.settle()
         return held
 
     async def refresh(self) -> None:
@@ -91,6 +106,7 @@ class LorawanMim(LorawanDevice):
         zeros = (0.0,) * len(self._mim.ports)
         payload, _ = self._encoded(MimCommand(zeros, zeros, 0.0, reason), released=True)
         self._wanted, self._held, self._proven, self._foreign = None, None, None, None
+        self._recall.settle()
         await self._send(payload, self._next_number(), _RELEASE_VALID_S, urgent=True)
         self._log.info("mim.released", reason=str(reason))
 
@@ -136,7 +152,7 @@ class LorawanMim(LorawanDevice):
             raise Unencodable(self._device, f"{self._profile.id} takes no {', '.join(lacking)}")
         payload = encode_payload(self._device, self._frame, values, self._nominal_hz)
         meant = read_payload([self._frame], self._frame.port, payload, self._nominal_hz)
-        return payload, _held(meant, ports)
+        return payload, told_setpoint(meant, ports) or HeldSetpoint((0.0,) * ports, (0.0,) * ports)
 
     def _take(self, reading: Reading, at_s: float) -> None:
         super()._take(reading, at_s)
@@ -144,9 +160,10 @@ class LorawanMim(LorawanDevice):
         if told is None:
             return
         self._acknowledged = int(told)
+        self._recall.hear(reading, len(self._mim.ports))
         sent = self._bridge.downlinks(self._eui)
         if sent.echoed(int(told)):
-            if reading.get("command_status") == _REVERTED:
+            if reading.get("command_status") == REVERTED:
                 self._lost("its setpoint has run out, and it fell back", at_s, sure=False, idle=True)
             else:
                 self._proven, self._foreign = self._held, None
@@ -171,10 +188,3 @@ def encode_number(payload: bytes, frame: Frame, number: int) -> bytes:
     mask = ((1 << field.bits) - 1) << field.shift
     put = (raw & ~mask) | (number << field.shift)
     return payload[: field.at] + put.to_bytes(field.type.size, "little" if field.little else "big") + payload[field.end :]
-
-
-def _held(meant: Reading | None, ports: int) -> HeldSetpoint:
-    def values(quantity: str) -> tuple[float, ...]:
-        return tuple((meant.get(f"{quantity}.port{n + 1}") if meant else None) or 0.0 for n in range(ports))
-
-    return HeldSetpoint(values("active_power"), values("reactive_power"))

@@ -102,6 +102,20 @@ class Frame:
     def keys(self) -> tuple[str, ...]:
         return tuple(field.key for field in self.fields)
 
+    @property
+    def tells_held(self) -> bool:
+        """It says which setpoint is in force: the answer to a question, not what a device reports by itself."""
+        return any(key.startswith("setpoint_active_power.") for key in self.keys)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A downlink that changes nothing: the device answers with the setpoint that it holds."""
+
+    name: str
+    port: int
+    payload: bytes
+
 
 @dataclass(frozen=True, slots=True)
 class UplinkVector:
@@ -135,6 +149,7 @@ class PayloadProfile:
         ports: AC ports that can be commanded; 0 = none.
         uplinks: a payload is read by the first one that fits it.
         setpoint: how it is commanded; None: it cannot be.
+        question: what a device is asked by which setpoint it holds; None: it cannot be asked.
     """
 
     id: str
@@ -147,6 +162,7 @@ class PayloadProfile:
     setpoint: Frame | None = None
     vectors: tuple[UplinkVector, ...] = ()
     command_vectors: tuple[DownlinkVector, ...] = ()
+    question: Question | None = None
 
     @property
     def longest_uplink(self) -> int:

@@ -83,6 +83,10 @@ class AirBridge:
         watched.downlinks.begin(sequence, due_s)
         watched.downlinks.enqueued(self.server.enqueue(eui, port, payload, valid_s))
 
+    async def ask(self, eui: str, port: int, payload: bytes, valid_s: float) -> None:
+        self.require_up(self._watched[eui].device)
+        self.server.enqueue(eui, port, payload, valid_s)
+
     def downlinks(self, eui: str) -> DownlinkTracker:
         tracker = self._watched[eui].downlinks
         tracker.pass_to(self.clock.monotonic_s())

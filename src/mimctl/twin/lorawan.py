@@ -32,7 +32,14 @@ from mimctl.wire.tls import make_throwaway_pki
 
 #: points of the MIM protocol by the quantity of a port
 _PORT_POINTS = {"voltage": "V", "current": "A", "active_power": "W", "reactive_power": "Var", "thd_v": "ThdV", "thd_i": "ThdA"}
-_POINTS = {"frequency": "Hz", "temperature": "Tmp", "alarms": "Alrm", "command_status": "CmdSta", "status": "CmdSta"}
+_POINTS = {
+    "frequency": "Hz",
+    "temperature": "Tmp",
+    "alarms": "Alrm",
+    "command_status": "CmdSta",
+    "watchdog_remaining": "WdRem",
+    "status": "CmdSta",
+}
 _CHIRPSTACK = "chirpstack"
 #: a device that has just started reports so many times at so short an interval [s], so that it is soon known
 _EARLY_REPORTS, _EARLY_S = 6, 5.0
@@ -68,8 +75,11 @@ class LorawanMimTwin:
         if profile.setpoint is None or report is None:
             raise UserError(f"the twin cannot serve {layout.mims[m].id} by the profile '{profile.id}' at this data rate")
         self._m, self._mim, self._world, self._server = m, layout.mims[m], world, server
+        self._layout = layout
         self._setpoint: Frame = profile.setpoint
         self._report_frame: Frame = report
+        self._question = profile.question
+        self._answer_frame = next((frame for frame in profile.uplinks if frame.tells_held), None)
         self._numbers = 1 + max(f.bounds[1] for f in self._setpoint.fields if f.key == "sequence")
         self._nominal_hz = layout.site.frequency_hz
         self._instruments = MimInstruments(m, layout, world, rng)
@@ -96,8 +106,13 @@ class LorawanMimTwin:
     def receive(self, port: int, payload: bytes) -> bool:
         """A downlink; whether it was taken."""
         fleet = self._instruments.fleet
+        if not fleet.online[self._m] or not self._on_air():
+            return False
+        if self._question is not None and (port, payload) == (self._question.port, self._question.payload):
+            self._soon_or_now(self.answer)
+            return True
         reading = read_payload([self._setpoint], port, payload, self._nominal_hz)
-        if reading is None or not fleet.online[self._m] or not self._on_air():
+        if reading is None:
             return False
         self._world.advance()
         sequence = int(reading.get("sequence") or 0)
@@ -106,11 +121,14 @@ class LorawanMimTwin:
             watts = [reading.get(f"active_power.port{n}") or 0.0 for n in ports]
             vars_ = [reading.get(f"reactive_power.port{n}") or 0.0 for n in ports]
             self._act(watts, vars_, sequence, reading.get("validity") or 0.0)
-        if self._soon is None:
-            self.report()
-        else:
-            self._soon(self.report)
+        self._soon_or_now(self.report)
         return True
+
+    def _soon_or_now(self, send: Callable[[], None]) -> None:
+        if self._soon is None:
+            send()
+        else:
+            self._soon(send)
 
     def _act(self, watts: list[float], vars_: list[float], sequence: int, validity_s: float) -> None:
         fleet, m = self._instruments.fleet, self._m
@@ -124,9 +142,16 @@ class LorawanMimTwin:
 
     def report(self) -> None:
         """Send what the instruments see."""
+        self._tell(self._report_frame)
+
+    def answer(self) -> None:
+        """Send which setpoint is in force."""
+        if self._answer_frame is not None:
+            self._tell(self._answer_frame)
+
+    def _tell(self, frame: Frame) -> None:
         if not self._instruments.fleet.online[self._m] or not self._on_air():
             return
-        frame = self._report_frame
         told = self._values()
         values = {field.key: _within(field.bounds, field.scale, told.get(field.key, np.nan)) for field in frame.fields}
         values |= {key: told[key] for key in ("frequency", "sequence_ack") if key in values}
@@ -139,7 +164,12 @@ class LorawanMimTwin:
         values["status"] += 256 * values["alarms"]
         values["sequence_ack"] = float(int(shown["SeqAck"]) % self._numbers)
         values["soc"] = self._instruments.stored()["SoC"] if self._stores else np.nan
-        for n in range(len(self._mim.ports)):
+        held_va = self._instruments.fleet.setpoint_va[self._layout.ports_of_mim[self._m]]
+        for n, setpoint_va in enumerate(held_va.tolist()):
+            values |= {
+                f"setpoint_active_power.port{n + 1}": setpoint_va.real,
+                f"setpoint_reactive_power.port{n + 1}": setpoint_va.imag,
+            }
             values |= {f"{quantity}.port{n + 1}": shown[f"Ph[{n}].{point}"] for quantity, point in _PORT_POINTS.items()}
         return values
 

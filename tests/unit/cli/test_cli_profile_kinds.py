@@ -37,7 +37,7 @@ def test_lint_says_what_it_holds(payloads, capsys):
     zigbee = find_zigbee_profile("generic/plug")
     assert main(["profile", "lint", str(payloads), str(zigbee)]) == 0
     out = capsys.readouterr().out
-    assert f"{payloads}: fine (2 uplinks; 3 golden vectors with 39 values; 2 of commands)" in out
+    assert f"{payloads}: fine (3 uplinks; 4 golden vectors with 48 values; 2 of commands)" in out
     assert f"{zigbee}: fine (5 attributes)" in out
 
 

@@ -43,6 +43,19 @@ GOOD = {
 }
 
 
+ASK = {"name": "which", "f_port": 2, "hex": "22"}
+ANSWER = {
+    "name": "held",
+    "f_port": 3,
+    "length": 5,
+    "fields": {
+        "sequence_ack": {"at": 0, "type": "uint8"},
+        "watchdog_remaining": {"at": 1, "type": "uint16"},
+        "setpoint_active_power.port1": {"at": 3, "type": "int16"},
+    },
+}
+
+
 @pytest.fixture
 def problems(tmp_path):
     """Problems of the good profile with one change."""
@@ -125,3 +138,25 @@ def test_a_wrong_profile_is_not_loaded(problems, tmp_path):
     assert path is not None
     with pytest.raises(ConfigError, match="sequence"):
         load_payload_profile(path)
+
+
+def test_a_question_is_told_from_a_setpoint_and_has_an_answer(problems):
+    def asking(**changes):
+        def change(content):
+            content["ask"] = ASK | changes
+            content["uplinks"].append(ANSWER)
+
+        return change
+
+    def without(key):
+        def change(content):
+            asking()(content)
+            content.pop(key, None) if key == "setpoint" else content["uplinks"].pop()
+            content.pop("command_tests") if key == "setpoint" else None
+
+        return change
+
+    assert problems(asking()) == []
+    assert problems(asking(hex="21 00 00 00 00 00 00 00")) == [("payload.ask", "ask")]
+    assert problems(without("uplinks")) == [("payload.ask", "ask")]
+    assert ("payload.ask", "ask") in problems(without("setpoint"))

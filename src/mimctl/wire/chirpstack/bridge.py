@@ -133,6 +133,18 @@ class LorawanBridge:
             raise
         watched.downlinks.enqueued(item)
 
+    async def ask(self, eui: str, port: int, payload: bytes, valid_s: float) -> None:
+        """Queue a frame that changes nothing, in place of whatever waits: nobody follows it, for its answer is what counts.
+
+        Raises:
+            LinkError: it is not in the queue.
+        """
+        device = self._watched[eui].device
+        self.require_up(device)
+        self._api.require_rested(device)
+        await self._api.enqueue(device, eui, port, payload, valid_s)
+        self.counts["asked"] += 1
+
     def downlinks(self, eui: str) -> DownlinkTracker:
         """What became of the downlinks of a device, as of now."""
         tracker = self._watched[eui].downlinks
