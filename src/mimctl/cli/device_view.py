@@ -10,6 +10,7 @@ import click
 from mimctl.cli.render import print_table
 
 COLUMNS = ("point", "value", "unit", "quality", "age_s")
+_EVENT_COLUMNS = ("since", "event", "text")
 _RAW_COLUMNS = ("address", "registers")
 
 
@@ -23,17 +24,21 @@ def show_device(device: Mapping[str, Any], *, raw: bool, stderr: bool = False) -
         click.echo(f"{warning['code']}: {warning['text']}", err=stderr)
     columns = (*COLUMNS, *(_RAW_COLUMNS if raw else ()))
     print_table(columns, [row(device, point, raw=raw) for point in device["points"]], right=("value", "age_s"), stderr=stderr)
+    if events := device.get("events"):
+        click.echo("\nlately", err=stderr)
+        print_table(_EVENT_COLUMNS, [(e["since"], e["code"], e["text"]) for e in events], stderr=stderr)
 
 
 def _heading(device: Mapping[str, Any]) -> str:
     who = ", ".join(f"{name} {text}" for name, text in device["identity"].items())
     why = f" ({device['reason']})" if device["reason"] else ""
-    what = f"{device['class']}, map {device['map']}, unit {device['unit']}"
+    mapped = "" if device["map"] is None else f", map {device['map']}, unit {device['unit']}"
+    what = f"{device['class']}{mapped}"
     return f"{device['device']}: {what}, {device['quality']}{why}\n{who}".rstrip()
 
 
 def row(device: Mapping[str, Any], point: Mapping[str, Any], *, raw: bool) -> list[str]:
-    age = device["age_s"]
+    age = point.get("age_s", device["age_s"])
     cells = [point["point"], shown(point), point["unit"], point["quality"], "" if age is None else f"{age:.1f}"]
     if raw:
         places = " ".join(f"{place['function']}:{place['address']}" for place in point["places"])

@@ -103,7 +103,7 @@ class Service:
 
     def _handlers(self) -> dict[str, Handler]:
         """What is answered at the door."""
-        desk = DeviceDesk(self.groups, self.clock, OperatorWrites(self.controller.zones, self.clock))
+        desk = DeviceDesk(self.groups, self.clock, OperatorWrites(self.controller.zones, self.clock), self.events)
         return {
             "status": lambda _: self.status(),
             "rules": lambda _: {"rules": rules_status(self.controller)},

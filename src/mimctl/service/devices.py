@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from textwrap import shorten
 from typing import Any
 
+from mimctl.control.events import EventLog
 from mimctl.drivers.reading import DeviceReading, PointReading
 from mimctl.drivers.register_device import RegisterDevice
 from mimctl.drivers.survey import survey, take_dump
@@ -17,6 +18,7 @@ from mimctl.model.errors import UserError
 from mimctl.model.protocols import Driver, DriverGroup
 from mimctl.model.site import Site
 from mimctl.service.operator_writes import OperatorWrites
+from mimctl.service.told import plain_sample
 from mimctl.wire.dump import as_json
 from mimctl.wire.recorder import Recorder
 
@@ -35,25 +37,41 @@ class DeviceDesk:
     Args:
         groups: opened and closed by their owner.
         writes: takes setpoints; None = nobody does here.
+        events: of a service that has listened to devices which tell by themselves; None = nobody has.
     """
 
-    def __init__(self, groups: Iterable[DriverGroup], clock: Clock, writes: OperatorWrites | None = None) -> None:
+    def __init__(
+        self,
+        groups: Iterable[DriverGroup],
+        clock: Clock,
+        writes: OperatorWrites | None = None,
+        events: EventLog | None = None,
+    ) -> None:
         self._drivers = {name: driver for group in groups for name, driver in group.drivers.items()}
         self._clock = clock
-        self._writes = writes
+        self._writes, self._events = writes, events
         self._watched: dict[str, _Watched] = {}
 
     async def read(self, device: str, *, every_point: bool = False) -> dict[str, Any]:
         """One reading in plain values.
 
         Raises:
-            UserError: no such device, or none with registers.
+            UserError: no such device, or nobody has listened to it.
             LinkError: it does not answer.
         """
+        driver = self._known(device)
+        if not isinstance(driver, RegisterDevice):
+            return await self._told(driver)
         watched = self._watch(device)
         reader = watched.reader
         reading = await survey(reader, watched.recorder, reader.unit, reader.source, every_point=every_point)
         return plain_reading(reading, self._clock.monotonic_s())
+
+    async def _told(self, driver: Driver) -> dict[str, Any]:
+        """What a device without registers told last."""
+        if self._events is None:
+            raise UserError(f"device '{driver.device}' tells by itself, over the air: ask a running service (mimctl run SITE)")
+        return plain_sample(await driver.read(), self._events.of(driver.device), self._clock.monotonic_s())
 
     async def dump(self, device: str, *, redact: bool = True) -> dict[str, Any]:
         """Its registers as a dump file holds them.
