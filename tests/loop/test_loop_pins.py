@@ -9,8 +9,10 @@ import pytest
 from tests.loop.closed_loop import ClosedLoop, uneven_site
 
 from mimctl.model.errors import UserError
+from mimctl.model.fault import Fault, FaultKind
 from mimctl.model.lease import LeaseSource, Setpoint
 from mimctl.service.operator_writes import OperatorWrites, PortWish
+from mimctl.twin.faults import schedule
 
 MIM = "mim-rack1"
 
@@ -99,6 +101,38 @@ async def test_a_preview_tells_and_keeps_nothing():
     await loop.run(1)
     assert zone.cycle.last.bounds.port_pinned_va is None
     assert np.abs(zone.cycle.dispatcher.setpoint_va - before).max() < 100.0
+
+
+async def test_a_preview_says_that_nothing_is_written_while_the_zone_is_paused():
+    """Whether the pause is older than the last cycle or not; the real lease would have no effect either."""
+    loop = ClosedLoop(uneven_site())
+    desk, zone = OperatorWrites(loop.controller.zones, loop.clock), loop.controller.zones[0]
+    await loop.run(5)
+    zone.cycle.paused = True
+    for _ in range(2):
+        told = desk.preview(MIM, [PortWish(1, 500.0)], 10.0)
+        assert told["action"] != "send"
+        assert told["ports"][0]["setpoint_w"] != 500.0
+        await loop.run(3)
+    pinned(loop, (500.0, None, None))
+    await loop.run(3)
+    assert not zone.cycle.dispatcher.in_force.any()
+    zone.cycle.paused = False
+    await loop.run(2)
+    assert desk.preview(MIM, [PortWish(1, 400.0)], 10.0)["action"] == "send"
+
+
+async def test_a_preview_for_a_mim_that_is_left_out_says_so():
+    """It does not follow its setpoints, so that it is released and not told anything for a while."""
+    loop = ClosedLoop(uneven_site())
+    desk = OperatorWrites(loop.controller.zones, loop.clock)
+    await loop.run(5)
+    schedule(loop.plant, [Fault(FaultKind.PRETENDING, (MIM,), at_s=loop.plant.t_s)])
+    loop.source.power_va = np.roll(loop.source.power_va.reshape(-1, 3), 1, axis=1).reshape(-1)
+    await loop.run(15)
+    assert "mim.ignores_setpoint" in {event.code for event in loop.events.open()}
+    assert desk.preview(MIM, [PortWish(1, 500.0)], 10.0)["action"] != "send"
+    assert desk.preview("mim-rack2", [PortWish(1, 500.0)], 10.0)["action"] == "send"
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ of the devices is the next cycle's samples.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -96,6 +96,7 @@ class Cycle:
     anchor_va: ComplexArray | None = None
     last: DecisionRecord | None = None
     _looked_at: tuple[DecisionRecord, SiteReport] | None = None
+    _usable: BoolArray = field(default_factory=lambda: np.zeros(0, dtype=np.bool_))
 
     async def step(self) -> DecisionRecord:
         """Read all, decide, write all. Whatever throws here keeps the heartbeats from being written."""
@@ -133,7 +134,7 @@ class Cycle:
             paused=self.paused,
             idle_rules=self.rules.look(state, report),
         )
-        usable = obeying & reported & ~contest.yielded & (not self.paused)
+        self._usable = usable = obeying & reported & ~contest.yielded & (not self.paused)
         situation = Situation(state, report, forecast, setpoint_va, usable)
         bounds = narrowed(bounds, (self.rules, *self.narrowers, self.leases, *self.guards), situation)
         watch.lap("bounds")
@@ -195,9 +196,12 @@ class Cycle:
         if last is None:
             raise UserError(f"zone {self.zone} has not measured yet")
         setpoint_va = self.dispatcher.setpoint_va
-        usable = last.state.mims.quality > Quality.BAD
+        usable, wide = self._usable, last.bounds
+        if self.paused:  # since the last cycle, perhaps
+            usable = np.zeros_like(usable)
+            wide = replace(wide, mim_enabled=usable, mim_release=~usable)
         situation = Situation(last.state, last.report, last.forecast, setpoint_va, usable)
-        bounds = narrowed(self.leases.narrow_with([lease], last.bounds, situation), self.guards, situation)
+        bounds = narrowed(self.leases.narrow_with([lease], wide, situation), self.guards, situation)
         plan = self.cascade.balancer.solve(last.forecast, bounds, np.nan_to_num(setpoint_va), setpoint_va)
         accepted = Accepted(setpoint_va, self.dispatcher.written_at_s, self.dispatcher.changed_at_s)
         return bounds, plan, self._judged(situation, bounds, plan, accepted)
