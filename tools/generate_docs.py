@@ -24,6 +24,7 @@ from mimctl.config.profile import ProfileFile, load_profile
 from mimctl.config.schema import SiteFile
 from mimctl.config.schema_faults import FaultItem, FaultsFile, FrequencyItem
 from mimctl.config.units import Dimension
+from mimctl.config.zigbee_profile_schema import ZigbeeProfileFile
 from mimctl.model.chain import SETPOINT_MODELS, ChainRules
 from mimctl.model.profile import DeviceClass, DeviceProfile
 from mimctl.model.quantity import quantity_of
@@ -107,6 +108,17 @@ def payload_page() -> str:
         "editors."
     )
     return _file_page("Profile of payloads", about, PayloadProfileFile)
+
+
+def zigbee_page() -> str:
+    """Every key of a profile of a Zigbee device."""
+    about = (
+        "A meter on Zigbee is described by `device_profiles/zigbee/<vendor>/<model>.yaml`: which attribute of which cluster holds "
+        "which value ([how to connect it](../how-to/zigbee.md)). Files are looked for beside the site file, in the state "
+        "directory, or among those that come with mimctl, searched in this order. `mimctl profile lint` and `mimctl check` judge "
+        "a file and run its golden vectors; `mimctl schema zigbee-profile` prints this description as JSON Schema for editors."
+    )
+    return _file_page("Profile of a Zigbee device", about, ZigbeeProfileFile)
 
 
 def faults_page() -> str:
@@ -349,6 +361,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "reference/site-yaml.md": site_yaml_page,
     "reference/device-profile.md": profile_page,
     "reference/payload-profile.md": payload_page,
+    "reference/zigbee-profile.md": zigbee_page,
     "reference/devices.md": devices_page,
     "reference/faults-yaml.md": faults_page,
     "decisions/index.md": decisions_page,

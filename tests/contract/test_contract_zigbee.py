@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from mimctl.drivers.zigbee_device import ZigbeeDevice, wanted
+from mimctl.drivers.zigbee_device import ZigbeeDevice
 from mimctl.drivers.zigbee_mim import ZigbeeMim, mim_map
+from mimctl.drivers.zigbee_values import wanted
 from mimctl.model.address import DeviceAddress
 from mimctl.model.clock import SystemClock
 from mimctl.model.connection import Connection

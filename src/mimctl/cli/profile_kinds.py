@@ -108,9 +108,10 @@ def payloads() -> ProfileKind:
 
 def zigbee() -> ProfileKind:
     from mimctl.config.zigbee_profile import ZIGBEE_PROFILES
+    from mimctl.drivers.zigbee_values import zigbee_vector_problems
     from mimctl.model.link import LinkType
 
-    return ProfileKind(ZIGBEE_PROFILES, lambda _: (), _attributes_told, lambda link: link.type is LinkType.ZIGBEE)
+    return ProfileKind(ZIGBEE_PROFILES, zigbee_vector_problems, _attributes_told, lambda link: link.type is LinkType.ZIGBEE)
 
 
 def _registers_told(profile: DeviceProfile) -> str:
@@ -132,4 +133,7 @@ def _payloads_told(profile: PayloadProfile) -> str:
 
 
 def _attributes_told(profile: ZigbeeProfile) -> str:
-    return "the MIM cluster" if profile.map.commands else f"{len(profile.map.points)} attributes"
+    if profile.map.commands:
+        return "the MIM cluster"
+    values = sum(len(vector.expect) for vector in profile.vectors)
+    return f"{len(profile.map.points)} attributes; {len(profile.vectors)} golden vectors with {values} values"

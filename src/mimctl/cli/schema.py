@@ -15,10 +15,10 @@ _DIALECT = "https://json-schema.org/draft/2020-12/schema"
     "schema",
     epilog="Example:  mimctl schema site --json site.schema.json",
 )
-@click.argument("kind", type=click.Choice(["site", "profile", "payload-profile", "faults"]))
+@click.argument("kind", type=click.Choice(["site", "profile", "payload-profile", "zigbee-profile", "faults"]))
 @json_option
 def command(kind: str, json_target: str | None) -> None:
-    """Print the JSON Schema of site files, profiles of devices (by registers or payloads) or files of faults.
+    """Print the JSON Schema of site files, profiles of devices (by registers, payloads or Zigbee attributes) or files of faults.
 
     Editors complete and check YAML with it: write it beside the file and begin the file with the line
     "# yaml-language-server: $schema=site.schema.json".
@@ -27,7 +27,7 @@ def command(kind: str, json_target: str | None) -> None:
 
 
 def json_schema(kind: str) -> dict[str, Any]:
-    """The JSON Schema of `site`, `profile`, `payload-profile` or `faults` files."""
+    """The JSON Schema of `site`, `profile`, `payload-profile`, `zigbee-profile` or `faults` files."""
     if kind == "site":
         from mimctl.config.schema import SiteFile
 
@@ -41,6 +41,11 @@ def json_schema(kind: str) -> dict[str, Any]:
 
         schema = _without_titles(PayloadProfileFile.model_json_schema())
         return {"$schema": _DIALECT, "title": "mimctl profile of payloads", **schema}
+    if kind == "zigbee-profile":
+        from mimctl.config.zigbee_profile_schema import ZigbeeProfileFile
+
+        schema = _without_titles(ZigbeeProfileFile.model_json_schema())
+        return {"$schema": _DIALECT, "title": "mimctl profile of a Zigbee device", **schema}
     from mimctl.config.profile import ProfileFile
 
     return {"$schema": _DIALECT, "title": "mimctl device profile", **_without_titles(ProfileFile.model_json_schema())}

@@ -6,13 +6,14 @@ from collections.abc import Iterator
 
 from mimctl.config.profile_keys import key_problems
 from mimctl.config.profile_shelf import ProfileShelf, provenance
-from mimctl.config.zigbee_profile_schema import ZigbeeAttributeItem, ZigbeeProfileFile
+from mimctl.config.validate import did_you_mean
+from mimctl.config.zigbee_profile_schema import ToldAttributeItem, ZigbeeAttributeItem, ZigbeeProfileFile
 from mimctl.model.link import LinkType
-from mimctl.model.problem import Problem, error
+from mimctl.model.problem import Problem, error, warning
 from mimctl.model.profile import DeviceClass
 from mimctl.model.site import Site
-from mimctl.model.zigbee import ZigbeeMap, ZigbeePoint
-from mimctl.model.zigbee_profile import ZigbeeProfile
+from mimctl.model.zigbee import ZCL_TYPES, ZigbeeMap, ZigbeePoint
+from mimctl.model.zigbee_profile import ToldAttribute, ZigbeeProfile, ZigbeeVector
 
 
 def _file_problems(file: ZigbeeProfileFile) -> Iterator[Problem]:
@@ -31,6 +32,22 @@ def _file_problems(file: ZigbeeProfileFile) -> Iterator[Problem]:
         taken.setdefault(spot, key)
         if item.least_s > item.most_s:
             yield error("zigbee.attributes", f"attributes.{key}.least_s", f"it is longer than most_s, {item.most_s:g} s")
+    yield from _test_problems(file)
+
+
+def _test_problems(file: ZigbeeProfileFile) -> Iterator[Problem]:
+    for n, vector in enumerate(file.tests):
+        for k, told in enumerate(vector.told):
+            if told.type not in ZCL_TYPES:
+                text = f"there is no data type '{told.type}'{did_you_mean(told.type, ZCL_TYPES)}"
+                yield error("profile.vector", f"tests[{n}].told[{k}].type", text)
+        for key in vector.expect:
+            if key not in file.attributes:
+                text = f"there is no attribute '{key}'{did_you_mean(key, file.attributes)}"
+                yield error("profile.vector", f"tests[{n}].expect.{key}", text)
+    if file.attributes and not file.tests:
+        text = "nothing proves what these attributes stand for: work some values out by hand and give them as 'tests'"
+        yield warning("profile.test", "attributes", text)
 
 
 def _profile(file: ZigbeeProfileFile) -> ZigbeeProfile:
@@ -41,7 +58,12 @@ def _profile(file: ZigbeeProfileFile) -> ZigbeeProfile:
         device_class=file.class_,
         provenance=provenance(file.provenance),
         map=ZigbeeMap(tuple(_point(key, item) for key, item in file.attributes.items()), commands=file.mim_cluster),
+        vectors=tuple(ZigbeeVector(test.name, tuple(map(_told, test.told)), tuple(test.expect.items())) for test in file.tests),
     )
+
+
+def _told(item: ToldAttributeItem) -> ToldAttribute:
+    return ToldAttribute(item.endpoint, item.cluster, item.manufacturer, item.attribute, ZCL_TYPES[item.type], item.raw)
 
 
 def _point(key: str, item: ZigbeeAttributeItem) -> ZigbeePoint:

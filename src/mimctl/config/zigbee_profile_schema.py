@@ -10,6 +10,7 @@ from mimctl.config.profile_schema import ProvenanceItem
 from mimctl.config.profile_schema_points import Text
 from mimctl.config.units import DURATION, Record
 from mimctl.model.profile import DeviceClass
+from mimctl.model.zigbee import ZCL_TYPES
 
 Number16 = Annotated[int, Field(ge=0, le=0xFFFF)]
 
@@ -35,6 +36,25 @@ class ZigbeeAttributeItem(Record):
     change: float = Field(0.0, ge=0, description="Smaller changes wait for the next regular report. In the unit of the quantity.")
 
 
+class ToldAttributeItem(Record):
+    """What the device answers for one attribute."""
+
+    cluster: Number16 = Field(description="Number of the cluster.")
+    attribute: Number16 = Field(description="Number of the attribute.")
+    endpoint: int = Field(1, ge=1, le=240, description="Endpoint of the device.")
+    manufacturer: Number16 | None = Field(None, description="Manufacturer code, for a maker's own attribute.")
+    type: Text = Field(description=f"Data type, for each has its own pattern for 'no value': {', '.join(ZCL_TYPES)}.")
+    raw: int = Field(description="The number as it comes.")
+
+
+class ZigbeeTestItem(Record):
+    """What a device answers, and the values that it must give."""
+
+    name: Text = Field(description="What the answers show.")
+    told: list[ToldAttributeItem] = Field(min_length=1, description="All that it answers; it has no other attribute.")
+    expect: dict[str, float | None] = Field(min_length=1, description="Key of `attributes` → value; null where there must be none.")
+
+
 class ZigbeeProfileFile(Record):
     """Profile of a Zigbee device."""
 
@@ -48,3 +68,4 @@ class ZigbeeProfileFile(Record):
     provenance: ProvenanceItem = Field(description="Where the facts come from.")
     mim_cluster: bool = Field(False, description="It has mimctl's MIM cluster, which says everything: `attributes` is then empty.")
     attributes: dict[Text, ZigbeeAttributeItem] = Field(default_factory=dict, description="`quantity.place` → where it stands.")
+    tests: list[ZigbeeTestItem] = Field(default_factory=list, description="Golden vectors, worked out by hand.")

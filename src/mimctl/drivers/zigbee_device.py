@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
 
+from mimctl.drivers.zigbee_values import spot_of, value_of, wanted
 from mimctl.model.clock import Clock
 from mimctl.model.errors import LinkDown, LinkTimeout
 from mimctl.model.layout import frozen
 from mimctl.model.sample import Sample
 from mimctl.model.zigbee import ZigbeeMap, ZigbeePoint
 from mimctl.wire.zigbee.bridge import ZigbeeBridge
-from mimctl.wire.zigbee.watched import Spot, Wanted, Watched
+from mimctl.wire.zigbee.watched import Watched
 
 #: what a value can be, in the unit of its quantity; anything else is not believed
 PLAUSIBLE: dict[str, tuple[float, float]] = {
@@ -35,27 +35,6 @@ PLAUSIBLE: dict[str, tuple[float, float]] = {
 _ANYTHING = (-math.inf, math.inf)
 #: what control subtracts from each other must be of one instant
 _CORE = ("active_power", "reactive_power")
-
-
-def wanted(points: Sequence[ZigbeePoint]) -> Iterator[Wanted]:
-    """What the bridge is asked to have reported: the points, and the scales that they need."""
-    scales: dict[Spot, Wanted] = {}
-    for point in points:
-        multiplier, divisor = (_scale_spot(point, number) for number in (point.multiplier, point.divisor))
-        for spot in (multiplier, divisor):
-            if spot is not None:
-                scales[spot] = Wanted(spot, fixed=True)
-        scale = abs(point.scale)
-        yield Wanted(spot_of(point), point.least_s, point.most_s, point.change, scale, multiplier, divisor)
-    yield from scales.values()
-
-
-def spot_of(point: ZigbeePoint) -> Spot:
-    return (point.endpoint, point.cluster, point.manufacturer, point.attribute)
-
-
-def _scale_spot(point: ZigbeePoint, attribute: int | None) -> Spot | None:
-    return None if attribute is None else (point.endpoint, point.cluster, point.manufacturer, attribute)
 
 
 def paced(found: ZigbeeMap, most_s: float) -> ZigbeeMap:
@@ -115,8 +94,7 @@ class ZigbeeDevice:
             held = watched.values.get(spot_of(point))
             if held is not None:
                 told_s[n] = held.at_s
-                if held.raw is not None and held.raw not in point.absent:
-                    values[n] = self._believed(point, held.raw * watched.unit(self._asked[n]) * point.sign)
+                values[n] = self._believed(point, value_of(point, self._asked[n], watched))
         taken_at_s = self._taken_at_s(told_s, watched.heard_at_s)
         older_s = np.where(told_s < taken_at_s, told_s, np.nan)
         some_older = bool((~np.isnan(older_s)).any())

@@ -5,6 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+#: numbers of the cluster library by the names of their data types
+ZCL_TYPES: dict[str, int] = {
+    "boolean": 0x10,
+    **{f"bitmap{8 * n}": 0x17 + n for n in range(1, 9)},
+    **{f"uint{8 * n}": 0x1F + n for n in range(1, 9)},
+    **{f"int{8 * n}": 0x27 + n for n in range(1, 9)},
+    "enum8": 0x30,
+    "enum16": 0x31,
+}
 #: what most coordinators are set to [bit/s]
 ZIGBEE_BAUDRATE = 115200
 

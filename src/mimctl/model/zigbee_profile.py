@@ -9,6 +9,36 @@ from mimctl.model.zigbee import ZigbeeMap
 
 
 @dataclass(frozen=True, slots=True)
+class ToldAttribute:
+    """What a device answers for one attribute.
+
+    Args:
+        kind: number of its data type.
+    """
+
+    endpoint: int
+    cluster: int
+    manufacturer: int | None
+    attribute: int
+    kind: int
+    raw: int
+
+
+@dataclass(frozen=True, slots=True)
+class ZigbeeVector:
+    """Attributes of a device and the values they stand for: the proof that a profile reads what it claims.
+
+    Args:
+        told: what the device has; it knows no other attribute.
+        expect: (key, value in the unit of the quantity) pairs; None = the device gives no value.
+    """
+
+    name: str
+    told: tuple[ToldAttribute, ...]
+    expect: tuple[tuple[str, float | None], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ZigbeeProfile:
     """One profile file of a Zigbee device.
 
@@ -23,3 +53,4 @@ class ZigbeeProfile:
     device_class: DeviceClass
     provenance: Provenance
     map: ZigbeeMap
+    vectors: tuple[ZigbeeVector, ...] = ()

@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Protocol
 
 from mimctl.model.problem import Problem, error
-from mimctl.model.profile import GoldenVector
 
 #: floats in a profile are decimal, registers are binary
 _RELATIVE = 1e-6
 
 
-def compared(vector: GoldenVector, found: Mapping[str, float], path: str) -> list[Problem]:
+class Vector(Protocol):
+    """A golden vector of any kind: what it shows, and the values that it must give (None = no value)."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def expect(self) -> tuple[tuple[str, float | None], ...]: ...
+
+
+def compared(vector: Vector, found: Mapping[str, float], path: str) -> list[Problem]:
     """One problem for each value that is another one.
 
     Args:

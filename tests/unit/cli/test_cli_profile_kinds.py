@@ -38,7 +38,7 @@ def test_lint_says_what_it_holds(payloads, capsys):
     assert main(["profile", "lint", str(payloads), str(zigbee)]) == 0
     out = capsys.readouterr().out
     assert f"{payloads}: fine (3 uplinks; 4 golden vectors with 48 values; 2 of commands)" in out
-    assert f"{zigbee}: fine (5 attributes)" in out
+    assert f"{zigbee}: fine (5 attributes; 2 golden vectors with 10 values)" in out
 
 
 @pytest.mark.parametrize("command", COMMANDS)

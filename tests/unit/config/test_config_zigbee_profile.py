@@ -16,6 +16,15 @@ class: meter
 provenance: {source: its manual, confidence: high}
 attributes:
   active_power.L1: {cluster: 0x0B04, attribute: 0x050B, divisor: 0x0605, sign: -1, nan: [-1], change: 5}
+tests:
+  - name: counts the other way round
+    told:
+      - {cluster: 0x0B04, attribute: 0x050B, type: int16, raw: 1234}
+      - {cluster: 0x0B04, attribute: 0x0605, type: uint16, raw: 10}
+    expect: {active_power.L1: -123.4}
+  - name: its own word for nothing
+    told: [{cluster: 0x0B04, attribute: 0x050B, type: int16, raw: -1}]
+    expect: {active_power.L1: null}
 """
 
 
@@ -60,6 +69,8 @@ def test_the_mim_is_one_of_them():
         ("change: 5", "least_s: 90", "longer than most_s"),
         ("sign: -1", "colour: red", "unknown key 'colour'"),
         ("class: meter", "class: meter\nmim_cluster: true", "leave it out"),
+        ("expect: {active_power.L1: -", "expect: {active_powr.L1: -", "did you mean 'active_power.L1'"),
+        ("type: int16, raw: 1234", "type: int17, raw: 1234", "no data type 'int17'"),
     ],
 )
 def test_each_mistake_has_its_line(tmp_path, old, new, says):
@@ -70,5 +81,11 @@ def test_each_mistake_has_its_line(tmp_path, old, new, says):
 def test_a_profile_without_attributes_or_with_one_twice_is_refused(tmp_path):
     nothing = PLUG[: PLUG.index("attributes:")]
     assert any("reports nothing" in p.message for p in check_zigbee_profile(written(tmp_path / "a", nothing)))
-    twice = PLUG + "  active_power.L2: {cluster: 0x0B04, attribute: 0x050B}\n"
+    twice = PLUG.replace("tests:", "  active_power.L2: {cluster: 0x0B04, attribute: 0x050B}\ntests:")
     assert any("already" in p.message for p in check_zigbee_profile(written(tmp_path / "b", twice)))
+
+
+def test_attributes_that_nothing_proves_are_warned_of(tmp_path):
+    (problem,) = check_zigbee_profile(written(tmp_path, PLUG[: PLUG.index("tests:")]))
+    assert (problem.code, problem.severity, problem.line) == ("profile.test", "warning", 7)
+    assert "work some values out by hand" in problem.message
