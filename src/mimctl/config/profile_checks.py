@@ -13,7 +13,7 @@ from mimctl.config.profile_layout import Named, address_problems, all_points, co
 from mimctl.config.profile_schema import PointItem, ProfileFile
 from mimctl.config.validate import did_you_mean
 from mimctl.model.points import PointType
-from mimctl.model.problem import Problem, error
+from mimctl.model.problem import Problem, Severity, error, warning
 from mimctl.model.quantity import quantity_of
 
 
@@ -24,6 +24,9 @@ def file_problems(file: ProfileFile) -> list[Problem]:
     for check in (*checks, condition_problems, _variants, *SETPOINT_CHECKS, sunspec_problems, command_vector_problems):
         for problem in check(file):
             found.setdefault((problem.code, problem.path), problem)
+    if not file.tests and all(problem.severity is not Severity.ERROR for problem in found.values()):
+        text = "nothing proves these values: work some out by hand from the maker's tables and give them as 'tests'"
+        return [*found.values(), warning("profile.vector", "tests", text)]
     return list(found.values())
 
 

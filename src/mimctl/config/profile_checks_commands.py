@@ -9,6 +9,7 @@ from mimctl.config.profile_layout import address_problems
 from mimctl.config.profile_schema import ProfileFile
 from mimctl.config.profile_schema_commands import CommandStepItem, ImageItem, WriteItem
 from mimctl.config.validate import did_you_mean
+from mimctl.model.chain import SETPOINT_MODELS
 from mimctl.model.command_vectors import StepKind
 from mimctl.model.problem import Problem, error, warning
 
@@ -18,9 +19,10 @@ _KEY = re.compile(r"(active_power|reactive_power)\.port[1-9]\Z")
 
 def command_vector_problems(file: ProfileFile) -> Iterator[Problem]:
     """Every problem of `command_tests`, and whether there should be some."""
-    if file.setpoints and not file.command_tests:
+    where = "setpoints" if file.setpoints else "sunspec.commands" if _by_chain(file) else None
+    if where is not None and not file.command_tests:
         text = "nothing proves the frames of these setpoints: work some out by hand and give them as 'command_tests'"
-        yield warning(_CODE, "setpoints", text)
+        yield warning(_CODE, where, text)
     if file.command_tests and not file.setpoints and file.sunspec is None:
         yield error(_CODE, "command_tests", "the file has no setpoints: there is nothing to command")
         return
@@ -35,6 +37,11 @@ def command_vector_problems(file: ProfileFile) -> Iterator[Problem]:
             yield from _step(file, f"{path}.steps[{number}]", step, commanded=commanded)
             if not step.refused:
                 commanded = commanded if step.do is StepKind.KEEP_ALIVE else step.do is StepKind.COMMAND
+
+
+def _by_chain(file: ProfileFile) -> bool:
+    """Whether the device is commanded by models of its own chain."""
+    return file.sunspec is not None and any(command.model in SETPOINT_MODELS for command in file.sunspec.commands)
 
 
 def _step(file: ProfileFile, path: str, step: CommandStepItem, *, commanded: bool) -> Iterator[Problem]:

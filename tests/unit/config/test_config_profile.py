@@ -24,6 +24,8 @@ points:
   voltage.L1: {address: 10, type: uint16, scale: 0.1, unit: V, nan: [0xFFFF]}
   active_power.L1: {address: 12, type: int16, unit: W, nan: [0x8000]}
 """
+#: said of a profile without golden vectors, once nothing else is wrong with its registers
+UNPROVED = ("profile.vector", "tests", 2)
 
 
 @pytest.fixture
@@ -55,6 +57,12 @@ def test_a_good_profile_becomes_a_register_map(write):
     assert voltage.sentinels == (0xFFFF,)
     assert power.sentinels == (-32768,)
     assert not power.writable
+
+
+def test_a_profile_that_nothing_proves_is_told_so(write):
+    assert problems(write(GOOD)) == [UNPROVED]
+    proved = GOOD + 'tests: [{name: x, image: [{address: 10, hex: "0001"}], expect: {voltage.L1: 0.1}}]\n'
+    assert problems(write(proved)) == []
 
 
 def test_vendor_numbering_is_turned_into_wire_addresses_once(write):
@@ -117,7 +125,7 @@ def test_golden_vectors_are_bytes_at_wire_addresses(write):
         ("points:", "defaults: {nan: {int16: [1, 70000]}}\npoints:", {("profile.point", "defaults.nan.int16[1]", 8)}),
         ("class: meter", "class: meter\nzigbee: {}", {("key.unknown", "zigbee", 6)}),
         ("schema: 1", "schema: 2", {("value.choice", "schema", 1)}),
-        ("id: acme/m1", "id: acme/m2", {("profile.id", "id", 2)}),
+        ("id: acme/m1", "id: acme/m2", {("profile.id", "id", 2), UNPROVED}),
         ("points:", "blocks: [{address: 0, count: 12}]\npoints:", {("profile.block", "points.active_power.L1.address", 11)}),
         (
             "points:",
@@ -148,8 +156,9 @@ def test_each_mistake_is_found_where_it_stands(write, old, new, expected):
 def test_a_draft_outside_device_profiles_is_judged_whole_and_told_where_it_belongs(tmp_path):
     draft = tmp_path / "draft.yaml"
     draft.write_text(GOOD)
-    [problem] = check_profile(draft)
+    unproved, problem = check_profile(draft)
     assert (problem.code, problem.severity, problem.line) == ("profile.id", "warning", 2)
+    assert (unproved.code, unproved.severity) == ("profile.vector", "warning")
     assert "device_profiles/acme/m1.yaml" in problem.message
     assert load_profile(draft).id == "acme/m1"
 

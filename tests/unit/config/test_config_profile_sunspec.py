@@ -120,7 +120,16 @@ def test_the_sign_of_vars_is_never_taken_for_granted(write):
     [problem] = check_profile(write(text))
     assert (problem.code, problem.path) == ("profile.sunspec", "conventions")
     assert "leave_out: [reactive_power]" in problem.message
-    assert found(write(text + "  leave_out: [reactive_power]\n")) == []
+    assert found(write(text + "  leave_out: [reactive_power]\n")) == [("profile.vector", "tests", 2)]
+
+
+def test_a_device_commanded_by_its_chain_is_asked_for_vectors_of_commands(write):
+    [warned] = [p for p in check_profile(write(INVERTER)) if p.code == "profile.command_test"]
+    assert (warned.path, warned.severity) == ("sunspec.commands", "warning")
+    watched = INVERTER.replace("  commands: [{model: 123, write: single}, {model: 124}]\n", "")
+    signs_of_life = INVERTER.replace("commands: [{model: 123, write: single}, {model: 124}]", "commands: [{model: 802}]")
+    for text in (METER, watched, signs_of_life):
+        assert not [p for p in check_profile(write(text)) if p.code == "profile.command_test"]
 
 
 def test_values_of_a_vector_are_quantities(write):

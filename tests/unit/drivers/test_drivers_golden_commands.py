@@ -31,6 +31,26 @@ def test_every_profile_with_setpoints_shows_a_command_a_sign_of_life_a_release_a
         assert {value > 0 for step in refused for _, value in step.setpoints} == {True, False}, "over the most and under the least"
 
 
+def models_in(image: tuple[tuple[int, bytes], ...], base: int) -> set[int]:
+    """Ids of a chain: behind the mark "SunS", each model says its id and length, 0xFFFF or nothing ends it."""
+    words = {first + n: int.from_bytes(data[2 * n : 2 * n + 2]) for first, data in image for n in range(len(data) // 2)}
+    found, at = set(), base + 2
+    while words.get(at, 0xFFFF) != 0xFFFF:
+        found.add(words[at])
+        at += 2 + words[at + 1]
+    return found
+
+
+@pytest.mark.parametrize("profile", [p for p in COMMANDED if p.chain is not None], ids=lambda p: p.id)
+def test_every_model_that_takes_setpoints_is_commanded_by_some_vector(profile):
+    """Of those in a chain the first in this order is taken: 704, 124, 123."""
+    rules = profile.chain
+    allowed = [model for model in (704, 124, 123) if rules.allows(model)]
+    base = rules.bases[0]
+    images = [models_in(vector.image, base) for vector in profile.command_vectors]
+    assert {next(model for model in allowed if model in image) for image in images} == set(allowed)
+
+
 def gx(*steps: CommandStep) -> DeviceProfile:
     profile = next(p for p in PROFILES if p.id == "victron/gx")
     return replace(profile, command_vectors=(CommandVector("tried", (), steps),))
