@@ -263,7 +263,10 @@ async def test_the_file_of_the_stop_is_heard(tmp_path):
         ({"do": "grant", "kind": "pause", "scope": "zz", "seconds": 5}, "no 'zz' in site 'test'"),
         ({"do": "grant", "kind": "pause", "scope": "z", "seconds": True}, "seconds is a number"),
         ({"do": "grant", "kind": "pause", "scope": "z"}, "needs an end"),
-        ({"do": "grant", "kind": "pause", "scope": "z", "seconds": 5, "reason": "a\nb"}, "one line"),
+        ({"do": "grant", "kind": "pause", "scope": "z", "seconds": 5, "reason": "a\nb"}, "one line of printable text"),
+        ({"do": "grant", "kind": "pause", "scope": "z", "seconds": 5, "owner": "a\x1b[31mb"}, "owner is one line"),
+        ({"do": "grant", "kind": "pause", "scope": "", "seconds": 5}, "say what of site"),
+        ({"do": "grant", "kind": "pause", "scope": "z", "seconds": 0.2}, "at least 1 s"),
         ({"do": "grant", "kind": "setpoint", "scope": MIM, "seconds": 5}, "not understood"),
         ({"do": "grant", "kind": "setpoint", "scope": MIM, "seconds": 5, "ports": [[1]]}, "not understood"),
         ({"do": "revoke", "id": "n1"}, "no lease 'n1' is in force; there are: none"),
@@ -295,3 +298,14 @@ async def test_a_stop_before_the_first_answer_says_of_whom_nothing_is_known():
     assert (told["not_released"], told["silent"]) == ([], [mim.id for mim in loop.site.mims])
     await loop.run(3)
     assert (await desk.stop_now("ann", "smoke"))["silent"] == [MIM]
+
+
+async def test_a_stop_never_fails_for_its_wording():
+    loop = ClosedLoop(uneven_site())
+    await loop.run(5)
+    desk = LeaseDesk(loop.controller, loop.clock)
+    told = await desk.answer_stop({"do": "emergency", "owner": "al\x1b[31mice", "reason": "smoke\nin row A" + "!" * 500})
+    assert told["emergency_stop"]["owner"] == "al [31mice"
+    assert told["emergency_stop"]["reason"].startswith("smoke in row A!!")
+    assert len(told["emergency_stop"]["reason"]) == 300
+    assert not loop.fleet.enabled.any()

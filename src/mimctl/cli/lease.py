@@ -52,7 +52,7 @@ Examples:
 @click.argument("site", type=click.Path(path_type=Path))
 @click.argument("kind", type=click.Choice(["lock-out", "cap", "pause", "setpoint"]))
 @click.argument("scope")
-@click.option("--for", "duration", help="How long, like 30s, 20 min or 2 h. A lock-out may stand until it is revoked.")
+@click.option("--for", "duration", help="How long, like 30s, 20 min, 2 h or 3 d. A lock-out may stand until it is revoked.")
 @click.option("--reason", default="", help="For those who read it.")
 @click.option("--max-va", type=Number(min=0), help="cap: |P + jQ| of each port in the scope [VA].")
 @click.option("--max-a", type=Number(min=0), help="cap: per phase through a node's breaker, or of each port of a MIM [A].")
@@ -150,7 +150,7 @@ def _seconds(text: str) -> float:
     try:
         return DURATION.parse(text)
     except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="--for") from None
+        raise click.BadParameter(f"{error} (how long, from now on; no instant)", param_hint="--for") from None
 
 
 def _ask(site: Path, **arguments: Any) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from mimctl.model.clock import SystemClock
 from mimctl.model.errors import MimctlError, UserError
 from mimctl.model.lease import Lease, LeaseSource, Stop
 from mimctl.model.lease_plain import lease_plain
+from mimctl.model.lease_text import OWNER_MOST, REASON_MOST, as_line
 from mimctl.service.alone import ReleasedAlone, release_alone
 from mimctl.service.lease_store import LeaseStore, stored_book
 from mimctl.service.left_behind import in_words
@@ -28,7 +29,8 @@ def latch(site: str, owner: str | None, reason: str) -> tuple[Lease, list[str]]:
     Returns:
         The stop, and why it could not be latched, if so: whoever can still be told must be told all the same.
     """
-    stop = Lease(STOP_ID, LeaseSource.EMERGENCY_STOP, owner or getpass.getuser(), site, Stop(), reason, SystemClock().utc(), None)
+    who, why = as_line(owner or getpass.getuser(), OWNER_MOST), as_line(reason, REASON_MOST)
+    stop = Lease(STOP_ID, LeaseSource.EMERGENCY_STOP, who, site, Stop(), why, SystemClock().utc(), None)
     known = state_path(site).is_dir()
     try:
         store = LeaseStore(state_directory(site), site)

@@ -141,7 +141,7 @@ REACTIVE_POWER = Dimension(
 )
 POWER_RATE = Dimension("a ramp", "_w_per_s", {"W/s": 1, "kW/s": 1e3}, "2 kW/s")
 CURRENT_RATE = Dimension("a ramp of a current", "_a_per_s", {"A/s": 1, "mA/s": 1e-3}, "2 A/s")
-DURATION = Dimension("a time", "_s", {"s": 1, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "min": 60, "h": 3600}, "2 s")
+DURATION = Dimension("a time", "_s", {"s": 1, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "min": 60, "h": 3600, "d": 86_400}, "2 s")
 VOLTAGE = SystemVoltage("a voltage", "_ln_v", {"V": 1, "kV": 1e3}, "230/400 V")
 FREQUENCY = Dimension("a frequency", "_hz", {"Hz": 1}, "50 Hz")
 RESISTANCE = Dimension("a resistance or reactance", "_ohm", {"ohm": 1, "mohm": 1e-3, "Ω": 1, "mΩ": 1e-3, "µΩ": 1e-6}, "5 mohm")

@@ -25,11 +25,14 @@ from mimctl.model.errors import UserError
 from mimctl.model.island import FormWish
 from mimctl.model.layout import SiteLayout
 from mimctl.model.lease import OF_THE_RUN, Action, Form, Lease, LeaseSource, LockOut, Pause, Setpoint, Stop
+from mimctl.model.lease_text import OWNER_MOST, REASON_MOST, as_line, check_line
 from mimctl.model.problem import Severity
 from mimctl.model.site import Site
 
 #: there is one emergency stop, whoever calls it
 STOP_ID = "stop"
+#: less than a cycle or so would be nothing
+SHORTEST_S = 1.0
 #: a restriction for longer belongs into the site file
 LONGEST_S = 31 * 86_400.0
 #: a setpoint by hand is no schedule
@@ -103,12 +106,14 @@ class LeaseBook:
         Raises:
             UserError: it means nothing on this site, or contradicts itself.
         """
+        check_line("owner", owner, OWNER_MOST)
+        check_line("reason", reason, REASON_MOST)
         self.scopes.check(scope, action)
+        most_s = {Setpoint: LONGEST_SETPOINT_S, Form: LONGEST_FORM_S}.get(type(action), LONGEST_S)
+        if seconds is not None and not SHORTEST_S <= seconds <= most_s:
+            raise UserError(f"a {action.kind} stands for at least {SHORTEST_S:g} s and at most {_longest(most_s)}, not {seconds:g} s")
         if isinstance(action, Setpoint):
             check_holdable(self.site, scope, action.power_va)
-        most_s = {Setpoint: LONGEST_SETPOINT_S, Form: LONGEST_FORM_S}.get(type(action), LONGEST_S)
-        if seconds is not None and not 0 < seconds <= most_s:
-            raise UserError(f"a {action.kind} stands for more than 0 s and at most {_longest(most_s)}")
         utc = self._clock.utc()
         until = None if seconds is None else utc + timedelta(seconds=seconds)
         lease_id = STOP_ID if isinstance(action, Stop) else self._free_id()
@@ -174,7 +179,8 @@ class LeaseBook:
         standing = self.emergency_stop
         if standing is not None:
             return standing
-        stop = self.draft(LeaseSource.EMERGENCY_STOP, owner, self.site.id, Stop(), seconds=None, reason=reason)
+        who, why = as_line(owner, OWNER_MOST), as_line(reason, REASON_MOST)
+        stop = self.draft(LeaseSource.EMERGENCY_STOP, who, self.site.id, Stop(), seconds=None, reason=why)
         self.put(stop)
         return stop
 
@@ -207,7 +213,8 @@ class LeaseBook:
                 self._events.note("lease.dropped", Severity.ERROR, lease.scope, f"{lease}: dropped, for {error}")
             elif not self.stopped:
                 why = f"'{lease.scope}' is locked out, but {error}; lock out what it is called now, then revoke {lease.id}"
-                stop = self.draft(LeaseSource.EMERGENCY_STOP, "mimctl", self.site.id, Stop(), seconds=None, reason=why)
+                line = as_line(why, REASON_MOST)
+                stop = self.draft(LeaseSource.EMERGENCY_STOP, "mimctl", self.site.id, Stop(), seconds=None, reason=line)
                 self._running[STOP_ID] = _Running(stop, math.inf)
 
     def bar(self, mim: str, source: LeaseSource) -> Lease | None:

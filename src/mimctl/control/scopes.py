@@ -103,6 +103,8 @@ class Scopes:
         Raises:
             UserError: in one line, with what would be right.
         """
+        if not scope:
+            raise UserError(f"say what of site '{self.site.id}' it is for: a MIM, a port, a link, a node, a zone, or the site")
         if not self.knows(scope):
             raise UserError(f"no '{scope}' in site '{self.site.id}'; {self._suggestion(scope)}")
         match action:
