@@ -75,6 +75,11 @@ class Ratings:
         return frozen(np.array([mim.validity_s for mim in self.layout.mims], dtype=np.float64))
 
     @cached_property
+    def report_every_s(self) -> FloatArray:
+        """(M,) how often each MIM tells its state; 0 = every cycle [s]."""
+        return frozen(np.array([mim.latency.report_every_s for mim in self.layout.mims], dtype=np.float64))
+
+    @cached_property
     def report_age_s(self) -> FloatArray:
         """(M,) how old the reports of each MIM may be by its own medium, 0 = as the site file says for all [s]."""
         return frozen(np.array([mim.latency.stale_s for mim in self.layout.mims], dtype=np.float64))

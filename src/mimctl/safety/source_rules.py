@@ -11,6 +11,9 @@ from mimctl.model.transfer import TransferState
 from mimctl.safety.case import Case
 from mimctl.safety.leave import Interlock, Leave, nodes_over
 
+#: a MIM's own voltage proves its bus alive for so many of the periods in which it reports; its report may be used for longer
+_PROOF_PERIODS = 1.5
+
 
 def dead_bus(case: Case) -> Iterator[Interlock]:
     """Never energise a dead bus: some conductor on the way from the source to the port, or the port itself, has no voltage."""
@@ -81,9 +84,11 @@ def off_frequency(case: Case) -> Iterator[Interlock]:
 
 
 def voltage_unknown(case: Case) -> Iterator[Interlock]:
-    """A bus is taken for alive only where somebody measures its voltage."""
+    """A bus is taken for alive only where somebody measures its voltage, and has measured it lately."""
     ratings, limit = case.ratings, case.settings.dead_bus_pu
-    alive = _port_voltage_pu(case) >= limit
+    recent_s = np.maximum(case.evidence.max_age_s, _PROOF_PERIODS * ratings.report_every_s)
+    recent: BoolArray = case.evidence.mim_age_s <= recent_s
+    alive = (_port_voltage_pu(case) >= limit) & recent[ratings.layout.port_mim]
     if alive.all():
         return
     at_node = case.evidence.voltage_pu[ratings.layout.port_node]

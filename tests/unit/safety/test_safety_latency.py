@@ -68,3 +68,26 @@ def test_nor_the_voltage_that_it_may_have_made_already(sign: int, band: dict[str
     settled, unreported = found(sign * np.array([-100.0, 0, 100, 0, 0, 0])), found(np.zeros(6))
     assert 0 < settled < 300
     assert (unreported == settled) is (latency is SLOW)
+
+
+@pytest.mark.parametrize(("age_s", "alive"), [(1.0, True), (89.0, True), (91.0, False), (179.0, False)])
+def test_a_voltage_proves_a_bus_alive_for_little_longer_than_its_reports_are_apart(age_s: float, alive: bool) -> None:
+    """The rack has no meter: only what the MIM itself last reported says that there is voltage. It reports once a minute."""
+    s = scene(SLOW, 20.0)
+    volts = s.state.nodes.voltage_ln_v.copy()
+    volts[s.node_of("r1")] = np.nan
+    s.nodes(voltage_ln_v=volts).mims(taken_at_s=np.array([s.now_s - age_s, s.now_s]))
+    found = codes(s.run(), "m1")
+    assert ("interlock.voltage_unknown" not in found) is alive
+
+
+def test_where_a_meter_measures_the_bus_the_age_of_the_mims_own_voltage_is_nobodys_business() -> None:
+    s = scene(SLOW, 20.0)
+    s.mims(taken_at_s=np.array([s.now_s - 170.0, s.now_s]))
+    assert "interlock.voltage_unknown" not in codes(s.run(), "m1")
+
+
+def test_a_voltage_that_is_gone_counts_for_as_long_as_the_report_may_be_used() -> None:
+    s = scene(SLOW, 20.0)
+    s.mims(taken_at_s=np.array([s.now_s - 170.0, s.now_s])).ports(voltage_v=np.array([20.0, *s.state.ports.voltage_v[1:]]))
+    assert "interlock.dead_bus" in codes(s.run(), "m1")
