@@ -257,7 +257,7 @@ async def test_the_file_of_the_stop_is_heard(tmp_path):
     ("request_", "says"),
     [
         ({"do": "give"}, "not 'give'"),
-        ({"do": "grant", "kind": "form", "scope": MIM}, "no kind of lease 'form'"),
+        ({"do": "grant", "kind": "fly", "scope": MIM}, "no kind of lease 'fly'"),
         ({"do": "grant", "kind": "pause", "scope": "z", "source": "king"}, "no source 'king'"),
         ({"do": "grant", "kind": "pause", "scope": "z", "source": "emergency_stop"}, "stop SITE --emergency"),
         ({"do": "grant", "kind": "pause", "scope": "zz", "seconds": 5}, "no 'zz' in site 'test'"),

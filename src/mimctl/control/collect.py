@@ -211,6 +211,7 @@ class Collector:
             watchdog_remaining_s=block("watchdog_remaining_s"),
             temperature_degc=block("temperature_degc"),
             alarms=block("alarms"),
+            operating_state=block("operating_state"),
         )
         soc = block("soc_pct")
         batteries = BatteryState(soc, frozen(np.where(np.isnan(soc), int(Quality.BAD), int(Quality.GOOD))))

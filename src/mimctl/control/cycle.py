@@ -22,6 +22,8 @@ from mimctl.control.commanded import Authorities, Rivals
 from mimctl.control.dispatch import Dispatcher
 from mimctl.control.estimator import Estimator
 from mimctl.control.events import EventLog
+from mimctl.control.form_leases import wishes as form_wishes
+from mimctl.control.form_watch import FormWatch
 from mimctl.control.harmonics import HarmonicControl
 from mimctl.control.leases import LeaseBook
 from mimctl.control.limits import BoundsMaker
@@ -37,6 +39,7 @@ from mimctl.model.bounds import Bounds
 from mimctl.model.clock import Clock
 from mimctl.model.decision import DecisionRecord
 from mimctl.model.errors import UserError
+from mimctl.model.island import FormWish
 from mimctl.model.layout import BoolArray, ComplexArray, SiteLayout
 from mimctl.model.lease import Lease
 from mimctl.model.plan import Plan, SafePlan, SolveStatus
@@ -65,6 +68,7 @@ class Cycle:
         rules: of the zone; they take from the bounds first.
         narrowers: grants, margins and room, in the order in which they take from the bounds.
         guards: what not even a lease may undo; after everybody else.
+        forming: what becomes of leases that have a bus formed.
     """
 
     zone: str
@@ -86,6 +90,7 @@ class Cycle:
     dispatcher: Dispatcher
     leases: LeaseBook
     rules: RuleBook
+    forming: FormWatch
     period_s: float
     hold_cycles: int
     paused: bool = False
@@ -116,12 +121,15 @@ class Cycle:
 
         self.dispatcher.expire(state.now_s)
         self.dispatcher.adopt(state)
+        self.dispatcher.forms.look(state)
         contest = self.rivals.check(state.now_s, self.dispatcher.in_force)
         self.dispatcher.insist(contest.fresh, state.now_s)
         self.dispatcher.let_go(contest.yielded)
         setpoint_va = self.dispatcher.setpoint_va
         written_at_s = self.dispatcher.written_at_s
-        obeying = self.supervisor.check(state, without_nan(setpoint_va), written_at_s, self.dispatcher.in_force)
+        obeying = self.supervisor.check(
+            state, without_nan(setpoint_va), self.dispatcher.forms.watched(written_at_s), self.dispatcher.in_force
+        )
         reported = state.mims.quality > Quality.BAD
         bounds = self.bounds_maker.bounds(
             state.utc,
@@ -147,8 +155,10 @@ class Cycle:
             plan = self.filters.with_shares(plan, bounds, situation, self.dispatcher.harmonics)
         watch.lap("balance")
 
-        accepted = Accepted(setpoint_va, written_at_s, self.dispatcher.changed_at_s, self.dispatcher.harmonics)
-        safe_plan = self._judged(situation, bounds, plan, accepted)
+        forming = self.dispatcher.forms.state
+        accepted = Accepted(setpoint_va, written_at_s, self.dispatcher.changed_at_s, self.dispatcher.harmonics, forming)
+        wishes = self.forming.wishes(state.now_s, paused=self.paused)
+        safe_plan = self._judged(situation, bounds, plan, accepted, wishes)
         watch.lap("judge")
 
         deadline_s = started_s + _WRITE_UNTIL * self.period_s
@@ -162,6 +172,7 @@ class Cycle:
         )
         report_events(self.events, record, self.collector, self.silenced)
         self.last = record
+        self.forming.look(record)
         return record
 
     def detailed_report(self) -> SiteReport | None:
@@ -172,7 +183,9 @@ class Cycle:
             self._looked_at = self.last, self.analyst.report(self.last.state)
         return self._looked_at[1]
 
-    def _judged(self, situation: Situation, bounds: Bounds, plan: Plan, accepted: Accepted) -> SafePlan:
+    def _judged(
+        self, situation: Situation, bounds: Bounds, plan: Plan, accepted: Accepted, forms: tuple[FormWish, ...] = ()
+    ) -> SafePlan:
         """The plan after the judge, who is told of emergency stop and lock-outs himself: he believes no bounds."""
         return self.judge.judge(
             situation.state,
@@ -184,6 +197,35 @@ class Cycle:
             emergency_stop=self.leases.stopped,
             locked=self.leases.locked(situation.state.layout),
             impedance_scale=self.impedances.scale,
+            forms=forms,
+        )
+
+    def form_objections(self, lease: Lease) -> tuple[str, ...]:
+        """Everything that keeps a MIM from forming a bus now, on the latest measurements; nothing is written.
+
+        Raises:
+            UserError: there are no measurements yet.
+        """
+        last = self.last
+        if last is None:
+            raise UserError(f"zone {self.zone} has not measured yet")
+        layout = last.state.layout
+        [wish] = form_wishes([lease], layout)
+        return self.judge.objections(
+            wish,
+            last.state,
+            last.forecast,
+            last.bounds,
+            last.plan,
+            Accepted(
+                self.dispatcher.setpoint_va,
+                self.dispatcher.written_at_s,
+                self.dispatcher.changed_at_s,
+                forming=self.dispatcher.forms.state,
+            ),
+            now_s=self.clock.monotonic_s(),
+            emergency_stop=self.leases.stopped,
+            locked=self.leases.locked(layout),
         )
 
     def preview(self, lease: Lease) -> tuple[Bounds, Plan, SafePlan]:

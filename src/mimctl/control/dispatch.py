@@ -14,6 +14,7 @@ import structlog
 
 from mimctl.control.due_writes import DueWrite, Holdings, due_writes
 from mimctl.control.filters_told import FiltersTold
+from mimctl.control.forms_told import FORM, KEEP_FORMING, FormsTold
 from mimctl.control.silence import Silence
 from mimctl.model.clock import Clock
 from mimctl.model.decision import WriteOutcome
@@ -27,6 +28,7 @@ from mimctl.model.state import SiteState
 from mimctl.model.tasks import end_tasks
 
 _STOPPED = "emergency stop: nothing but releases is written"
+_OF_FORMS = (FORM, KEEP_FORMING)
 
 
 class Dispatcher:
@@ -59,6 +61,8 @@ class Dispatcher:
             wide = group.at_a_time if isinstance(group, Wide) else 1
             self._lanes += [[m for m, _ in own[n::wide]] for n in range(wide)]
         self._commanded: dict[int, Commanded] = {m: d for m, d in self._drivers.items() if isinstance(d, Commanded)}
+        #: who was told to form a bus
+        self.forms = FormsTold(layout, self._drivers)
         count = len(layout.mims)
         self._silence = Silence(layout, self._commanded)
         #: a medium that carries few commands gets its signs of life as seldom, and always well inside the validity
@@ -132,7 +136,8 @@ class Dispatcher:
         # only while a stop stands is a setpoint ended of which nobody knows whose it is
         strange = self._strange if self._stopped() else np.zeros_like(self._strange)
         quiet = self._clock.monotonic_s() - self._written_at_s >= self._alive_every_s
-        due = due_writes(plan, self._layout, Holdings(self._in_force, self._uncertain, strange, quiet))
+        due = due_writes(plan, self._layout, Holdings(self._in_force, self._uncertain, strange | self.forms.holding, quiet))
+        due |= self.forms.due(plan)
         return {m: write for m, write in due.items() if m in self._drivers}
 
     async def _run_lane(self, lane: Sequence[DueWrite], plan: SafePlan, deadline_s: float, outcomes: list[WriteOutcome]) -> None:
@@ -153,7 +158,8 @@ class Dispatcher:
                 kept = "soon" if held.passing else "budget"
             except LinkError as failure:
                 error = failure.what
-                self._uncertain[write.mim], self._tried_at_s[write.mim] = True, self._clock.monotonic_s()
+                if write.kind not in _OF_FORMS:
+                    self._uncertain[write.mim], self._tried_at_s[write.mim] = True, self._clock.monotonic_s()
             except Exception as failure:  # noqa: BLE001 - a driver that trips must not keep the others from being written, and is told
                 error = f"its driver failed: {failure!r}"
                 self._log.error("driver failed", device=self._layout.mims[write.mim].id, exc_info=failure)
@@ -168,8 +174,12 @@ class Dispatcher:
             What the device holds after it; None after a sign of life, which changes nothing.
         """
         driver = self._drivers[write.mim]
+        if write.kind in _OF_FORMS:
+            await self.forms.write(write, plan, self._clock.monotonic_s())
+            return None
         if write.kind == "release":
             await driver.release(write.reason)
+            self.forms.released(write.mim, self._clock.monotonic_s())
             zeros = (0.0,) * len(self._layout.mims[write.mim].ports)
             return HeldSetpoint(zeros, zeros)
         if write.kind == "refresh":
@@ -184,6 +194,8 @@ class Dispatcher:
     def _note(self, write: DueWrite, holds: HeldSetpoint | None) -> None:
         """The device answered: remember what it holds, and since when."""
         m, now_s, ports = write.mim, self._clock.monotonic_s(), self._layout.ports_of_mim[write.mim]
+        if write.kind in _OF_FORMS:
+            return
         self._written_at_s[m] = now_s
         if holds is None:
             return

@@ -41,6 +41,7 @@ _MIM_BLOCKS = {
     "watchdog_remaining": "watchdog_remaining_s",
     "temperature": "temperature_degc",
     "alarms": "alarms",
+    "operating_state": "operating_state",
 }
 
 

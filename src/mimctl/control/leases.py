@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from mimctl.control.events import EventLog
+from mimctl.control.form_leases import barred, refuse_second, wishes
 from mimctl.control.lease_bounds import lease_bounds
 from mimctl.control.narrow import Situation
 from mimctl.control.overrules import barring, overruled_by
@@ -111,24 +112,17 @@ class LeaseBook:
         self.scopes.check(scope, action)
         most_s = {Setpoint: LONGEST_SETPOINT_S, Form: LONGEST_FORM_S}.get(type(action), LONGEST_S)
         if seconds is not None and not SHORTEST_S <= seconds <= most_s:
-            raise UserError(f"a {action.kind} stands for at least {SHORTEST_S:g} s and at most {_longest(most_s)}, not {seconds:g} s")
+            raise UserError(
+                f"a {action.kind} stands for at least {SHORTEST_S:g} s and at most {_longest(most_s)}, not {seconds:g} s"
+            )
         if isinstance(action, Setpoint):
             check_holdable(self.site, scope, action.power_va)
         utc = self._clock.utc()
         until = None if seconds is None else utc + timedelta(seconds=seconds)
         lease_id = STOP_ID if isinstance(action, Stop) else self._free_id()
         lease = Lease(lease_id, source, owner, scope, action, reason, utc, until)
-        self._one_former(lease)
+        refuse_second(self.active(), lease)
         return lease
-
-    def _one_former(self, lease: Lease) -> None:
-        """A bus has one former, asked for by one operator."""
-        if not isinstance(lease.action, Form):
-            return
-        for other in self.active():
-            if other.action == lease.action and not _renews(lease, other):
-                text = f"{other.scope} forms it for {other.owner} {_until(other)} (lease {other.id}); revoke that first"
-                raise UserError(f"{lease.action.bus} has one former: {text}")
 
     def put(self, lease: Lease) -> tuple[Lease, ...]:
         """Let a lease be in force from now on.
@@ -144,6 +138,8 @@ class LeaseBook:
         self._running[lease.id] = _Running(lease, ends_s)
         instead = f", in place of {', '.join(old.id for old in replaced)}" if replaced else ""
         self._told_of(lease, "lease.granted", f"{_until(lease)}{instead}")
+        for form, over in tuple(barred(self.active(), self.bar)):
+            self.give_up(form.id, f"it gives way: {over}")
         return replaced
 
     def take(self, lease_id: str, by: str) -> Lease | None:
@@ -158,21 +154,12 @@ class LeaseBook:
         """End a lease because what it needs is gone: only a new one begins again."""
         running = self._running.pop(lease_id, None)
         if running is not None:
-            self._told_of(running.lease, "lease.ended", f"ended: {why}")
+            self._events.note("lease.ended", Severity.WARNING, running.lease.scope, f"{running.lease}; ended: {why}")
+            self._tell()
 
     def forms(self, layout: SiteLayout) -> tuple[FormWish, ...]:
         """Who is to form what in one layout now, the oldest lease first."""
-        if not layout.site.islands:
-            return ()
-        buses = {island.node: island.id for island in layout.site.islands}
-        return tuple(
-            FormWish(lease.id, lease.owner, lease.scope, buses[lease.action.bus])
-            for lease in self.active()
-            if isinstance(lease.action, Form)
-            and lease.action.bus in buses
-            and lease.scope in layout.mim_index
-            and self.bar(lease.scope, lease.source) is None
-        )
+        return tuple(wishes(self.active(), layout)) if layout.site.islands else ()
 
     def call_stop(self, owner: str, reason: str) -> Lease:
         """The emergency stop: in force from this moment; who called it first is remembered."""

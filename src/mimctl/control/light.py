@@ -21,7 +21,7 @@ from mimctl.model.layout import BoolArray, ComplexArray, FloatArray, SiteLayout,
 from mimctl.model.plan import Judgement, Plan
 
 #: what was written to a MIM
-WROTE = ("nothing", "setpoint", "refresh", "release")
+WROTE = ("nothing", "setpoint", "refresh", "release", "form", "keep_forming")
 _WROTE_CODE = {kind: np.int8(code) for code, kind in enumerate(WROTE)}
 #: of a small object and of a sentence, roughly [bytes]
 _OBJECT_BYTES = 250

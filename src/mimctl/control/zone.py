@@ -21,6 +21,7 @@ from mimctl.control.dispatch import Dispatcher
 from mimctl.control.estimator import Estimator
 from mimctl.control.events import EventLog
 from mimctl.control.failover import FailoverRoom
+from mimctl.control.form_watch import FormWatch
 from mimctl.control.harmonics import HarmonicControl
 from mimctl.control.headroom import HeadroomWatch
 from mimctl.control.leases import LeaseBook
@@ -195,6 +196,7 @@ def build_zone(
         dispatcher=Dispatcher(layout, own, clock, dry_run=dry_run, stopped=lambda: leases.stopped),
         leases=leases,
         rules=RuleBook(operators, zone.id, period_s, max_age_s, events),
+        forming=FormWatch(layout, leases, events),
         period_s=period_s,
         hold_cycles=part.control.hold_cycles,
         filters=filters,

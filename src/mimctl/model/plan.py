@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from mimctl.model.island import FormOrder
 from mimctl.model.layout import BoolArray, FloatArray, IntArray
 from mimctl.model.reason import Reason
 
@@ -100,6 +101,7 @@ class SafePlan:
         judgements: every clamp and refusal, in the order of `site.mims`
         judged_at_s: monotonic [s]
         harmonics: shares in force after this plan, inside the rms rating of every port; None where no MIM has a filter
+        forms: MIMs that form a bus from now on, or go on with it; none of the three above holds for them
     """
 
     inject_w: FloatArray
@@ -110,3 +112,4 @@ class SafePlan:
     judgements: tuple[Judgement, ...]
     judged_at_s: float
     harmonics: HarmonicShares | None = None
+    forms: tuple[FormOrder, ...] = ()

@@ -88,7 +88,11 @@ class PortState:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MimState:
-    """Shapes (M,). NaN = unknown."""
+    """Shapes (M,). NaN = unknown.
+
+    Args:
+        operating_state: of MIMs with a form mode, as 64901 St has it; None = not collected.
+    """
 
     quality: IntArray
     taken_at_s: FloatArray
@@ -97,6 +101,7 @@ class MimState:
     watchdog_remaining_s: FloatArray
     temperature_degc: FloatArray
     alarms: FloatArray
+    operating_state: FloatArray | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -9,6 +9,7 @@ import numpy as np
 from mimctl.grid.sources import SourceLimits, source_limits
 from mimctl.model.bounds import Bounds
 from mimctl.model.forecast import LoadForecast
+from mimctl.model.island import FormWish
 from mimctl.model.layout import BoolArray, ComplexArray, FloatArray
 from mimctl.model.plan import Plan
 from mimctl.model.state import SiteState
@@ -28,6 +29,7 @@ class Case:
         wanted_va: (K,) the plan's setpoints, NaN where it has no believable figure [VA]
         now_s: monotonic instant of the decision [s]
         impedance_scale: (N,) factor on the impedance of each branch, at least 1; None = as the site file has it
+        forms: operators' leases that have a bus formed, the oldest first
         sources: what the transfer devices permit; None where there are none
     """
 
@@ -46,6 +48,7 @@ class Case:
     locked: frozenset[str]
     sources: SourceLimits | None = None
     impedance_scale: FloatArray | None = None
+    forms: tuple[FormWish, ...] = ()
 
     @property
     def changed_at_s(self) -> FloatArray:
@@ -66,6 +69,7 @@ def make_case(
     emergency_stop: bool,
     locked: frozenset[str],
     impedance_scale: FloatArray | None = None,
+    forms: tuple[FormWish, ...] = (),
 ) -> Case:
     """Weigh the samples and put aside what cannot be a figure of a converter."""
     accepted_va, known = _in_force(ratings, accepted)
@@ -88,6 +92,7 @@ def make_case(
         # a slope that is small because a meter is wrong would let a voltage limit be passed: less than the site file has is not
         # believed here, and fmax takes no NaN
         impedance_scale=None if impedance_scale is None else np.fmax(impedance_scale, 1.0),
+        forms=forms,
     )
 
 

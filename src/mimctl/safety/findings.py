@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from mimctl.model.island import FormOrder
 from mimctl.model.layout import BoolArray, IntArray
 from mimctl.model.phases import PHASES
 from mimctl.model.plan import Judgement, Verdict
@@ -53,9 +54,16 @@ class Findings:
     def judgements(self) -> tuple[Judgement, ...]:
         return tuple(judgement for _, judgement in sorted(self._found, key=lambda pair: pair[0]))
 
-    def interlock(self, finding: Interlock) -> None:
-        for m in map(int, np.flatnonzero(finding.flagged)):
+    def interlock(self, finding: Interlock, but: BoolArray) -> None:
+        """Args: but: (M,) whom it does not concern."""
+        for m in map(int, np.flatnonzero(finding.flagged & ~but)):
             self._add(m, _VERDICT[finding.leave], finding.code, finding.sentence(m))
+
+    def forms(self, orders: tuple[FormOrder, ...]) -> None:
+        """Who forms a bus."""
+        for order in orders:
+            text = f"forms {order.island} at {order.voltage_ln_v:g} V, {order.frequency_hz:g} Hz by an operator's lease"
+            self._add(self._ratings.layout.mim_index[order.mim], Verdict.ACCEPTED, "form.forming", text)
 
     def released(self, mims: BoolArray, code: str, text: str) -> None:
         for m in map(int, np.flatnonzero(mims)):

@@ -10,7 +10,7 @@ from mimctl.model.layout import BoolArray
 from mimctl.model.plan import SolveStatus
 from mimctl.safety.case import Case
 from mimctl.safety.leave import Interlock, Leave, nodes_over
-from mimctl.safety.ratings import Ratings
+from mimctl.safety.locks import locked_mims
 from mimctl.safety.source_rules import dead_bus, off_frequency, source_faulty, source_open, voltage_unknown
 
 #: command_status of a MIM: the last setpoint was rejected, or its validity ended
@@ -30,16 +30,6 @@ def _emergency_stop(case: Case) -> Iterator[Interlock]:
         return
     everyone = np.ones(len(case.ratings.layout.mims), dtype=np.bool_)
     yield Interlock(everyone, Leave.RELEASE, "interlock.emergency_stop", lambda _: "emergency stop: every MIM is released")
-
-
-def locked_mims(ratings: Ratings, locked: frozenset[str]) -> BoolArray:
-    """(M,) MIMs locked by their own id, their link's, or that of a node they stand at or below."""
-    layout = ratings.layout
-    flagged = np.array([m.id in locked or m.address.link in locked for m in layout.mims], dtype=np.bool_)
-    nodes = [n for n, node in enumerate(layout.nodes) if node.id in locked]
-    if nodes:
-        flagged |= ratings.touches[nodes].sum(axis=0) > 0
-    return flagged
 
 
 def _lock_out(case: Case) -> Iterator[Interlock]:

@@ -13,6 +13,7 @@ import numpy as np
 from mimctl.grid.tree import TreeOperators
 from mimctl.model.bounds import Bounds
 from mimctl.model.forecast import LoadForecast
+from mimctl.model.island import FormWish
 from mimctl.model.layout import BoolArray, ComplexArray, FloatArray, IntArray, frozen
 from mimctl.model.plan import Plan, SafePlan
 from mimctl.model.state import SiteState
@@ -20,6 +21,7 @@ from mimctl.safety.case import Case, make_case
 from mimctl.safety.envelope import Envelope, Trimmed, envelope, outside, trim
 from mimctl.safety.filters import judge_shares
 from mimctl.safety.findings import Findings
+from mimctl.safety.forming import Forms, judge_forms, objections
 from mimctl.safety.interlocks import interlocks, reverted
 from mimctl.safety.joint import Settling
 from mimctl.safety.leave import Leave
@@ -80,6 +82,7 @@ class Judge:
         emergency_stop: bool = False,
         locked: frozenset[str] = frozenset(),
         impedance_scale: FloatArray | None = None,
+        forms: tuple[FormWish, ...] = (),
     ) -> SafePlan:
         """What of the plan may be written.
 
@@ -94,6 +97,7 @@ class Judge:
             locked: ids of MIMs, links, or nodes (with all below them) that must be left at their safe state.
             impedance_scale: (N,) what measurements say about the impedance of each branch, as a factor; below 1 it counts as 1.
                 None = nothing.
+            forms: operators' leases that have a bus formed, the oldest first.
 
         Returns:
             Setpoints inside every limit that these inputs can tell, and a judgement for every clamp and refusal.
@@ -114,11 +118,42 @@ class Judge:
                 emergency_stop=emergency_stop,
                 locked=locked,
                 impedance_scale=impedance_scale,
+                forms=forms,
             )
             findings = Findings(self._ratings, locked)
-            wish = _wish(case, findings)
+            formed = judge_forms(case)
+            wish = _wish(case, formed, findings)
             power_va, released = _fit(case, wish, findings)
-        return _safe_plan(case, wish, power_va, released, findings)
+        return _safe_plan(case, wish, power_va, released, formed, findings)
+
+    def objections(
+        self,
+        wish: FormWish,
+        state: SiteState,
+        forecast: LoadForecast,
+        bounds: Bounds,
+        plan: Plan,
+        accepted: Accepted,
+        *,
+        now_s: float,
+        emergency_stop: bool,
+        locked: frozenset[str],
+    ) -> tuple[str, ...]:
+        """Everything that keeps a MIM from forming a bus now, one sentence each; the other arguments are those of `judge`."""
+        with np.errstate(invalid="ignore", over="ignore"):
+            case = make_case(
+                self._ratings,
+                self._settings,
+                state=state,
+                forecast=forecast,
+                bounds=bounds,
+                plan=plan,
+                accepted=accepted,
+                now_s=now_s,
+                emergency_stop=emergency_stop,
+                locked=locked,
+            )
+            return tuple(objections(case, wish))
 
     def release_all(self, now_s: float, code: str = "dispatch.release", text: str = "brought to the safe state") -> SafePlan:
         """Everything to its safe state, for an orderly stop. Asks nothing of the samples.
@@ -142,13 +177,14 @@ class Judge:
         return SafePlan(empty, empty, nobody, nobody, nobody, (), now_s)
 
 
-def _wish(case: Case, findings: Findings) -> _Wish:
-    """Interlocks, then each MIM's own limits, then the deadband."""
+def _wish(case: Case, formed: Forms, findings: Findings) -> _Wish:
+    """Interlocks, then each MIM's own limits, then the deadband. Who forms a bus gets no setpoint, whatever was planned."""
     ratings = case.ratings
-    leave = np.zeros(len(ratings.layout.mims), dtype=np.int64)
-    for finding in interlocks(case):
+    leave = np.where(formed.permitted, _RELEASE, 0)
+    for finding in (*formed.interlock(), *interlocks(case)):
         leave = np.where(finding.flagged, np.maximum(leave, int(finding.leave)), leave)
-        findings.interlock(finding)
+        findings.interlock(finding, but=formed.permitted)
+    findings.forms(formed.orders)
     free, commanded = (leave <= _SHRINK)[ratings.layout.port_mim], (leave <= _HOLD)[ratings.layout.port_mim]
     limits = envelope(case)
     wanted_va = case.wanted_va if free.all() else np.where(free, case.wanted_va, case.accepted_va)
@@ -201,7 +237,7 @@ def _fit(case: Case, wish: _Wish, findings: Findings) -> tuple[ComplexArray, Boo
     return power_va, settling.zeroed & (settling.share == 0) & loaded
 
 
-def _safe_plan(case: Case, wish: _Wish, power_va: ComplexArray, fallback: BoolArray, findings: Findings) -> SafePlan:
+def _safe_plan(case: Case, wish: _Wish, power_va: ComplexArray, fallback: BoolArray, formed: Forms, findings: Findings) -> SafePlan:
     ratings = case.ratings
     released = (wish.leave == _RELEASE) | fallback
     power_va = np.where(wish.commanded, power_va, case.accepted_va)
@@ -215,8 +251,9 @@ def _safe_plan(case: Case, wish: _Wish, power_va: ComplexArray, fallback: BoolAr
         inject_var=frozen(power_va.imag.copy()),
         send=frozen(send),
         refresh=frozen(open_to & ~send),
-        release=frozen(released),
+        release=frozen(released & ~formed.permitted),
         judgements=findings.judgements(),
         judged_at_s=case.now_s,
         harmonics=filters.shares,
+        forms=formed.orders,
     )

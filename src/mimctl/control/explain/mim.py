@@ -98,6 +98,8 @@ def _looked_at(view: View, m: int, set_va: ComplexArray) -> list[int]:
 def _does(view: View, m: int, set_va: ComplexArray, reasons: Sequence[Narrowing]) -> list[str]:
     n = view.numbers
     name = n.layout.mims[m].id
+    if any(r.reason.code == "form.forming" for r in reasons):
+        return [f"{name} sets voltage and frequency of its bus, and gives whatever that draws"]
     if view.case.record.release[m]:
         return [f"{name} is released: it goes to its safe state and is given no setpoint"]
     lines = [f"{name} {moves(n.layout, m, set_va)}"]
@@ -166,6 +168,8 @@ def _sent(view: View, m: int, reasons: Sequence[Narrowing]) -> list[str]:
         "setpoint": "a new setpoint was written, and the device took it",
         "refresh": "the setpoint stands: a sign of life was written",
         "release": "it was told to go to its safe state",
+        "form": "it was told to form its bus",
+        "keep_forming": "it goes on forming its bus: a sign of life was written",
     }
     lines = failed or [said[wrote]]
     after = view.case.following

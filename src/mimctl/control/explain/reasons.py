@@ -32,6 +32,7 @@ _OWNERS = {
     "harmonic": "the harmonic filters",
     "transfer": "the transfer system",
     "grid": "the watch over the grid",
+    "form": "the judge of form mode",
 }
 #: setpoints are whole watts and vars
 _ROUNDING_VA = 2.0

@@ -70,7 +70,13 @@ def _decision(view: View) -> list[str]:
     ]
 
 
-_WROTE_WORDS = {"setpoint": "setpoint", "refresh": "sign of life", "release": "release"}
+_WROTE_WORDS = {
+    "setpoint": "setpoint",
+    "refresh": "sign of life",
+    "release": "release",
+    "form": "command to form a bus",
+    "keep_forming": "sign of life to a former",
+}
 
 
 def _judge(view: View) -> list[str]:
