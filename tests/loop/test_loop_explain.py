@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import replace
+from datetime import timedelta
 
 import numpy as np
 import pytest
@@ -12,14 +13,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.loop.closed_loop import ClosedLoop, uneven_site
 
+from mimctl.control.explain.alike import restriction_lines
 from mimctl.control.explain.answer import answer
 from mimctl.control.explain.case import Case, Question
 from mimctl.control.explain.numbers import Numbers
 from mimctl.control.explain.story import View
 from mimctl.control.light_arrays import wide
+from mimctl.model.bounds import Restriction
 from mimctl.model.errors import UserError
 from mimctl.model.latency import Latency, LatencyClass
 from mimctl.model.lease import Cap, LeaseSource, LockOut, Setpoint
+from mimctl.model.reason import Reason
 from mimctl.model.rules import LimitRule, Place
 from mimctl.service.explain_desk import ExplainDesk
 
@@ -191,3 +195,33 @@ async def test_a_mim_of_a_slow_class_says_so():
     text = "it is of the slow class: it follows the part of the load that it can keep up with, and is commanded every 10 s at most"
     told = [line for s in why["sections"] if s["title"] == "what narrowed it" for line in s["lines"]]
     assert told == [f"the latency class: {text} [latency.class]"]
+
+
+async def test_an_instant_that_is_to_come_or_forgotten_is_refused_with_what_is_remembered():
+    loop = ClosedLoop(uneven_site())
+    await loop.run(10)
+    desk = ExplainDesk(loop.controller, loop.clock)
+    now = loop.clock.utc()
+    with pytest.raises(UserError, match=rf"is to come: it is {now:%Y-%m-%d %H:%M:%S} \(UTC\) now; without --at"):
+        await desk.answer({"at": f"{now + timedelta(minutes=1):%Y-%m-%dT%H:%M:%SZ}"})
+    with pytest.raises(UserError, match=r"is remembered: the memory begins at .*, 1[01] s ago \(10 decisions\); a restart"):
+        await desk.answer({"at": "-1min"})
+    (why,) = (await desk.answer({"at": "-13s"}))["answers"]
+    assert why["cycle"] == 1, "a few seconds are no other time"
+
+
+@pytest.mark.parametrize("count", [2, 3, 20])
+def test_what_says_the_same_of_many_places_is_said_once(count):
+    told = [
+        Restriction(f"rack{i}", Reason("data.estimated", f"the flow of rack{i} is estimated: {i}.5 A kept")) for i in range(count)
+    ]
+    leases = [Restriction("rack1", Reason("lease.cap", f"rack1 at most {n} A by ann (lease n{n})")) for n in range(4)]
+    lines = restriction_lines([*told, *leases])
+    estimated = [line for line in lines if "[data.estimated]" in line]
+    assert len(estimated) == (2 if count == 2 else 1)
+    assert "the flow of rack0 is estimated: 0.5 A kept" in estimated[0]
+    if count == 3:
+        assert estimated[0].endswith("; likewise, with their own figures, rack1 and rack2 [data.estimated]")
+    if count == 20:
+        assert estimated[0].endswith("rack11 and 8 more [data.estimated]")
+    assert len(lines) - len(estimated) == 4, "whose lease it is matters"

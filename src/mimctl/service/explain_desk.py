@@ -13,7 +13,7 @@ from typing import Any
 import structlog
 
 from mimctl.control.explain.case import AboveCase, Case, Question
-from mimctl.control.explain.find import cases_of
+from mimctl.control.explain.find import cases_of, within_memory
 from mimctl.control.site_controller import SiteController
 from mimctl.model.clock import Clock
 from mimctl.model.errors import UserError
@@ -45,6 +45,7 @@ class ExplainDesk:
         if question.mim is not None and question.node is not None:
             raise UserError("ask about a MIM or about a node, not both at once")
         cases = cases_of(self._controller, question, _word(request, "zone"), latest=at is None, dry_run=self._dry_run)
+        cases = within_memory(cases, question, now)
         if self._busy.locked():
             raise UserError("another explanation is being worked out; ask again in a moment")
         async with self._busy:

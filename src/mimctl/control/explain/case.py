@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from mimctl.control.light import LightRecord, SiteSolve
 from mimctl.model.site import Site
+
+#: a decision that is further from the instant asked for is said to be so; the site level decides less often
+_NEAR, _NEAR_ABOVE = timedelta(seconds=5), timedelta(seconds=60)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,3 +53,8 @@ class AboveCase:
     site: Site
     solve: SiteSolve
     remembered: tuple[datetime, datetime, int]
+
+
+def near(case: Case | AboveCase) -> timedelta:
+    """How far from the instant asked for a decision may be and still be taken for the one that was meant."""
+    return _NEAR if isinstance(case, Case) else _NEAR_ABOVE

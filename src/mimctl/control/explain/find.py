@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from difflib import get_close_matches
 
-from mimctl.control.explain.case import AboveCase, Case, Question
+from mimctl.control.explain.case import AboveCase, Case, Question, near
+from mimctl.control.explain.words import clock, counted, seconds
 from mimctl.control.light import SiteSolve
 from mimctl.control.site_controller import SiteController
 from mimctl.control.zone import ZoneController
 from mimctl.model.errors import UserError
 
 _LISTED = 12
+#: the clocks of who asks and who answers may differ by this
+_AHEAD = timedelta(seconds=2)
 
 
 def cases_of(
@@ -32,6 +36,32 @@ def cases_of(
     found: list[Case | AboveCase] = [_case(controller, z, question, latest=latest, dry_run=dry_run) for z in named if len(z.memory)]
     if not found:
         raise UserError(f"{', '.join(z.id for z in named)}: no decision has been made yet")
+    return found
+
+
+def within_memory(cases: list[Case | AboveCase], question: Question, now: datetime) -> list[Case | AboveCase]:
+    """The cases that are about the instant asked for, not about another that happens to be remembered.
+
+    Args:
+        now: no decision has been made after it.
+
+    Raises:
+        UserError: there are none: the instant is to come, or before everything that is remembered.
+    """
+    asked, zone = question.asked, cases[0].site.timezone
+    if asked is None:
+        return cases
+    if asked > now + _AHEAD:
+        is_now = f"it is {clock(now, zone)} now"
+        raise UserError(f"{clock(asked, zone)} is to come: {is_now}; without --at the last decision is explained")
+    found = [case for case in cases if asked >= case.remembered[0] - near(case)]
+    if not found:
+        oldest, _, count = min((case.remembered for case in cases), key=lambda remembered: remembered[0])
+        begins = f"{clock(oldest, zone)}, {seconds((now - oldest).total_seconds())} ago"
+        raise UserError(
+            f"nothing of {clock(asked, zone)} is remembered: the memory begins at {begins} ({counted(count, 'decision')}); "
+            "a restart of the service forgets"
+        )
     return found
 
 

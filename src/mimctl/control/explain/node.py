@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from mimctl.control.explain.alike import restriction_lines
 from mimctl.control.explain.case import AboveCase, Question
 from mimctl.control.explain.data import data_lines
 from mimctl.control.explain.limits import Limit, Limits
@@ -21,7 +22,6 @@ from mimctl.control.explain.story import (
     neutral_lines,
     node_line,
     price_above,
-    restriction_lines,
     told_at,
     when,
 )

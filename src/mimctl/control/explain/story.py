@@ -8,18 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from mimctl.control.explain.case import AboveCase, Case, Question
+from mimctl.control.explain.case import AboveCase, Case, Question, near
 from mimctl.control.explain.limits import Limit, Limits
 from mimctl.control.explain.numbers import Numbers
-from mimctl.control.explain.reasons import Reasons, owner_of
+from mimctl.control.explain.reasons import Reasons
 from mimctl.control.explain.without import Alternative
 from mimctl.control.explain.words import clock, counted, heavy, objective, phases, seconds
 from mimctl.model.bounds import Restriction, UpstreamPrice
 from mimctl.model.layout import FloatArray
 from mimctl.model.phases import PHASES
 
-#: an answer that is further off than this is said to be so [s]; the site level solves less often
-_NEAR_S, _NEAR_ABOVE_S = 5.0, 60.0
 _NARROWER = 1e-4
 
 
@@ -58,7 +56,7 @@ def when(case: Case | AboveCase, question: Question) -> list[str]:
     if question.asked is None:
         return lines
     off_s = (record.utc - question.asked).total_seconds()
-    near_s = _NEAR_S if isinstance(case, Case) else _NEAR_ABOVE_S
+    near_s = near(case).total_seconds()
     if question.asked < oldest and abs(off_s) > near_s:
         began = clock(oldest, site.timezone)
         lines.append(
@@ -99,15 +97,18 @@ def measured_lines(view: View, node: int) -> list[str]:
 
 def limit_lines(view: View, limits: Sequence[Limit], most: int = 12) -> list[str]:
     """Each that binds, with its price and who made it narrower than the breaker."""
-    lines = []
-    for limit in limits[:most]:
-        lines.append(limit.text + _narrowed_by(view, limit))
+    named: dict[str, str] = {}
+    lines = [limit.text + _narrowed_by(view, limit, named) for limit in limits[:most]]
     more = len(limits) - most
     return [*lines, *([f"… and {more} more limits that bind, each worth less"] if more > 0 else [])]
 
 
-def _narrowed_by(view: View, limit: Limit) -> str:
-    """Who made it narrower than the ratings, where somebody did."""
+def _narrowed_by(view: View, limit: Limit, named: dict[str, str]) -> str:
+    """Who made it narrower than the ratings, where somebody did.
+
+    Args:
+        named: what was said so far and where: nothing is said twice. Grows.
+    """
     n = view.numbers
     if limit.node is None or limit.kind == "head_import":
         return ""
@@ -116,6 +117,9 @@ def _narrowed_by(view: View, limit: Limit) -> str:
         return ""
     told = told_at(n, limit.node)
     by = "; ".join(f"{r.reason.text} [{r.reason.code}]" for r in told) or _silent_owner(view, limit.node)
+    if by in named:
+        return f" (its breaker allows {own:.1f} A for hours; narrowed as at {named[by]})"
+    named[by] = n.layout.nodes[limit.node].id + ("" if limit.place is None else f" L{limit.place + 1}")
     return f" (its breaker allows {own:.1f} A for hours; narrowed by: {by})"
 
 
@@ -187,9 +191,3 @@ def _marginal(price: UpstreamPrice, flow_va: Any) -> FloatArray:
     """(3,) J above per watt more on each phase of the head [1/W]."""
     here = np.stack([flow_va.real, flow_va.imag], axis=-1).reshape(-1)
     return np.asarray((price.gradient + price.curvature @ (here - price.at))[0::2])
-
-
-def restriction_lines(told: Sequence[Restriction], most: int = 30) -> list[str]:
-    """Each with its owner and code."""
-    lines = [f"{owner_of(r.reason.code)}, {r.where}: {r.reason.text} [{r.reason.code}]" for r in dict.fromkeys(told)]
-    return [*lines[:most], *([f"… and {len(lines) - most} more"] if len(lines) > most else [])]

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from mimctl.control.explain.alike import restriction_lines
 from mimctl.control.explain.case import Question
 from mimctl.control.explain.data import data_lines
 from mimctl.control.explain.story import (
@@ -16,7 +17,6 @@ from mimctl.control.explain.story import (
     limit_lines,
     node_line,
     price_above,
-    restriction_lines,
     when,
 )
 from mimctl.control.explain.without import alternatives, figures

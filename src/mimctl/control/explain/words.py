@@ -99,7 +99,7 @@ def shift(layout: SiteLayout, mim: int, power_va: ComplexArray) -> str:
     """Load put on (+) and taken off (-) at each port of a MIM, `L1 -5.7 A, L2 +1.9 A`."""
     run = layout.ports_of_mim[mim]
     amps = -power_va.real[run] / layout.port_voltage_v[run]
-    return ", ".join(f"{place} {a:+.1f} A" for a, place in zip(amps, _places(layout, mim), strict=True))
+    return ", ".join(f"{place} {a:+z.1f} A" for a, place in zip(amps, _places(layout, mim), strict=True))
 
 
 def gain(per_unit: float, present: float, unit: str = "A") -> str:
