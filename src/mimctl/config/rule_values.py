@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
-from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+from pydantic_core import CoreSchema, core_schema
 
 from mimctl.config.quoting import quoted
 from mimctl.config.units import CURRENT, PERCENT, POWER, Dimension
+from mimctl.config.words import Word, refused
 from mimctl.model.rules import Watched
 
 _VOLTS = Dimension("a voltage", "_v", {"V": 1, "kV": 1e3}, "210 V")
@@ -25,10 +26,6 @@ _DIMENSIONS: dict[Watched, Dimension] = {
     Watched.SOC: PERCENT,
     Watched.LOAD: PERCENT,
 }
-
-
-def _custom(code: str, message: str) -> PydanticCustomError:
-    return PydanticCustomError(code, "{message}", {"message": message})
 
 
 def unit_of(quantity: Watched) -> str:
@@ -61,14 +58,14 @@ class Amount:
         number = isinstance(given, int | float) and not isinstance(given, bool)
         if dimension is None:
             if not number:
-                raise _custom("value.type", f"must be a number: '{quantity}' has no unit")
+                raise refused("value.type", f"must be a number: '{quantity}' has no unit")
             return cls(float(given))
         if number:
-            raise _custom("quantity.no_unit", f"{given} has no unit: write '{given} {dimension.unit}'")
+            raise refused("quantity.no_unit", f"{given} has no unit: write '{given} {dimension.unit}'")
         try:
             return cls(dimension.parse(str(given)))
         except ValueError as error:
-            raise _custom("quantity.unit", str(error)) from None
+            raise refused("quantity.unit", str(error)) from None
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
@@ -80,31 +77,24 @@ class Amount:
 
 
 @dataclass(frozen=True, slots=True)
-class DayOfYear:
+class DayOfYear(Word):
     """A date."""
 
     value: date
     takes: ClassVar[str] = "a date like `2026-03-01`"
+    json_schema: ClassVar[dict[str, Any]] = {"type": "string", "format": "date", "examples": ["2026-03-01"]}
 
     @classmethod
-    def read(cls, given: Any) -> DayOfYear:
+    def read(cls, given: Any) -> Self:
         """From text.
 
         Raises:
             PydanticCustomError: it is no date.
         """
-        if isinstance(given, DayOfYear):
+        if isinstance(given, cls):
             return given
         try:
             return cls(date.fromisoformat(given))
         except (ValueError, TypeError):
             what = quoted(given) if isinstance(given, str) else str(given)
-            raise _custom("value.invalid", f"{what} is not a date; write it like '2026-03-01'") from None
-
-    @classmethod
-    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.no_info_plain_validator_function(cls.read)
-
-    @classmethod
-    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        return {"type": "string", "format": "date", "examples": ["2026-03-01"]}
+            raise refused("value.invalid", f"{what} is not a date; write it like '2026-03-01'") from None

@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler, model_validator
-from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+from pydantic_core import CoreSchema, core_schema
 
 from mimctl.config.quoting import quoted
+from mimctl.config.words import refused
 
 _NUMBER = r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?"
 _QUANTITY = re.compile(rf"({_NUMBER})\s*(\S.*)?\Z")
@@ -89,24 +90,24 @@ class Dimension:
         if not isinstance(given, _Spelt):
             if isinstance(given, str):
                 text = f"the key ends in {self.suffix}: give a bare number of {self.unit}, or drop the ending and write the unit"
-                raise _custom("quantity.text_at_suffix", text)
+                raise refused("quantity.text_at_suffix", text)
             return given
         if given.twice:
-            raise _custom("quantity.twice", f"given twice: keep '{given.short}' (with a unit) or '{given.field}' (bare number)")
+            raise refused("quantity.twice", f"given twice: keep '{given.short}' (with a unit) or '{given.field}' (bare number)")
         return self.spelt(given)
 
     def spelt(self, given: _Spelt) -> float:
         """The number of a text with unit, or an error that says how to write it."""
         value = given.value
         if isinstance(value, bool) or not isinstance(value, int | float | str):
-            raise _custom("quantity.form", f"must be {self.name} with its unit, like '{self.example}'")
+            raise refused("quantity.form", f"must be {self.name} with its unit, like '{self.example}'")
         if not isinstance(value, str):
             text = f"{value} has no unit: write '{given.short}: {value} {self.unit}' or '{given.field}: {value}'"
-            raise _custom("quantity.no_unit", text)
+            raise refused("quantity.no_unit", text)
         try:
             return self.parse(value)
         except ValueError as exc:
-            raise _custom("quantity.unit", str(exc)) from None
+            raise refused("quantity.unit", str(exc)) from None
 
     def pattern(self) -> str:
         """A regular expression (ECMA dialect) of the texts that `parse` takes."""
@@ -186,12 +187,8 @@ class InText:
 
     def _read(self, given: Any) -> float:
         if isinstance(given, int | float) and not isinstance(given, bool):
-            raise _custom("quantity.no_unit", f"{given} has no unit: write '{given} {self.dimension.unit}'")
+            raise refused("quantity.no_unit", f"{given} has no unit: write '{given} {self.dimension.unit}'")
         return self.dimension.spelt(_Spelt("", "", given))
-
-
-def _custom(code: str, message: str) -> PydanticCustomError:
-    return PydanticCustomError(code, "{message}", {"message": message})
 
 
 class Record(BaseModel):

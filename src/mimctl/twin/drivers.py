@@ -116,6 +116,17 @@ class PlantDriverGroup:
         older = [c for c in self._captures if c.taken_at_s <= real_s]
         return capture.taken_at_s, older[-1] if older else self._captures[0]
 
+    def asked(self, device: str) -> tuple[float, Capture]:
+        """The same over the way to the device, on which a request or its answer may be lost.
+
+        Raises:
+            LinkDown, LinkTimeout
+        """
+        self.instruments.ask(device)
+        found = self.shown(device)
+        self.instruments.answer(device)
+        return found
+
     def replace(self, driver: Driver) -> None:
         """Have a device of the site reached in another way."""
         self._drivers[driver.device] = driver
@@ -140,9 +151,7 @@ class PlantMeter:
         return self._device
 
     async def read(self) -> Sample:
-        self._group.instruments.ask(self._device)
-        at_s, capture = self._group.shown(self._device)
-        self._group.instruments.answer(self._device)
+        at_s, capture = self._group.asked(self._device)
         return Sample(self._device, at_s, METER_KEYS, capture.meters[self._row])
 
 
@@ -157,9 +166,7 @@ class PlantTransfer:
         return self._device
 
     async def read(self) -> Sample:
-        self._group.instruments.ask(self._device)
-        at_s, capture = self._group.shown(self._device)
-        self._group.instruments.answer(self._device)
+        at_s, capture = self._group.asked(self._device)
         return Sample(self._device, at_s, TRANSFER_KEYS, capture.transfers[self._device])
 
 

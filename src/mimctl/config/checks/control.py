@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from mimctl.config.build import build_latency
+from mimctl.config.checks.repeats import repeats
 from mimctl.config.draft import DEFAULT_CYCLE_S, DEFAULT_ZONE, Draft
 from mimctl.model.calendar import timezone_exists
 from mimctl.model.problem import Problem, Severity, error, warning
@@ -106,12 +107,8 @@ def check_expiry_hold(draft: Draft) -> Iterator[Problem]:
 
 def check_one_battery_per_mim(draft: Draft) -> Iterator[Problem]:
     """`battery.mim_twice`: two batteries on one DC link."""
-    first: dict[str, str] = {}
-    for path, battery in draft.batteries():
-        if battery.mim in first:
-            text = f"'{battery.mim}' already has the battery '{first[battery.mim]}'; describe both as one"
-            yield error("battery.mim_twice", f"{path}.mim", text)
-        first.setdefault(battery.mim, battery.id)
+    for path, mim, first in repeats((path, battery.mim, battery.id) for path, battery in draft.batteries()):
+        yield error("battery.mim_twice", f"{path}.mim", f"'{mim}' already has the battery '{first}'; describe both as one")
 
 
 def check_reserve(draft: Draft) -> Iterator[Problem]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from itertools import chain
 
+from mimctl.config.checks.repeats import repeats
 from mimctl.config.draft import Draft, port_of
 from mimctl.config.schema_devices import DeviceItem, MeterItem
 from mimctl.config.wording import did_you_mean
@@ -64,12 +65,9 @@ def check_phase_maps(draft: Draft) -> Iterator[Problem]:
 
 def check_one_meter_per_node(draft: Draft) -> Iterator[Problem]:
     """`meter.node_twice`: a second meter at a node is read, but only the first one counts."""
-    first: dict[str, str] = {}
-    for path, meter in draft.meters():
-        if meter.node in first:
-            text = f"'{meter.node}' is already measured by '{first[meter.node]}', whose readings are the ones used"
-            yield warning("meter.node_twice", f"{path}.node", text)
-        first.setdefault(meter.node, meter.id)
+    for path, node, first in repeats((path, meter.node, meter.id) for path, meter in draft.meters()):
+        text = f"'{node}' is already measured by '{first}', whose readings are the ones used"
+        yield warning("meter.node_twice", f"{path}.node", text)
 
 
 def check_ports_are_complete(draft: Draft) -> Iterator[Problem]:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from mimctl.config.build_links import build_link, link_port
 from mimctl.config.certificates import certificate_troubles
+from mimctl.config.checks.repeats import repeats
 from mimctl.config.draft import Draft
 from mimctl.config.quoting import quoted
 from mimctl.config.schema_devices import LinkItem
@@ -104,29 +105,26 @@ def check_serial_units(draft: Draft) -> Iterator[Problem]:
 
 def check_serial_ports(draft: Draft) -> Iterator[Problem]:
     """`link.device_twice`: two links on one serial port."""
-    first: dict[str, str] = {}
-    for path, link in draft.links():
-        if link.device is None:
-            continue
-        port = os.path.realpath(draft.folder / link.device)
-        if port in first:
-            text = f"{link.device} is already the link '{first[port]}'; put the devices of both on one link"
-            yield error("link.device_twice", f"{path}.device", text)
-        first.setdefault(port, link.id)
+    ports = ((path, _port(draft, link), link.id) for path, link in draft.links())
+    for path, port, first in repeats(ports):
+        text = f"{port} is already the link '{first}'; put the devices of both on one link"
+        yield error("link.device_twice", f"{path}.device", text)
+
+
+def _port(draft: Draft, link: LinkItem) -> str | None:
+    """The serial port itself, whichever of its names the link has."""
+    return None if link.device is None else os.path.realpath(draft.folder / link.device)
 
 
 def check_endpoints(draft: Draft) -> Iterator[Problem]:
     """`link.endpoint_twice`: two links to one host and port; many gateways take one connection only."""
-    first: dict[tuple[str, int], str] = {}
-    for path, link in draft.links():
-        if link.host is None or link.type.is_radio:
-            continue
-        port = link_port(link)
-        at = (link.host.lower(), port)
-        if at in first:
-            text = f"{link.host}:{port} is already the link '{first[at]}'; put the devices of both on one link"
-            yield error("link.endpoint_twice", f"{path}.port", text)
-        first.setdefault(at, link.id)
+    for path, (host, port), first in repeats((path, _endpoint(link), link.id) for path, link in draft.links()):
+        text = f"{host}:{port} is already the link '{first}'; put the devices of both on one link"
+        yield error("link.endpoint_twice", f"{path}.port", text)
+
+
+def _endpoint(link: LinkItem) -> tuple[str, int] | None:
+    return None if link.host is None or link.type.is_radio else (link.host.lower(), link_port(link))
 
 
 def check_tls(draft: Draft) -> Iterator[Problem]:

@@ -65,10 +65,9 @@ def check_open_links(draft: Draft) -> Iterator[Problem]:
         if item.api_ca is None and not link.isolated and not api_inside:
             text = "the API token goes without TLS: add 'api_ca', or say 'isolated: true' where nobody else can reach its network"
             yield warning("lorawan.plain", f"{path}.lorawan", text)
-        for key in ("api_ca", "token_file"):
-            name = getattr(item, key)
-            if name is not None and not (draft.folder / name).expanduser().is_file():
-                yield warning("lorawan.file", f"{path}.lorawan.{key}", f"there is no file '{draft.folder / name}'")
+        name = item.token_file
+        if name is not None and not (draft.folder / name).expanduser().is_file():
+            yield warning("lorawan.file", f"{path}.lorawan.token_file", f"there is no file '{draft.folder / name}'")
 
 
 def check_devices(draft: Draft) -> Iterator[Problem]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from mimctl.config.checks.repeats import repeats
 from mimctl.config.draft import Draft
 from mimctl.model.phases import PHASES
 from mimctl.model.problem import Problem, error
@@ -28,11 +29,8 @@ def check_feeds_name_heads(draft: Draft) -> Iterator[Problem]:
 
 def check_feeds_share_no_head(draft: Draft) -> Iterator[Problem]:
     """`feed.head_twice`: two feeds at one head."""
-    first: dict[str, str] = {}
-    for path, feed in draft.feeds():
-        if feed.node in first:
-            yield error("feed.head_twice", f"{path}.node", f"'{feed.node}' is already the head of the feed '{first[feed.node]}'")
-        first.setdefault(feed.node, feed.id)
+    for path, node, first in repeats((path, feed.node, feed.id) for path, feed in draft.feeds()):
+        yield error("feed.head_twice", f"{path}.node", f"'{node}' is already the head of the feed '{first}'")
 
 
 def check_heads_have_feeds(draft: Draft) -> Iterator[Problem]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from mimctl.config.checks.repeats import repeats
 from mimctl.config.draft import Draft
 from mimctl.config.wording import did_you_mean
 from mimctl.model.problem import Problem, error
@@ -30,14 +31,8 @@ def check_load_neutrals(draft: Draft) -> Iterator[Problem]:
 
 def check_columns(draft: Draft) -> Iterator[Problem]:
     """`load.column_twice`: one trace column for two loads would count its power twice."""
-    first: dict[str, str] = {}
-    for path, load in draft.loads():
-        if load.column is None:
-            continue
-        if load.column in first:
-            text = f"the column '{load.column}' already drives the load at '{first[load.column]}'"
-            yield error("load.column_twice", f"{path}.column", text)
-        first.setdefault(load.column, load.node)
+    for path, column, first in repeats((path, load.column, load.node) for path, load in draft.loads()):
+        yield error("load.column_twice", f"{path}.column", f"the column '{column}' already drives the load at '{first}'")
 
 
 def check_power_factors(draft: Draft) -> Iterator[Problem]:
