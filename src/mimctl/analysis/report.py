@@ -29,17 +29,10 @@ from mimctl.analysis.unbalance import (
 )
 from mimctl.grid.failover import Failover
 from mimctl.grid.tree import TreeOperators, node_objective
-from mimctl.model.layout import BoolArray, ComplexArray, FloatArray, frozen
+from mimctl.model.layout import BoolArray, ComplexArray, FloatArray, frozen, joined
 from mimctl.model.report import SiteReport
 from mimctl.model.sample import Quality
 from mimctl.model.state import NodeState, SiteState
-
-
-def _complex(real: FloatArray, imaginary: FloatArray) -> ComplexArray:
-    """Without arithmetic, which would turn one unknown part into a warning or a second unknown."""
-    joined = np.empty(real.shape, dtype=np.complex128)
-    joined.real, joined.imag = real, imaginary
-    return joined
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -144,7 +137,7 @@ class Analyst:
 
     def _flow(self, nodes: NodeState, usable: BoolArray) -> ComplexArray:
         """(N, 3) measured net import [VA]; zero on phases that a node does not have, NaN where unknown."""
-        flow = _complex(nodes.import_w, nodes.import_var)
+        flow = joined(nodes.import_w, nodes.import_var)
         flow[~usable] = np.nan
         flow[self._absent & usable[:, None]] = 0
         return flow
@@ -226,7 +219,7 @@ class Analyst:
     def _headroom(self, state: SiteState, reading: _Reading) -> dict[str, FloatArray]:
         """Firm, N-1 and failover headroom (N, 3) [A]. The harmonic current that flows now is taken to stay."""
         flow, volts, rms = reading.flow, reading.volts, reading.rms
-        injection = _complex(state.ports.inject_w, state.ports.inject_var)
+        injection = joined(state.ports.inject_w, state.ports.inject_var)
         # What the meter saw beyond the fundamental: harmonics. Rounding may leave a hair below zero.
         distortion = np.maximum(rms**2 - reading.fundamental**2, 0)
         firm = np.sqrt((magnitude(self._contingencies.firm_flow(flow, injection)) / volts) ** 2 + distortion)

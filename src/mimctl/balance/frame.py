@@ -9,8 +9,9 @@ import numpy as np
 from scipy import sparse
 
 from mimctl.balance.groups import NeutralGroups, neutral_groups
-from mimctl.balance.reduction import LinearMap, Reduction, compact, real_stacked, reduce_tree
+from mimctl.balance.reduction import Reduction, real_stacked, reduce_tree
 from mimctl.balance.settings import BalanceSettings
+from mimctl.grid.linear import LinearMap
 from mimctl.grid.tree import TreeOperators
 from mimctl.model.layout import BoolArray, ComplexArray, FloatArray, IntArray, SiteLayout, frozen
 
@@ -52,7 +53,7 @@ class Frame:
 
     @cached_property
     def response_transposed(self) -> LinearMap:
-        return compact(sparse.csr_array(self.response.T))
+        return LinearMap(self.response.T)
 
     @cached_property
     def defining(self) -> sparse.csr_array:
@@ -68,17 +69,17 @@ class Frame:
     @cached_property
     def accumulate(self) -> LinearMap:
         """(3N, 3N) complex: flow of every node from the loads."""
-        return compact(self.operators.accumulate)
+        return LinearMap(self.operators.accumulate)
 
     @cached_property
     def port_response(self) -> LinearMap:
         """(3N, K) complex: flow of every node per VA injected."""
-        return compact(-self.operators.port_flow)
+        return LinearMap(-self.operators.port_flow)
 
     @cached_property
     def port_gradient(self) -> LinearMap:
         """(K, 3N) complex: gradient at the ports from the gradient at the node flows."""
-        return compact(sparse.csr_array(-self.operators.port_flow.conj().T))
+        return LinearMap(-self.operators.port_flow.conj().T)
 
     @cached_property
     def controllable(self) -> BoolArray:

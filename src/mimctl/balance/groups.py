@@ -9,6 +9,7 @@ import numpy as np
 from scipy import sparse
 
 from mimctl.balance.reduction import real_stacked
+from mimctl.grid.linear import LinearMap
 from mimctl.grid.tree import TreeOperators
 from mimctl.model.layout import ComplexArray, FloatArray, IntArray
 
@@ -43,8 +44,12 @@ class NeutralGroups:
 
     def neutral_a(self, power: ComplexArray) -> FloatArray:
         """(G,) neutral currents [A] of port powers (K,) [VA]."""
-        amps: FloatArray = np.abs(self.current @ power)
+        amps: FloatArray = np.abs(self._amps @ power)
         return amps
+
+    @cached_property
+    def _amps(self) -> LinearMap:
+        return LinearMap(self.current)
 
 
 def neutral_groups(operators: TreeOperators) -> NeutralGroups:

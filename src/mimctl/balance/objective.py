@@ -16,6 +16,7 @@ import numpy as np
 from scipy import sparse
 
 from mimctl.balance.frame import Frame
+from mimctl.grid.linear import LinearMap
 from mimctl.model.layout import BoolArray, FloatArray, IntArray
 
 
@@ -33,12 +34,12 @@ class Quadratic:
     """
 
     pattern: sparse.csc_array
-    from_weights: sparse.csr_array
+    from_weights: LinearMap
     port_diagonal: IntArray
     slack_diagonal: IntArray
     row: IntArray
     column: IntArray
-    from_upstream: sparse.csr_array | None
+    from_upstream: LinearMap | None
 
     def flow_entries(self, weights: FloatArray, free: BoolArray, curvature: FloatArray | None) -> FloatArray:
         """(nnz,) what the node flows put into P.
@@ -116,6 +117,10 @@ def _upstream_pairs(frame: Frame) -> tuple[IntArray, IntArray, IntArray, FloatAr
     return parts[0], parts[1], parts[2], parts[3]
 
 
+def _mapped(values: FloatArray, rows: IntArray, columns: IntArray, shape: tuple[int, int]) -> LinearMap:
+    return LinearMap(sparse.coo_array((values, (rows, columns)), shape=shape))
+
+
 def quadratic_form(frame: Frame, variables: int, slacks: dict[str, IntArray], upstream: bool) -> Quadratic:
     """Pattern of P and the maps that fill it."""
     matrix, node_of_row = _mixed_response(frame)
@@ -134,10 +139,10 @@ def quadratic_form(frame: Frame, variables: int, slacks: dict[str, IntArray], up
     heads = 36 * len(frame.layout.heads)
     return Quadratic(
         pattern=pattern,
-        from_weights=sparse.csr_array((value, (position[: ends[0]], node_of_row[rows])), shape=(len(keys), nodes)),
+        from_weights=_mapped(value, position[: ends[0]], node_of_row[rows], (len(keys), nodes)),
         port_diagonal=position[ends[0] : ends[1]],
         slack_diagonal=position[ends[1] : ends[2]],
         row=row,
         column=column,
-        from_upstream=sparse.csr_array((uvalue, (position[ends[2] :], flat)), shape=(len(keys), heads)) if upstream else None,
+        from_upstream=_mapped(uvalue, position[ends[2] :], flat, (len(keys), heads)) if upstream else None,
     )

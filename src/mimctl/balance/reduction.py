@@ -10,10 +10,8 @@ Real stacking: a complex flow (s1, s2, s3) is (p1, q1, p2, q2, p3, q3), a port p
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy import sparse
 
 from mimctl.grid.tree import TreeOperators
@@ -21,8 +19,6 @@ from mimctl.model.layout import BoolArray, FloatArray, IntArray
 
 #: coefficients below this are rounding of exact zeros
 _ZERO = 1e-12
-#: entries up to which a dense product is used: above, OpenBLAS would share it out over threads and wait for a busy core
-_DENSE = 4096
 
 
 def real_stacked(matrix: sparse.sparray) -> sparse.csr_array:
@@ -36,14 +32,6 @@ def real_stacked(matrix: sparse.sparray) -> sparse.csr_array:
     keep = np.abs(values) > _ZERO
     shape = (2 * entries.shape[0], 2 * entries.shape[1])
     return sparse.csr_array((values[keep], (rows[keep], columns[keep])), shape=shape)
-
-
-def compact(matrix: sparse.csr_array) -> sparse.csr_array | npt.NDArray[Any]:
-    """The same map as a dense array where that is faster to apply: calling a sparse product costs more than a small dense one."""
-    return matrix.toarray() if matrix.shape[0] * matrix.shape[1] <= _DENSE else matrix
-
-
-LinearMap = sparse.csr_array | npt.NDArray[Any]
 
 
 @dataclass(frozen=True, eq=False)

@@ -24,7 +24,7 @@ from mimctl.control.verdicts import Verdicts
 from mimctl.forecast.tracker import LoadTracker
 from mimctl.grid.sums import Sums, sums_of
 from mimctl.grid.tree import TreeOperators
-from mimctl.model.layout import BoolArray, ComplexArray, FloatArray, IntArray, SiteLayout, frozen
+from mimctl.model.layout import BoolArray, ComplexArray, FloatArray, IntArray, SiteLayout, frozen, joined
 from mimctl.model.problem import Severity
 from mimctl.model.sample import Quality
 from mimctl.model.state import MimState, NodeState, SiteState
@@ -32,6 +32,8 @@ from mimctl.model.state import MimState, NodeState, SiteState
 #: a node has to be without a reading for so long before anybody is told how it fares [s]
 _TOLD_AFTER_S = 3.0
 _KEPT_SUMS = 64
+#: a plain number: looking up a member of an enumeration takes longer than the comparison
+_BAD = int(Quality.BAD)
 
 
 @dataclass(eq=False)
@@ -76,37 +78,48 @@ class Estimator:
     def estimate(self, state: SiteState) -> SiteState:
         """The same image with gaps filled, wrong readings taken out, and an uncertainty for every value."""
         nodes, self.raw = state.nodes, state
-        read = np.asarray(nodes.quality > Quality.BAD)
-        gross_va, net_va = self.tracker.gross_load(state), nodes.import_w + 1j * nodes.import_var
-        self._look(state, read, gross_va, net_va)
+        read = np.asarray(nodes.quality > _BAD)
+        gross_va, net_va = self.tracker.gross_load(state), joined(nodes.import_w, nodes.import_var)
+        noise_va = self._look(state, read, gross_va, net_va)
         trusted = self._trusted(read, state.now_s)
-        self._trusted_s = np.where(trusted, nodes.taken_at_s, self._trusted_s)
-        missing = self._metered & ~trusted
-        filling = None
-        if missing.any():
+        missing: BoolArray | None = None
+        filling: Filling | None = None
+        if trusted.all():  # so it is in nearly every cycle
+            self._trusted_s = nodes.taken_at_s
+        else:
+            self._trusted_s = np.where(trusted, nodes.taken_at_s, self._trusted_s)
+            missing = self._metered & ~trusted
+        if missing is not None and missing.any():
             filling = self._filler.fill(state, trusted, missing, gross_va, self.tracker.outputs)
             self._compare(filling, read, net_va, state.now_s)
         self._tell(missing, filling, state.now_s)
-        return replace(state, nodes=self._nodes(state, trusted, read, filling), mims=self._mims(state.mims))
+        own = self._nodes(state, trusted, read, filling, noise_va)
+        return SiteState(
+            state.layout, state.now_s, state.utc, own, state.ports, self._mims(state.mims), state.batteries, state.transfers
+        )
 
-    def _look(self, state: SiteState, read: BoolArray, gross_va: ComplexArray, net_va: ComplexArray) -> None:
-        """The cheap part: follow the readings and hold them against each other."""
-        taken_at_s = state.nodes.taken_at_s
+    def _look(self, state: SiteState, read: BoolArray, gross_va: ComplexArray, net_va: ComplexArray) -> FloatArray:
+        """The cheap part: follow the readings and hold them against each other.
+
+        Returns:
+            (N, 3) standard deviation of each part of the readings that are trusted, noise alone [VA].
+        """
+        taken_at_s, heard = state.nodes.taken_at_s, state.mims.quality > _BAD
         fresh = read & (taken_at_s > self._seen_s)
         self._seen_s = np.where(fresh, taken_at_s, self._seen_s)
         trusted = self._trusted(read, state.now_s)
         self.watch.follow(trusted, gross_va, taken_at_s)
-        said_at_s = np.where(state.mims.quality > Quality.BAD, state.mims.taken_at_s, np.nan)
-        self.moves.learn(taken_at_s, net_va, gross_va - net_va, said_at_s)
+        self.moves.learn(taken_at_s, net_va, gross_va - net_va, np.where(heard, state.mims.taken_at_s, np.nan))
         used_gross, used_net = gross_va, net_va
         if not trusted.all():
             used_gross, used_net = np.where(trusted[:, None], gross_va, 0), np.where(trusted[:, None], net_va, 0)
-        unsure_va = self.tracker.outputs.unsure_va(state.now_s, state.mims.quality > Quality.BAD)
+        unsure_va = self.tracker.outputs.unsure_va(state.now_s, heard)
         check = self.watch.check(self._sums_of(trusted), used_gross, used_net, taken_at_s, fresh, state.now_s, unsure_va)
         self.verdicts.weigh(check, used_net, state.now_s)
-        self._filler.remember(trusted & ~self._doubted(), gross_va, taken_at_s)
+        self._filler.remember(trusted & ~self._doubted() if self.verdicts.doubts else trusted, gross_va, taken_at_s)
         self._harmonics.remember(trusted, state.nodes)
         self._filler.forget(self.verdicts.convicted)
+        return check.noise_va
 
     def distrust(self, nodes: BoolArray, until_s: float) -> None:
         """Somebody who sees more than this zone knows that these readings (N,) are wrong; believed until then (monotonic) [s]."""
@@ -139,18 +152,19 @@ class Estimator:
             tolerance_va = self.accuracy.threshold * np.sqrt(2) * (filling.sigma_va[node] + self.watch.sigma_va(net_va)[node])
             self.verdicts.compare(node, net_va[node], filling.net_va[node], tolerance_va, now_s)
 
-    def _nodes(self, state: SiteState, trusted: BoolArray, read: BoolArray, filling: Filling | None) -> NodeState:
-        nodes = state.nodes
-        known, doubted = trusted[:, None], self._doubted() & trusted
-        noise = self.watch.sigma_va(nodes.import_w + 1j * nodes.import_var)
-        sigma = np.where(known, noise, np.nan)
+    def _nodes(
+        self, state: SiteState, trusted: BoolArray, read: BoolArray, filling: Filling | None, noise_va: FloatArray
+    ) -> NodeState:
+        """With an uncertainty for every value; `noise_va` (N, 3) where trusted."""
+        nodes, doubted = state.nodes, self._doubted() & trusted
+        sigma = np.where(trusted[:, None], noise_va, np.nan)
         for n, error_va in self.verdicts.doubts.items():
             # twice the standard deviation of both parts together is at least the error
             sigma[n] = np.maximum(sigma[n], error_va / np.sqrt(8))
         sigma_v = np.where(read[:, None], self.watch.voltage_sigma_v(nodes.voltage_ln_v), np.nan)
-        estimated = np.zeros_like(trusted)
+        estimated = np.zeros(len(trusted), dtype=np.bool_)
         own, sigma_var, convicted = nodes, sigma, read & ~trusted
-        if convicted.any() or doubted.any():
+        if self.verdicts.doubts or convicted.any():
             own = replace(nodes, quality=self._quality(nodes.quality, convicted, doubted))
         if convicted.any():
             own = _without(own, convicted, self._trusted_s)
@@ -167,7 +181,7 @@ class Estimator:
             sigma_w=frozen(sigma),
             sigma_var=frozen(sigma_var),
             sigma_v=frozen(sigma_v),
-            harmonic_a=self._harmonics.of(estimated) if estimated.any() else None,
+            harmonic_a=self._harmonics.of(estimated) if filling is not None and estimated.any() else None,
         )
 
     @staticmethod
@@ -183,8 +197,13 @@ class Estimator:
         quality[doubted] = np.minimum(quality[doubted], int(Quality.SUSPECT))
         return replace(mims, quality=frozen(quality))
 
-    def _tell(self, missing: BoolArray, filling: Filling | None, now_s: float) -> None:
+    def _tell(self, missing: BoolArray | None, filling: Filling | None, now_s: float) -> None:
         self.events.keep_only("bad_meter", self.verdicts.events(), Severity.WARNING)
+        if missing is None:
+            self._missing_since_s.fill(np.inf)
+            self.events.keep_only("node.estimated", (), Severity.INFO)
+            self.events.keep_only("node.unknown", (), Severity.WARNING)
+            return
         self._missing_since_s = np.where(missing, np.minimum(self._missing_since_s, now_s), np.inf)
         overdue = missing & (now_s - self._missing_since_s >= _TOLD_AFTER_S)
         told = np.flatnonzero(overdue if self.tells is None else overdue & self.tells)

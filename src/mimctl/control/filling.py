@@ -101,6 +101,9 @@ class Filler:
 
     def remember(self, trusted: BoolArray, gross_va: ComplexArray, taken_at_s: FloatArray) -> None:
         """What the trusted nodes (N,) draw now, gross (N, 3) [VA]."""
+        if trusted.all():
+            self._last_va, self._last_s = gross_va, taken_at_s
+            return
         self._last_va = np.where(trusted[:, None], gross_va, self._last_va)
         self._last_s = np.where(trusted, taken_at_s, self._last_s)
 
@@ -122,7 +125,7 @@ class Filler:
         instant_s = float(taken_at_s[part].min()) if part.any() else float("nan")
         behind_va = np.zeros_like(self._net_va)
         if part.any() and len(self._layout.ports):
-            behind_va = np.asarray(self._operators.port_flow @ outputs.at(instant_s)).reshape(-1, 3)
+            behind_va = self._operators.behind(outputs.at(instant_s))
         sigma_va = self._sigma_va(
             np.where(trusted[:, None], gross_va - behind_va, 0), np.where(trusted, taken_at_s - instant_s, 0.0)
         )

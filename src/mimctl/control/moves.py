@@ -66,25 +66,33 @@ class MoveWatch:
             reported_at_s: (M,) when the MIMs last said so, NaN where they say nothing [s].
         """
         fresh = self._some & ~(taken_at_s == self._last_s)
-        known = fresh & np.isfinite(net_va).all(axis=1) & self._together(taken_at_s, reported_at_s)
+        known = fresh & self._together(taken_at_s, reported_at_s)
+        if not np.isfinite(net_va).all():
+            known &= np.isfinite(net_va).all(axis=1)
         chained = known & np.isfinite(self._last_s)
         seen, moved = (net_va - self._net).view(np.float64), (behind_va - self._behind).view(np.float64)
         at, rows = _places(chained), self._rows
         rows[at, :, 0], rows[at, :, -1] = -moved[at], seen[at]
-        ready = chained & (self._filled >= _PAST) & ((moved**2).sum(axis=1) >= _LEAST_MOVE_VA**2)
+        ready = chained & (self._filled >= _PAST) & (np.add.reduce(moved * moved, axis=1) >= _LEAST_MOVE_VA**2)
         if ready.any():
             self._add(_places(ready), taken_at_s - self._last_s)
         rows[at, :, 3:-1] = rows[at, :, 1:-3].copy()
         rows[at, :, 1], rows[at, :, 2] = seen[at], moved[at]
+        self._found_before += 1
+        if isinstance(at, slice):  # all of them, as in nearly every cycle
+            self._filled += 1
+            self._last_s, self._net, self._behind = taken_at_s, net_va, behind_va
+            return
         self._filled = np.where(chained, self._filled + 1, np.where(fresh, 0, self._filled))
         self._last_s = np.where(fresh, np.where(known, taken_at_s, np.nan), self._last_s)
         self._net = np.where(known[:, None], net_va, self._net)
         self._behind = np.where(known[:, None], behind_va, self._behind)
-        self._found_before += 1
 
     def _together(self, taken_at_s: FloatArray, reported_at_s: FloatArray) -> BoolArray:
         """(N,) the reading and the reports of all MIMs below are of one instant."""
         apart = ~(np.abs(taken_at_s[self._node] - reported_at_s[self._mim]) <= _TOGETHER_S)
+        if not apart.any():
+            return np.ones(len(taken_at_s), dtype=np.bool_)
         return np.asarray(np.bincount(self._node, apart, len(taken_at_s)) == 0)
 
     def _add(self, at: slice | IntArray, dt_s: FloatArray) -> None:

@@ -53,7 +53,8 @@ class Check:
     Args:
         sums: the sums that could be made, E of them.
         residual_va, tolerance_va: (E, 3) [VA]
-        disturbed: (E,) off for long enough to be believed.
+        noise_va: (N, 3) standard deviation of each part of the readings, noise alone [VA].
+        disturbed: (E,) off for long enough to be believed; `any_disturbed` whether one is.
         onset_va: by the node of a sum, how every reading (N, 3) moved in the very cycle in which the sum went off; none where it
             was off from the beginning [VA].
     """
@@ -61,7 +62,9 @@ class Check:
     sums: Sums
     residual_va: ComplexArray
     tolerance_va: FloatArray
+    noise_va: FloatArray
     disturbed: BoolArray
+    any_disturbed: bool
     onset_va: Mapping[int, ComplexArray]
 
 
@@ -85,6 +88,8 @@ class SumWatch:
         self._off_samples = np.zeros(nodes, dtype=np.int64)
         self._fine_since_s: FloatArray = np.full(nodes, np.inf)
         self._disturbed: BoolArray = np.zeros(nodes, dtype=np.bool_)
+        #: some sum is off, or was so lately
+        self._restless = True
         self._sums: Sums | None = None
         self._members: dict[int, bytes] = {}
 
@@ -103,22 +108,26 @@ class SumWatch:
 
     def follow(self, usable: BoolArray, gross_va: ComplexArray, taken_at_s: FloatArray) -> None:
         """Note how the readings move; `gross_va` (N, 3) where usable (N,) [VA]."""
-        fresh = usable & (taken_at_s > np.where(np.isfinite(self._last_s), self._last_s, -np.inf))
-        self._jump_va = np.zeros_like(self._jump_va)
-        if not fresh.any():
+        known = usable & (taken_at_s > self._last_s)
+        if known.all():  # so it is in nearly every cycle
+            self._jump_va = gross_va - self._last_va
+            self._move(slice(None), taken_at_s - self._last_s)
+            self._last_va, self._last_s = gross_va, taken_at_s
             return
-        known = fresh & np.isfinite(self._last_s)
-        at = slice(None) if known.all() else np.flatnonzero(known)
-        dt_s = (taken_at_s - self._last_s)[at]
-        jump_va = (gross_va - self._last_va)[at]
-        step = np.abs(jump_va)
-        self._jump_va[at] = jump_va
-        fading, slow = np.exp(-dt_s / self._accuracy.fading_s)[:, None], np.exp(-dt_s / _DRIFT_S)[:, None]
-        self.moved_va[at] = np.maximum(step, self.moved_va[at] * fading)
-        self.drift_va2_per_s[at] = slow * self.drift_va2_per_s[at] + (1 - slow) * step**2 / dt_s[:, None]
-        self._every_s[at] = dt_s
+        first = usable & np.isnan(self._last_s) & (taken_at_s > -np.inf)
+        self._jump_va = np.where(known[:, None], gross_va - self._last_va, 0)
+        self._move(np.flatnonzero(known), taken_at_s - self._last_s)
+        fresh = known | first
         self._last_va = np.where(fresh[:, None], gross_va, self._last_va)
         self._last_s = np.where(fresh, taken_at_s, self._last_s)
+
+    def _move(self, at: slice | IntArray, since_s: FloatArray) -> None:
+        """The readings `at` have moved by their jumps since so long ago (N,) [s]."""
+        dt_s, step = since_s[at], np.abs(self._jump_va[at])
+        fading, slow = np.exp(dt_s / -self._accuracy.fading_s)[:, None], np.exp(dt_s / -_DRIFT_S)[:, None]
+        self.moved_va[at] = np.maximum(step, self.moved_va[at] * fading)
+        self.drift_va2_per_s[at] = slow * self.drift_va2_per_s[at] + (1 - slow) * (step * step / dt_s[:, None])
+        self._every_s[at] = dt_s
 
     def astray_va(self, apart_s: FloatArray) -> FloatArray:
         """(N, 3) how far readings may be off that are so far (N,) from the instant they are taken for [VA]."""
@@ -147,30 +156,42 @@ class SumWatch:
             unsure_va: (K,) how far the outputs of ports may be off that the gross flows count with [VA].
         """
         lost_va, lost_sigma_va = self.losses(net_va)
-        residual_va = sums.residual_va(gross_va, lost_va)
+        residual_va, noise_va = sums.residual_va(gross_va, lost_va), self.sigma_va(net_va)
         # P and Q are both off by this much: √2 for the length of the two
-        noise = np.sqrt(2 * sums.variance(self.sigma_va(net_va) ** 2, lost_sigma_va**2))
-        tolerance_va = self._accuracy.threshold * noise + self._skew(sums, taken_at_s) + sums.unsure(unsure_va)
-        ratio = (np.abs(residual_va) / tolerance_va).max(axis=1, initial=0.0)
-        renewed = np.bincount(sums.equation, fresh[sums.member], len(sums.nodes)) > 0
-        self._persist(sums, ratio, renewed, now_s)
-        return Check(sums, residual_va, tolerance_va, self._disturbed[sums.nodes], self._onset_va)
+        noise = np.sqrt(2 * sums.variance(noise_va * noise_va, lost_sigma_va * lost_sigma_va))
+        tolerance_va = self._accuracy.threshold * noise + self._skew(sums, taken_at_s)
+        if unsure_va.any():
+            tolerance_va += sums.unsure(unsure_va)
+        self._persist(sums, np.abs(residual_va) / tolerance_va, fresh, now_s)
+        disturbed = self._disturbed[sums.nodes]
+        return Check(sums, residual_va, tolerance_va, noise_va, disturbed, self._restless and bool(disturbed.any()), self._onset_va)
 
     def _skew(self, sums: Sums, taken_at_s: FloatArray) -> FloatArray:
         """(E, 3) what the sum may be off by because its members' samples are of different instants, or loads move within them."""
         if not len(sums.nodes):
             return np.zeros((0, 3))
-        apart_s = np.abs(taken_at_s[sums.member] - taken_at_s[sums.nodes[sums.equation]])
+        apart_s = np.abs(taken_at_s[sums.member] - taken_at_s[sums.about])
         first = sums.first
         # the node's own movement counts when any other is apart from it
         apart_s[first] = np.maximum.reduceat(apart_s, first)
-        return np.asarray(np.sqrt(sums.gathered(self._astray_va(sums.member, apart_s) ** 2)))
+        astray_va = self._astray_va(sums.member, apart_s)
+        return np.asarray(np.sqrt(sums.gathered(astray_va * astray_va)))
 
-    def _persist(self, sums: Sums, ratio: FloatArray, renewed: BoolArray, now_s: float) -> None:
-        """Count for how long each sum is off, or in order; `ratio` (E,) of residual to tolerance."""
-        accuracy, at, off = self._accuracy, sums.nodes, ratio > 1
+    def _persist(self, sums: Sums, ratios: FloatArray, fresh: BoolArray, now_s: float) -> None:
+        """Count for how long each sum is off, or in order.
+
+        Args:
+            ratios: (E, 3) of residual to tolerance.
+            fresh: (N,) read since the last call.
+        """
         if sums is not self._sums:
             self._begin(sums)
+            self._restless = True
+        if not (self._restless or (ratios > 1).any()):
+            return  # all sums are in order and have been for long: nothing to count
+        ratio = ratios.max(axis=1, initial=0.0)
+        accuracy, at, off = self._accuracy, sums.nodes, ratio > 1
+        renewed = np.bincount(sums.equation, fresh[sums.member], len(sums.nodes)) > 0
         self._note_onset(at[off & (now_s - self._fine_since_s[at] >= accuracy.gross_persist_s)], at[~off])
         self._off_since_s[at] = np.where(off, np.minimum(self._off_since_s[at], now_s), np.inf)
         self._off_samples[at] = np.where(off, self._off_samples[at] + renewed, 0)
@@ -179,6 +200,7 @@ class SumWatch:
         long_off = (off_s >= accuracy.persist_s) & (samples >= accuracy.fresh)
         long_off |= (ratio > accuracy.gross) & (off_s >= accuracy.gross_persist_s) & (samples >= accuracy.gross_fresh)
         self._disturbed[at] = (self._disturbed[at] | long_off) & ~(now_s - self._fine_since_s[at] >= accuracy.calm_s)
+        self._restless = bool(off.any() or self._disturbed[at].any() or self._onset_va)
 
     def _begin(self, sums: Sums) -> None:
         """Other readings make other sums: what was held against those of before says nothing about them."""

@@ -52,6 +52,8 @@ class Verdicts:
     _open: list[tuple[str, str]] = field(default_factory=list)
     _agreed_since_s: dict[int, float] = field(default_factory=dict)
     _at_odds_since_s: dict[int, float] = field(default_factory=dict)
+    #: the factors that were last looked at, which of them are wrong (N,), and where
+    _weighed: tuple[FloatArray, BoolArray, list[int]] | None = None
 
     def __post_init__(self) -> None:
         self.convicted = np.zeros(len(self.layout.nodes), dtype=np.bool_)
@@ -67,15 +69,18 @@ class Verdicts:
             net_va: (N, 3) readings, zero where not usable [VA].
         """
         self.doubts, self._open = {}, []
-        suspected = bool(check.disturbed.any() or self.convicted.any() or self.mim_since_s or self._at_odds_since_s)
+        suspected = bool(check.any_disturbed or self.convicted.any() or self.mim_since_s or self._at_odds_since_s)
         factor, sigma = self.moves.factors(lately=not suspected)
-        wrong = np.abs(factor - 1) > np.maximum(_WRONG, _DEVIATIONS * sigma)
+        if self._weighed is None or self._weighed[0] is not factor:
+            wrong = np.abs(factor - 1) > np.maximum(_WRONG, _DEVIATIONS * sigma)
+            self._weighed = factor, wrong, np.flatnonzero(wrong).tolist()
+        _, wrong, at_odds = self._weighed
         if self._known_conflicts:
             self._known_conflicts &= set(map(int, check.sums.nodes[check.disturbed]))
-        if check.disturbed.any():
+        if check.any_disturbed:
             for conflict in conflicts(check.sums, check.residual_va, check.tolerance_va, check.disturbed):
                 self._judge(conflict, factor, sigma, check)
-        for node in map(int, np.flatnonzero(wrong)):
+        for node in at_odds:
             if node in self._mims_at and not self.convicted[node] and node not in self.doubts:
                 self._mim_at_odds(node, float(factor[node]), check, net_va[node], now_s)
         self._release_mims(factor, sigma, wrong, now_s)
@@ -177,7 +182,7 @@ class Verdicts:
 
     def events(self) -> list[tuple[str, str]]:
         """(where, text) of every accusation that stands."""
-        convicted = map(int, np.flatnonzero(self.convicted))
+        convicted = self.convicted.nonzero()[0].tolist()
         return [*((self._meter(n), f"{self._meter(n)} is wrong and not used: {self._texts[n]}") for n in convicted), *self._open]
 
     def _name(self, node: int) -> str:

@@ -30,6 +30,11 @@ class _Segment:
     start_va: ComplexArray
     target_va: ComplexArray
 
+    def at(self, instants_s: FloatArray, tau_s: FloatArray, ports: IntArray) -> ComplexArray:
+        """(E,) of single ports with these time constants, each at an instant not before `since_s` [VA]."""
+        target_va = self.target_va[ports]
+        return np.asarray(target_va + (self.start_va[ports] - target_va) * np.exp((self.since_s - instants_s) / tau_s))
+
 
 def common(instants_s: FloatArray) -> float | None:
     """The instant that all of them are; None where they differ, or where there is none."""
@@ -61,6 +66,7 @@ class OutputModel:
 
     def __init__(self, layout: SiteLayout) -> None:
         self._port_mim = layout.port_mim
+        self._every: IntArray = np.arange(len(layout.ports))
         responses = np.array([mim.response_s for mim in layout.mims], dtype=np.float64)
         self._tau_s: FloatArray = np.maximum(responses / _TIME_CONSTANTS_TO_95_PCT, 1e-6)[self._port_mim]
         rest = np.zeros(len(layout.ports), dtype=np.complex128)
@@ -146,23 +152,23 @@ class OutputModel:
 
     def _modelled_at_each(self, instants_s: FloatArray, ports: BoolArray) -> ComplexArray:
         """(K,) each usable port at its own instant, zero elsewhere."""
-        together_s = common(instants_s) if ports.all() else None
-        if together_s is not None:
-            return self._modelled(together_s)
+        if ports.all():
+            together_s = common(instants_s)
+            return self._modelled(together_s) if together_s is not None else self._modelled_each(instants_s, self._every)
         result, at = np.zeros(len(ports), dtype=np.complex128), np.flatnonzero(ports)
         result[at] = self._modelled_each(instants_s[at], at)
         return result
 
     def _modelled_each(self, instants_s: FloatArray, ports: IntArray) -> ComplexArray:
         """(E,) single ports, each at an instant of its own; few commands are in question, so one evaluation for each of those."""
-        acted_s = instants_s - self._delay_s[ports]
+        acted_s, newest = instants_s - self._delay_s[ports], self._segments[-1]
+        if len(ports) and acted_s.min() >= newest.since_s:  # nobody acts on anything older, as in nearly every cycle
+            return newest.at(acted_s, self._tau_s[ports], ports)
         begins_s = np.array([segment.since_s for segment in self._segments])
         which = np.maximum(np.searchsorted(begins_s, acted_s, side="right") - 1, 0)
         result = np.zeros(len(ports), dtype=np.complex128)
         for i in range(int(which.min(initial=len(begins_s))), int(which.max(initial=-1)) + 1):
             segment, at = self._segments[i], which == i
             own = ports[at]
-            left = np.exp(-np.maximum(acted_s[at] - segment.since_s, 0.0) / self._tau_s[own])
-            target_va = segment.target_va[own]
-            result[at] = target_va + (segment.start_va[own] - target_va) * left
+            result[at] = segment.at(np.maximum(acted_s[at], segment.since_s), self._tau_s[own], own)
         return result

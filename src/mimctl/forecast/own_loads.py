@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy import sparse
 
+from mimctl.grid.linear import LinearMap
 from mimctl.grid.tree import TreeOperators
 from mimctl.model.forecast import LoadForecast
 from mimctl.model.layout import BoolArray, ComplexArray, frozen
@@ -22,7 +23,7 @@ class _Region:
         covered: (N,) the node or an ancestor has one.
     """
 
-    difference: sparse.csr_array
+    difference: LinearMap
     known: BoolArray
     covered: BoolArray
 
@@ -42,7 +43,7 @@ class OwnLoads:
             usable: (N,) the node has a meter that can be believed.
         """
         region = self._region(usable)
-        own = np.asarray(region.difference @ gross.reshape(-1)).reshape(-1, 3)
+        own = (region.difference @ gross.reshape(-1)).reshape(-1, 3)
         return LoadForecast(frozen(own.real.copy()), frozen(own.imag.copy()), region.known, region.covered)
 
     def _region(self, usable: BoolArray) -> _Region:
@@ -71,4 +72,4 @@ def _make_region(operators: TreeOperators, usable: BoolArray) -> _Region:
             operator, at = upward[at] @ operator, int(parent[at])
         if at >= 0:
             matrix[3 * at : 3 * at + 3, own] = -operator
-    return _Region(matrix.tocsr(), frozen(usable.copy()), frozen(covered))
+    return _Region(LinearMap(matrix), frozen(usable.copy()), frozen(covered))

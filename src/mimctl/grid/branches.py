@@ -51,6 +51,10 @@ class BranchLosses:
         return frozen(np.array([neutral_ohm(n) if i else 0j for n, i in zip(self.layout.nodes, inner, strict=True)])[:, None])
 
     @cached_property
+    def _has_neutrals(self) -> bool:
+        return bool(self._neutral_ohm.any())
+
+    @cached_property
     def _no_load_w(self) -> FloatArray:
         iron = [0.0 if n.transformer is None else n.transformer.no_load_loss_w / 3 for n in self.layout.nodes]
         return frozen(np.where(self.layout.parent >= 0, iron, 0.0)[:, None])
@@ -60,14 +64,16 @@ class BranchLosses:
         return frozen(np.array(self.layout.site.rotation.unit_voltages) * self.layout.voltage_ln_v[:, None])
 
     @cached_property
-    def _undescribed(self) -> BoolArray:
-        """(N, 1) below its parent, and the site file says nothing of what lies between."""
+    def _bare(self) -> BoolArray | None:
+        """(N, 1) below its parent, and the site file says nothing of what lies between; None = it always does."""
         bare = [n.cable is None and n.transformer is None for n in self.layout.nodes]
-        return frozen(((self.layout.parent >= 0) & np.array(bare, dtype=np.bool_))[:, None])
+        found = (self.layout.parent >= 0) & np.array(bare, dtype=np.bool_)
+        return frozen(found[:, None]) if found.any() else None
 
     def sigma_va(self, flow_va: ComplexArray, lost_va: ComplexArray) -> FloatArray:
         """(N, 3) standard deviation of each part of `lost_va`: lengths are rough, and some cables nobody has described [VA]."""
-        return np.asarray(_ROUGH * np.abs(lost_va) + np.where(self._undescribed, _UNDESCRIBED * np.abs(flow_va), 0.0))
+        rough_va: FloatArray = _ROUGH * np.abs(lost_va)
+        return rough_va if self._bare is None else rough_va + np.where(self._bare, _UNDESCRIBED * np.abs(flow_va), 0.0)
 
     def lost_va(self, flow_va: ComplexArray) -> ComplexArray:
         """(N, 3) complex power lost between each node and its parent, as seen from the node; zero at heads [VA].
@@ -75,6 +81,9 @@ class BranchLosses:
         Args:
             flow_va: (N, 3) net import of the nodes [VA].
         """
-        current = np.conj(flow_va / self._volts)
-        drop = self._phase_ohm * current + self._neutral_ohm * current.sum(axis=1, keepdims=True)
-        return np.asarray(drop * np.conj(current) + self._no_load_w)
+        turned = flow_va / self._volts
+        current = np.conj(turned)
+        drop = self._phase_ohm * current
+        if self._has_neutrals:
+            drop += self._neutral_ohm * (current[:, 0] + current[:, 1] + current[:, 2])[:, None]
+        return np.asarray(drop * turned + self._no_load_w)

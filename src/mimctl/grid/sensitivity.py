@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 from scipy import sparse
 
+from mimctl.grid.linear import LinearMap
 from mimctl.grid.tree import TreeOperators
 from mimctl.model.layout import BoolArray, ComplexArray, FloatArray, SiteLayout, frozen
 from mimctl.model.node import Node, Winding
@@ -89,7 +90,11 @@ class VoltageSensitivity:
             scale: (N,) factor on the impedance of each branch; None = as the site file has it.
         """
         flat = (lowered_va if scale is None else lowered_va * scale[:, None]).reshape(-1)
-        return np.asarray((self.matrix @ flat).real).reshape(-1, 3)
+        return (self._rises @ flat).real.reshape(-1, 3)
+
+    @cached_property
+    def _rises(self) -> LinearMap:
+        return LinearMap(self.matrix)
 
     def row(self, node: int, column: int) -> ComplexArray:
         """(3N,) one row of `matrix`, dense."""

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
+from mimctl.grid.linear import LinearMap
 from mimctl.grid.tree import TreeOperators
 from mimctl.model.layout import BoolArray, ComplexArray, FloatArray, IntArray, frozen
 
@@ -29,6 +30,7 @@ class Sums:
         losses_spread: (3E, 3N) |losses|², for variances.
         members: (E, N) whose reading takes part.
         equation, member: (P,) the same as pairs; every equation has its own node first, at `first` (E,).
+        about: (P,) the node that the equation of each pair is about.
         both, both_spread: (3E, 6N) terms and −losses side by side, and their squares: one product for both.
         gather: (3E, 3P) |terms|² of each pair.
         ports: (3E, K) size of what one VA that a port is not known to put out adds; zero where it passes both sides.
@@ -41,27 +43,28 @@ class Sums:
     members: BoolArray
     equation: IntArray
     member: IntArray
+    about: IntArray
     first: IntArray
-    both: sparse.csr_array
-    both_spread: sparse.csr_array
-    gather: sparse.csr_array
-    ports: sparse.csr_array
+    both: LinearMap
+    both_spread: LinearMap
+    gather: LinearMap
+    ports: LinearMap
 
     def residual_va(self, gross_va: ComplexArray, lost_va: ComplexArray) -> ComplexArray:
         """(E, 3) node less children less losses [VA]; gross and lost are (N, 3), unknown entries zero."""
-        return np.asarray(self.both @ np.concatenate([gross_va, lost_va]).reshape(-1)).reshape(-1, 3)
+        return (self.both @ np.concatenate([gross_va, lost_va]).reshape(-1)).reshape(-1, 3)
 
     def variance(self, of_readings: FloatArray, of_losses: FloatArray) -> FloatArray:
         """(E, 3) of the residual, out of those of the readings and of the losses, (N, 3) each [VA²]."""
-        return np.asarray(self.both_spread @ np.concatenate([of_readings, of_losses]).reshape(-1)).reshape(-1, 3)
+        return (self.both_spread @ np.concatenate([of_readings, of_losses]).reshape(-1)).reshape(-1, 3)
 
     def gathered(self, of_pairs: FloatArray) -> FloatArray:
         """(E, 3) sums over the pairs of variances (P, 3) at the members' own phases."""
-        return np.asarray(self.gather @ of_pairs.reshape(-1)).reshape(-1, 3)
+        return (self.gather @ of_pairs.reshape(-1)).reshape(-1, 3)
 
     def unsure(self, of_ports: FloatArray) -> FloatArray:
         """(E, 3) what the sums may be off by where the outputs of ports (K,) are not known better than that [VA]."""
-        return np.asarray(self.ports @ of_ports).reshape(-1, 3)
+        return (self.ports @ of_ports).reshape(-1, 3)
 
     def block(self, equation: int, node: int) -> ComplexArray:
         """(3, 3) how one node's flow enters one equation."""
@@ -130,9 +133,10 @@ def _assemble(equations: list[_Equation], operators: TreeOperators) -> Sums:
         members=frozen(members),
         equation=frozen(of_pairs),
         member=frozen(np.array([node for _, node, _ in pairs], dtype=np.int64)),
+        about=frozen(rows[of_pairs]),
         first=frozen(np.flatnonzero(np.diff(of_pairs, prepend=-1))),
-        both=sparse.csr_array(sparse.hstack([whole, -lost])),
-        both_spread=sparse.csr_array(sparse.hstack([abs(whole) ** 2, losses_spread])),
-        gather=gather.tocsr(),
-        ports=abs(whole @ operators.port_flow),
+        both=LinearMap(sparse.hstack([whole, -lost])),
+        both_spread=LinearMap(sparse.hstack([abs(whole) ** 2, losses_spread])),
+        gather=LinearMap(gather),
+        ports=LinearMap(abs(whole @ operators.port_flow)),
     )

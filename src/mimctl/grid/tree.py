@@ -15,6 +15,7 @@ from functools import cached_property
 import numpy as np
 from scipy import sparse
 
+from mimctl.grid.linear import LinearMap
 from mimctl.model.connection import Connection
 from mimctl.model.layout import ComplexArray, FloatArray, SiteLayout, frozen
 from mimctl.model.node import Node, Winding
@@ -93,10 +94,22 @@ class TreeOperators:
         Returns:
             (N, 3) [VA]
         """
-        total = self.accumulate @ load.reshape(-1)
+        total = self._summed @ load.reshape(-1)
         if injection is not None and len(injection):
-            total = total - self.port_flow @ injection
-        return np.asarray(total).reshape(-1, 3)
+            total = total - self._lowered @ injection
+        return total.reshape(-1, 3)
+
+    def behind(self, injection: ComplexArray) -> ComplexArray:
+        """(N, 3) by how much injections (K,) lower the flow of every node [VA]."""
+        return (self._lowered @ injection).reshape(-1, 3)
+
+    @cached_property
+    def _summed(self) -> LinearMap:
+        return LinearMap(self.accumulate)
+
+    @cached_property
+    def _lowered(self) -> LinearMap:
+        return LinearMap(self.port_flow)
 
     @cached_property
     def unit_voltages(self) -> ComplexArray:

@@ -25,6 +25,13 @@ def frozen(array: npt.NDArray) -> npt.NDArray:  # type: ignore[type-arg]
     return array
 
 
+def joined(real: FloatArray, imaginary: FloatArray) -> ComplexArray:
+    """real + j·imaginary, also where one of them is no number: a product with 1j would spoil both parts."""
+    result: ComplexArray = np.empty(real.shape, dtype=np.complex128)
+    result.real, result.imag = real, imaginary
+    return result
+
+
 @dataclass(frozen=True, eq=False)
 class SiteLayout:
     """Index of a site's arrays. N nodes, K ports over all MIMs (in the order of `site.mims`), M MIMs, B batteries.

@@ -10,12 +10,12 @@ from mimctl.grid.sources import SourceLimits, source_limits
 from mimctl.model.bounds import Bounds
 from mimctl.model.forecast import LoadForecast
 from mimctl.model.island import FormWish
-from mimctl.model.layout import BoolArray, ComplexArray, FloatArray
+from mimctl.model.layout import BoolArray, ComplexArray, FloatArray, joined
 from mimctl.model.plan import Plan
 from mimctl.model.state import SiteState
 from mimctl.safety.evidence import Evidence, weigh
 from mimctl.safety.ratings import Ratings
-from mimctl.safety.segment import BOUNDLESS, joined
+from mimctl.safety.segment import BOUNDLESS
 from mimctl.safety.settings import Accepted, SafetySettings
 
 

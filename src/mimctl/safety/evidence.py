@@ -7,11 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from mimctl.model.forecast import LoadForecast
-from mimctl.model.layout import BoolArray, ComplexArray, FloatArray, SiteLayout
+from mimctl.model.layout import BoolArray, ComplexArray, FloatArray, SiteLayout, joined
 from mimctl.model.sample import Quality
 from mimctl.model.state import NodeState, SiteState
 from mimctl.safety.ratings import Ratings
-from mimctl.safety.segment import joined
 from mimctl.safety.settings import SafetySettings
 
 #: plain numbers: looking up a member of an enumeration takes longer than the comparison
@@ -87,7 +86,7 @@ def weigh(ratings: Ratings, settings: SafetySettings, state: SiteState, forecast
     voltage_pu = np.where(heard[:, None], state.nodes.voltage_ln_v / layout.voltage_ln_v[:, None], np.nan)
     output_va = joined(state.ports.inject_w, state.ports.inject_var)
     output_va = np.where(mim_usable[layout.port_mim] & np.isfinite(output_va), output_va, np.nan)
-    gross_va = (ratings.accumulate @ load_va.reshape(-1)).reshape(-1, 3)
+    gross_va = ratings.operators.flow(load_va)
     return Evidence(
         max_age_s=limit_s,
         release_age_s=settings.release_age_factor * limit_s,
@@ -132,7 +131,7 @@ def _backwards(
     suspect: BoolArray = (gross_va.real < least_w) & usable[:, None]
     if layout.site.control.loads_feed_back or not suspect.any():
         return np.zeros(len(usable), dtype=np.bool_)
-    behind_w = (ratings.port_flow @ np.nan_to_num(output_va)).reshape(-1, 3).real
+    behind_w = ratings.operators.behind(np.nan_to_num(output_va)).real
     unheard = (ratings.port_flow_size @ np.isnan(output_va).astype(np.float64)).reshape(-1, 3) > 0
     measured_w = np.where(unheard, gross_va.real, state.nodes.import_w + behind_w)
     found: BoolArray = suspect & (measured_w < least_w)

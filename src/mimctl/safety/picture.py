@@ -16,12 +16,12 @@ import numpy as np
 
 from mimctl.grid.distortion import harmonic_squares
 from mimctl.model.bounds import Bounds
-from mimctl.model.layout import BoolArray, ComplexArray, FloatArray
+from mimctl.model.layout import BoolArray, ComplexArray, FloatArray, joined
 from mimctl.model.state import SiteState
 from mimctl.safety.case import Case
 from mimctl.safety.evidence import Evidence
 from mimctl.safety.ratings import Ratings
-from mimctl.safety.segment import BOUNDLESS, joined, narrower
+from mimctl.safety.segment import BOUNDLESS, narrower
 
 #: a phase voltage is believed to lower the current limit down to this share of nominal
 _LOWEST_VOLTAGE_PU = 0.8
@@ -145,7 +145,7 @@ def _views(ratings: Ratings, gross_va: ComplexArray, output_va: ComplexArray, to
     found = [gross_va]
     for va in (told_va, output_va) if not np.array_equal(told_va, output_va) else (output_va,):
         if va.any():
-            found.insert(0, gross_va - (ratings.port_flow @ va).reshape(gross_va.shape[1:]))
+            found.insert(0, gross_va - ratings.operators.behind(va))
     return np.concatenate(found) if len(found) > 1 else gross_va
 
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from mimctl.grid.harmonics import FilterPorts
+from mimctl.grid.linear import LinearMap
 from mimctl.grid.losses import ConversionLosses
 from mimctl.grid.regions import Regions
 from mimctl.grid.sensitivity import VoltageSensitivity
@@ -127,14 +128,9 @@ class Ratings:
         return result
 
     @cached_property
-    def accumulate(self) -> sparse.csr_array:
-        """(3N, 3N) flows from own loads."""
-        return self.operators.accumulate
-
-    @cached_property
-    def port_flow_size(self) -> sparse.csr_array:
+    def port_flow_size(self) -> LinearMap:
         """(3N, K) absolute values of `port_flow`."""
-        return abs(self.operators.port_flow)
+        return LinearMap(abs(self.operators.port_flow))
 
     @cached_property
     def rounding_va(self) -> FloatArray:

@@ -77,8 +77,7 @@ class Rows:
 
     def response(self, power_va: ComplexArray) -> ComplexArray:
         """(R,) what setpoints (K,) add to every row; the bands real."""
-        layout, shape = self.ratings.layout, (len(self.ratings.layout.nodes), 3)
-        flow_va = (self.ratings.port_flow @ power_va).reshape(shape)
+        layout, flow_va = self.ratings.layout, self.ratings.operators.behind(power_va)
         cones = _with_neutral(-flow_va * self.ratings.per_volt)
         heads = flow_va.real[layout.guarded] / self.ratings.guarded_v
         voltages = _PER_MILLE * self.ratings.sensitivity.rise_pu(flow_va, self.picture.impedance_scale).ravel()

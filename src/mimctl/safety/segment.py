@@ -14,13 +14,6 @@ from mimctl.model.layout import ComplexArray, FloatArray
 BOUNDLESS = 1e9
 
 
-def joined(real: FloatArray, imaginary: FloatArray) -> ComplexArray:
-    """real + j·imaginary, also where one of them is no number: a product with 1j would spoil both parts."""
-    result: ComplexArray = np.empty(np.shape(real), dtype=np.complex128)
-    result.real, result.imag = real, imaginary
-    return result
-
-
 def narrower(limit: FloatArray, bound: FloatArray) -> FloatArray:
     """The smaller of a limit and a bound, both ≥ 0, element by element. A bound that is no number permits nothing."""
     result: FloatArray = np.maximum(np.minimum(limit, bound), 0.0)

@@ -67,7 +67,9 @@ def test_closed_form_and_cone_program_agree(room: list[float], phasors: list[tup
     assert status is SolveStatus.SOLVED
     scale = max(1.0, float(np.abs(harmonic).max()))
     np.testing.assert_allclose(cone.sum(axis=0), closed.sum(axis=0), atol=CLOSE * scale)
-    np.testing.assert_allclose(np.linalg.norm(cone, axis=1), np.linalg.norm(closed, axis=1), atol=30 * CLOSE * scale)
+    np.testing.assert_allclose((np.abs(cone) ** 2).sum(), (np.abs(closed) ** 2).sum(), atol=5 * CLOSE * scale**2)
+    # so much more effort moves the currents by its root at most: the least effort is one point of a strictly convex function
+    np.testing.assert_allclose(np.linalg.norm(cone, axis=1), np.linalg.norm(closed, axis=1), atol=np.sqrt(5 * CLOSE) * scale)
     free, _ = cone_filling(one_place(harmonic, room))
     left = [np.linalg.norm(harmonic - found.sum(axis=0)) ** 2 for found in (free, closed)]
     assert left[0] == pytest.approx(left[1], abs=1e-7 * scale**2)

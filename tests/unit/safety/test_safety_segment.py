@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mimctl.safety.segment import band_interval, disc_interval, furthest, joined, narrower, whole
+from mimctl.model.layout import joined
+from mimctl.safety.segment import band_interval, disc_interval, furthest, narrower, whole
 
 size = st.floats(-100, 100).map(lambda x: round(x, 2))
 points = st.builds(complex, size, size)
