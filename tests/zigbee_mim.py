@@ -1,4 +1,4 @@
-"""A Zigbee MIM for tests: a virtual node and the least firmware that obeys `set_power`."""
+"""Zigbee devices for tests: a MIM, with the least firmware that obeys `set_power`, and a meter of another make."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mimctl.wire.zigbee import zcl
 from mimctl.wire.zigbee.air import Air
 from mimctl.wire.zigbee.mim_layout import SetPower
 from mimctl.wire.zigbee.node import BASIC, ELECTRICAL, Node, Place
-from mimctl.wire.zigbee.zcl import Attribute
+from mimctl.wire.zigbee.zcl import Attribute, Header
 
 EUI = "00124b0000000001"
 MIM_PLACE: Place = (1, layout.CLUSTER, layout.MANUFACTURER)
@@ -21,8 +21,8 @@ VOLTAGE = (0x0505, 0x0905, 0x0A05)
 CURRENT = (0x0508, 0x0908, 0x0A08)
 ACTIVE = (0x050B, 0x090B, 0x0A0B)
 REACTIVE = (0x050E, 0x090E, 0x0A0E)
-#: what one count is
-COUNTS = {"voltage": 0.01, "current": 0.01, "active_power": -0.1, "reactive_power": -0.1}
+#: what one count is; on the air what a device takes counts positive, of a MIM what it gives
+COUNTS = {"voltage": 0.01, "current": 0.01, "active_power": 0.1, "reactive_power": 0.1}
 ATTRIBUTES = {"voltage": VOLTAGE, "current": CURRENT, "active_power": ACTIVE, "reactive_power": REACTIVE}
 
 
@@ -47,6 +47,58 @@ def own(ports: int) -> dict[int, Attribute]:
         for which, (_, kind, _) in layout.PORT_ATTRIBUTES.items():
             found[layout.port_attribute(port, which)] = Attribute(kind, zcl.number(kind, None))
     return found
+
+
+def show(node: Node, key: str, value: float, sign: int) -> None:
+    """One measured value in mimctl's unit; NaN = none. `sign`: −1 turns injection into load."""
+    quantity, _, place = key.partition(".")
+    if quantity == "frequency":
+        node.set(METER_PLACE, 0x0300, value * 100)
+        return
+    turn = sign if "power" in quantity else 1
+    port = int(place.removeprefix("port").removeprefix("L")) - 1
+    node.set(METER_PLACE, ATTRIBUTES[quantity][port], turn * value / COUNTS[quantity])
+
+
+class _Keeping(Node):
+    """Keeps what was to change it."""
+
+    heard: list[bytes]
+
+    def _write(self, place: Place, payload: bytes) -> bytes:
+        self.heard.append(payload)
+        return super()._write(place, payload)
+
+    def _own(self, place: Place, header: Header, payload: bytes) -> None:
+        self.heard.append(payload)
+        super()._own(place, header, payload)
+
+
+@dataclass
+class ZigbeeMeter:
+    """A three-phase meter that keeps to the cluster library. `heard`: what was to change it."""
+
+    air: Air
+    eui: str = EUI
+    nwk: int = 0x1001
+
+    def __post_init__(self) -> None:
+        told = {4: Attribute(zcl.TEXT, "ACME"), 5: Attribute(zcl.TEXT, "P1")}
+        self.node = _Keeping(self.eui, self.nwk, self.air.carry, {(1, BASIC, None): told, METER_PLACE: electrical(3)})
+        self.node.heard = []
+
+    @property
+    def heard(self) -> list[bytes]:
+        return self.node.heard
+
+    def switch_on(self) -> None:
+        self.air.add(self.node)
+        self.node.announce()
+
+    def show(self, values: Mapping[str, float]) -> None:
+        """Values in mimctl's units, load positive; NaN = none."""
+        for key, value in values.items():
+            show(self.node, key, value, 1)
 
 
 @dataclass
@@ -84,14 +136,10 @@ class ZigbeeMim:
     def show(self, values: Mapping[str, float]) -> None:
         """Values in mimctl's units and signs; NaN = none."""
         for key, value in values.items():
-            quantity, _, place = key.partition(".")
-            if quantity == "frequency":
-                self.node.set(METER_PLACE, 0x0300, value * 100)
-            elif quantity in ("soc", "temperature"):
-                self.tell(layout.SOC if quantity == "soc" else layout.TEMPERATURE, value * 10)
+            if key in ("soc", "temperature"):
+                self.tell(layout.SOC if key == "soc" else layout.TEMPERATURE, value * 10)
             else:
-                port = int(place.removeprefix("port").removeprefix("L")) - 1
-                self.node.set(METER_PLACE, ATTRIBUTES[quantity][port], value / COUNTS[quantity])
+                show(self.node, key, value, -1)
 
     def setpoints(self) -> tuple[list[int], list[int]]:
         last = self.taken[-1] if self.taken else None
