@@ -58,24 +58,25 @@ def virtual_devices(layout: SiteLayout, world: World, profiles: Mapping[str, Dev
         rng = np.random.default_rng([seed, 1, m])
         bank = MimBank(m, layout, world, rng)
         devices.append(VirtualDevice(mim.id, mim.address, bank, bank.kind))
-    devices += transfer_devices(world, profiles)
+    devices += transfer_devices(world, profiles, seed)
     return devices
 
 
-def transfer_devices(world: World, profiles: Mapping[str, DeviceProfile]) -> Iterator[VirtualDevice]:
+def transfer_devices(world: World, profiles: Mapping[str, DeviceProfile], seed: int) -> Iterator[VirtualDevice]:
     """The transfer devices that can be asked.
 
     Raises:
         UserError: a profile is missing.
     """
-    for switch in world.plant.switches.devices:
+    for t, switch in enumerate(world.plant.switches.devices):
         device = switch.device
         if device.address is None:
             continue
         profile = profiles.get(device.address.profile)
         if profile is None:
             raise UserError(f"{device.id} needs the profile '{device.address.profile}', which was not loaded")
-        yield VirtualDevice(device.id, device.address, TransferBank(switch, world, profile), f"{device.kind.value} {profile.id}")
+        bank = TransferBank(switch, device.address, world, profile, np.random.default_rng([seed, 2, t]))
+        yield VirtualDevice(device.id, device.address, bank, f"{device.kind.value} {profile.id}")
 
 
 def _meter_banks(layout: SiteLayout, world: World, profiles: Mapping[str, DeviceProfile], seed: int) -> dict[str, MeterBank]:

@@ -96,7 +96,7 @@ class MeterBank:
 def meter_kind(meter: Meter, node: Node) -> str:
     """What kind of meter it is, for people."""
     if meter.address.profile == SUNSPEC:
-        return f"meter {_sunspec_model(_exponents(node))}"
+        return f"meter {_sunspec_model(exponents_of(node))}"
     return " ".join(["meter", meter.address.profile, *meter.address.instances])
 
 
@@ -137,11 +137,11 @@ def _introduce(image: Image, meter: Meter, profiles: Iterable[DeviceProfile]) ->
 
 def _widest(nodes: Sequence[Node]) -> dict[str, int]:
     """Scale factors that fit every node."""
-    rows = [_exponents(node) for node in nodes]
+    rows = [exponents_of(node) for node in nodes]
     return {quantity: max(row[quantity] for row in rows) for quantity in rows[0]}
 
 
-def _exponents(node: Node) -> dict[str, int]:
+def exponents_of(node: Node) -> dict[str, int]:
     """Scale factors by quantity, fine enough for the node and wide enough for more than its rating."""
     current_a = MARGIN * node.rating_a
     power_va = 3 * current_a * node.voltage_ln_v

@@ -86,16 +86,56 @@ class OneBank:
         return self._bank.read(address, count)
 
 
+async def reading(plant: Plant):
+    """What a driver with the same profile reads of it."""
+    clock = VirtualClock(START)
+    profile = load_profile(find_profile("liebert/sts2", beside=Path()))
+    device = next(d for d in virtual_devices(plant.layout, World(plant, clock), {"liebert/sts2": profile}, 1) if d.id == "ats")
+    return await RegisterDevice("ats", OneBank(device.bank), 50, source=ProfileSource(profile, ()), clock=clock).read()
+
+
 @pytest.mark.parametrize(("state", "code"), [(NORMAL, 1), (GENERATOR, 4), (OPEN, 9), (TransferState.FAULT, 0)])
 async def test_a_driver_with_the_same_profile_reads_its_state(state, code):
     """A state that the site file has no value for reads as 0, which is unknown."""
     plant = plant_with(0.0, GENERATOR)
-    clock = VirtualClock(START)
-    profile = load_profile(find_profile("liebert/sts2", beside=Path()))
-    device = next(d for d in virtual_devices(plant.layout, World(plant, clock), {"liebert/sts2": profile}, 1) if d.id == "ats")
-    driver = RegisterDevice("ats", OneBank(device.bank), 50, source=ProfileSource(profile, ()), clock=clock)
     plant.switches.move(plant.switches.devices[0], state)
-    sample = await driver.read()
+    sample = await reading(plant)
     assert sample.get("status") == code
     spec = plant.layout.site.transfers[0]
     assert spec.state_of(sample.get("status")) is (state if code else TransferState.UNKNOWN)
+
+
+@pytest.mark.parametrize(("state", "feeding", "idle"), [(NORMAL, "source1", "source2"), (GENERATOR, "source2", "source1")])
+async def test_it_measures_what_flows_through_it_at_the_source_that_feeds(state, feeding, idle):
+    """4.9 kW at rack1, power factor 1: 13.0 / 5.2 / 3.0 A, in whole amperes and kilowatts as its registers have them."""
+    plant = plant_with(0.0, GENERATOR)
+    plant.switches.move(plant.switches.devices[0], state)
+    sample = await reading(plant)
+    watts = np.array([3000.0, 1200.0, 700.0])
+    for phase, watt in zip(("L1", "L2", "L3"), watts, strict=True):
+        assert sample.get(f"current.{feeding}.{phase}") == pytest.approx(watt / 230, abs=1.0)
+        assert sample.get(f"current.{idle}.{phase}") == 0.0
+    assert sample.get(f"voltage.{feeding}.L1L2") == pytest.approx(400, rel=0.02)
+    assert sample.get("active_power.total") == pytest.approx(watts.sum(), abs=1000)
+    assert sample.get("active_power.total") > 0
+    assert sample.get(f"frequency.{feeding}") == 50.0
+
+
+async def test_of_a_source_that_does_not_feed_it_shows_the_voltage_that_is_there():
+    plant = plant_with(0.0, TransferState.ALTERNATE)
+    sample = await reading(plant)
+    assert sample.get("voltage.source2.L1L2") == pytest.approx(400, rel=0.02)
+    plant.switches.devices[0].lost = 1
+    plant.switches.move(plant.switches.devices[0], TransferState.ALTERNATE)
+    sample = await reading(plant)
+    assert (sample.get("voltage.source1.L1L2"), sample.get("frequency.source1")) == (0.0, 0.0)
+    assert sample.get("current.source2.L1") == pytest.approx(13.0, abs=1.0)
+
+
+async def test_behind_an_open_device_nothing_flows():
+    plant = plant_with(0.0, None)
+    plant.switches.move(plant.switches.devices[0], OPEN)
+    sample = await reading(plant)
+    assert [sample.get(f"current.source{n}.L1") for n in (1, 2)] == [0.0, 0.0]
+    assert sample.get("active_power.total") == 0.0
+    assert sample.get("voltage.source1.L1L2") == pytest.approx(400, rel=0.02), "the source is there, it feeds nobody"
