@@ -13,6 +13,8 @@ from _measure import show
 
 from mimctl.config.site import load_site
 from mimctl.model.latency import TYPICAL, LatencyClass
+from mimctl.model.link import Link, LinkType
+from mimctl.model.lorawan import LorawanLink
 from mimctl.model.resources import site_config
 from mimctl.model.site import Site
 from mimctl.service.logs import set_up
@@ -43,6 +45,18 @@ def mixed(site: Site, classes: Sequence[LatencyClass]) -> Site:
     return replace(site, mims=tuple(mims))
 
 
+def on_the_air(site: Site) -> Site:
+    """The medium MIMs behind a Zigbee mesh, the slow ones on LoRaWAN in EU868, with all that radios do to frames."""
+    links = (Link("zb", LinkType.ZIGBEE), Link("lora", LinkType.LORAWAN, lorawan=LorawanLink("bench", "")))
+    mims = []
+    for n, mim in enumerate(site.mims):
+        link = {MEDIUM: "zb", SLOW: "lora"}.get(mim.latency.kind)
+        profile = "mimctl/mim" if link == "lora" else mim.address.profile
+        address = mim.address if link is None else replace(mim.address, link=link, eui=f"{n + 1:016x}", profile=profile)
+        mims.append(replace(mim, address=address))
+    return replace(site, links=(*site.links, *links), mims=tuple(mims))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--site", type=Path, default=None, help="site file (default: the packaged demonstration hall)")
@@ -50,6 +64,8 @@ def main() -> None:
     parser.add_argument("--start", default=None, help="UTC instant to start at (default: the trace's beginning)")
     parser.add_argument("--hours", type=float, default=0.1)
     parser.add_argument("--periods", default="1,10,60", help="cycle periods, comma separated [s]")
+    parser.add_argument("--mixes", default=",".join(MIXES), help="comma separated (default: all)")
+    parser.add_argument("--frame-loss", type=float, default=None, help="medium on Zigbee, slow on LoRaWAN, losing this share [%%]")
     parser.add_argument("--json", metavar="FILE", help="also as JSON; - is standard output")
     options = parser.parse_args()
     set_up("critical")
@@ -57,10 +73,14 @@ def main() -> None:
     site, start = load_site(path), options.start and datetime.fromisoformat(options.start).replace(tzinfo=UTC)
     rows: list[dict[str, object]] = []
     for period_s in map(float, options.periods.split(",")):
-        for name, classes in MIXES.items():
+        for name in options.mixes.split(","):
+            classes = MIXES[name]
             variant = mixed(site, classes)
+            if options.frame_loss is not None:
+                variant = on_the_air(variant)
             chosen = choose_loads(variant, options.loads, start=start, hours=options.hours, step_s=period_s, seed=1)
-            result = simulate(Request(variant, chosen.loads, chosen.start, chosen.hours, period_s, 1))
+            request = Request(variant, chosen.loads, chosen.start, chosen.hours, period_s, 1)
+            result = simulate(replace(request, frame_loss_pct=options.frame_loss or 0.0))
             rows.append(
                 {
                     "period s": period_s,

@@ -149,6 +149,7 @@ class Cycle:
 
         anchor_va = without_nan(setpoint_va) if self.anchor_va is None else self.anchor_va
         gain = self.responses.gains(state, setpoint_va, self.dispatcher.changed_at_s)
+        self.outputs.acts_after(self.responses.delays_s())
         plan = self.cascade.plan(forecast, bounds, anchor_va, setpoint_va, now_s=state.now_s, gain=gain)
         self._note_solve(plan, state.layout)
         if self.filters is not None:

@@ -110,6 +110,8 @@ class ResponseWatch:
     events: EventLog
     period_s: float
     _records: dict[int, _Record] = field(default_factory=dict)
+    #: when half of a step is there, by the reports of those that have told enough
+    _found_s: dict[int, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for m, mim in enumerate(self.layout.mims):
@@ -134,9 +136,24 @@ class ResponseWatch:
                 record.tell(float(changed_at_s[m]), setpoint_va[ports].copy())
             if state.mims.quality[m] > Quality.BAD and np.isfinite(output_va[ports]).all():
                 record.report(float(state.mims.taken_at_s[m]), output_va[ports])
+        found = ((m, record.delay_s()) for m, record in self._records.items())
+        self._found_s = {m: found_s for m, found_s in found if found_s is not None}
         late = self._late()
         self._tell(late)
         return self._gains(late) if late else None
+
+    def delays_s(self) -> FloatArray | None:
+        """(M,) when each MIM begins to act on a command: as declared, or sooner where only that explains its reports [s].
+
+        None where no MIM is watched. One that is later than declared is not waited for, it is moved in parts: its model stays the
+        one it was promised by.
+        """
+        if not self._records:
+            return None
+        delays = np.array([mim.latency.delay_s for mim in self.layout.mims], dtype=np.float64)
+        for m, found_s in self._found_s.items():
+            delays[m] = min(delays[m], max(0.0, found_s - _HALF_OF_RESPONSE * self.layout.mims[m].response_s))
+        return frozen(delays)
 
     def measured_s(self, m: int) -> float | None:
         """When this MIM acts on a command [s]; None = not known, or not watched."""
@@ -145,10 +162,9 @@ class ResponseWatch:
     def _late(self) -> Mapping[int, float]:
         """The MIMs that are later than declared, and how late [s]."""
         late = {}
-        for m, record in self._records.items():
+        for m, found_s in self._found_s.items():
             said_s = declared_s(self.layout.mims[m])
-            found_s = record.delay_s()
-            if found_s is not None and record.is_later_than(said_s + max(_TOLERANCE * said_s, self.period_s)):
+            if self._records[m].is_later_than(said_s + max(_TOLERANCE * said_s, self.period_s)):
                 late[m] = found_s
         return late
 

@@ -72,15 +72,15 @@ class OutputModel:
         rest = np.zeros(len(layout.ports), dtype=np.complex128)
         self._segments: deque[_Segment] = deque([_Segment(-np.inf, rest, rest)])
         self._bias_va = rest.copy()
-        #: (delay, its ports); None = every port. Commands are remembered for as long as any device may not have acted on them
-        delays_s = np.array([mim.latency.delay_s for mim in layout.mims], dtype=np.float64)[self._port_mim]
-        self._delays: list[tuple[float, BoolArray | None]] = [(float(d), delays_s == d) for d in np.unique(delays_s)]
-        if len(self._delays) <= 1:
-            self._delays = [(d, None) for d, _ in self._delays] or [(0.0, None)]
-        self._delay_s: FloatArray = delays_s
+        self._delay_s: FloatArray = np.array([mim.latency.delay_s for mim in layout.mims], dtype=np.float64)[self._port_mim]
+        self._delays = _groups(self._delay_s)
+        #: the last report of each port that counted: its instant, NaN = none, and what it said
+        self._told_at_s: FloatArray = np.full(len(layout.ports), np.nan)
+        self._told_va = rest.copy()
         self._late: BoolArray = np.array([mim.latency.is_late for mim in layout.mims], dtype=np.bool_)[self._port_mim]
         reports_s = max((mim.latency.report_every_s for mim in layout.mims), default=0.0)
-        self._memory_s = float(delays_s.max(initial=0.0)) + reports_s + _OLDEST_S
+        #: commands are remembered for as long as any device may not have acted on them
+        self._memory_s = float(self._delay_s.max(initial=0.0)) + reports_s + _OLDEST_S
 
     def commanded(self, at_s: float, setpoint_va: ComplexArray) -> None:
         """From this instant the devices aim at these setpoints (K,) [VA]."""
@@ -101,8 +101,27 @@ class OutputModel:
         if not usable.any():
             return
         ports = usable[self._port_mim]
-        modelled = self._modelled_at_each(np.where(usable, taken_at_s, np.nan)[self._port_mim], ports)
-        self._bias_va = np.where(ports, output_va - modelled, self._bias_va)
+        self._told_at_s = np.where(ports, taken_at_s[self._port_mim], self._told_at_s)
+        self._told_va = np.where(ports, output_va, self._told_va)
+        self._correct(ports)
+
+    def acts_after(self, delay_s: FloatArray | None) -> None:
+        """(M,) how long after a command each MIM begins to act, where that is better known than what was declared [s]."""
+        if delay_s is None:
+            return
+        ports_s = delay_s[self._port_mim]
+        changed = ports_s != self._delay_s
+        if not changed.any():
+            return
+        self._delay_s, self._delays = ports_s, _groups(ports_s)
+        # what was said last has another meaning now
+        self._correct(changed & np.isfinite(self._told_at_s))
+
+    def _correct(self, ports: BoolArray) -> None:
+        """Hold the model against the last reports of some ports (K,)."""
+        if ports.any():
+            modelled = self._modelled_at_each(np.where(ports, self._told_at_s, np.nan), ports)
+            self._bias_va = np.where(ports, self._told_va - modelled, self._bias_va)
 
     def at(self, instant_s: float) -> ComplexArray:
         """(K,) [VA] output of every port at one instant."""
@@ -172,3 +191,9 @@ class OutputModel:
             own = ports[at]
             result[at] = segment.at(np.maximum(acted_s[at], segment.since_s), self._tau_s[own], own)
         return result
+
+
+def _groups(delay_s: FloatArray) -> list[tuple[float, BoolArray | None]]:
+    """(delay, its ports) for each delay of ports (K,) that there is; None = every port."""
+    found: list[tuple[float, BoolArray | None]] = [(float(d), delay_s == d) for d in np.unique(delay_s)]
+    return found if len(found) > 1 else [(d, None) for d, _ in found] or [(0.0, None)]

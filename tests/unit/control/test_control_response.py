@@ -46,6 +46,12 @@ def test_a_device_that_keeps_its_word_moves_at_once(true_delay_s):
     assert events == []
 
 
+@pytest.mark.parametrize(("true_delay_s", "modelled_s"), [(0, 0.0), (2, 2.0), (4, 4.0), (6, 6.0), (20, 6.0)])
+def test_a_device_is_modelled_as_soon_as_it_acts_and_never_later_than_declared(true_delay_s, modelled_s):
+    responses, _, _ = watch(true_delay_s)
+    assert responses.delays_s() == pytest.approx([modelled_s], abs=1.0)
+
+
 def test_a_device_that_is_much_later_is_moved_in_parts_and_told():
     responses, gains, events = watch(20)
     assert responses.measured_s(0) == pytest.approx(20.0, abs=1.0)
@@ -71,6 +77,7 @@ def test_few_commands_or_small_moves_prove_nothing():
 
 
 def test_wired_mims_are_not_watched():
+    assert watch(0, latency=WIRED)[0].delays_s() is None
     responses, gains, _ = watch(20, latency=WIRED)
     assert responses.measured_s(0) is None
     assert gains is None
