@@ -21,10 +21,12 @@ class Spares:
     reached: BoolArray
     count: int
     _working: BoolArray | None = field(init=False, default=None)
+    #: (M,) those that rested last; None = nobody
+    rested: BoolArray | None = field(init=False, default=None)
 
     def forget(self) -> None:
         """The rule is not in force: the next time it begins anew."""
-        self._working = None
+        self._working = self.rested = None
 
     def resting(self, usable: BoolArray) -> BoolArray:
         """(M,) MIMs to rest now.
@@ -38,5 +40,5 @@ class Spares:
         free = np.flatnonzero(able & ~kept)
         working = kept.copy()
         working[free[: max(0, most - int(kept.sum()))]] = True
-        self._working = working
-        return np.asarray(able & ~working)
+        self._working, self.rested = working, able & ~working
+        return self.rested

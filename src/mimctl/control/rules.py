@@ -199,6 +199,25 @@ class RuleBook:
         over = [pair for reliance in self._reliances.values() for pair in reliance.over]
         self.events.keep_only("rule.reliance", over, Severity.WARNING)
 
+    def permitted(self) -> FloatArray | None:
+        """(M,) share of its ratings that locks and reserves left to each MIM in the last cycle; None = there are none."""
+        rules = [rule for rule in self._restraints if isinstance(rule, LockRule | ReserveRule)]
+        if not rules:
+            return None
+        share = np.ones(len(self.operators.layout.mims))
+        for rule in rules:
+            if rule.id not in self._in_force:
+                continue
+            reached = self._reach[rule.id].mims
+            if isinstance(rule, LockRule):
+                share[reached] = 0.0
+                continue
+            share[reached] = np.minimum(share[reached], 1 - rule.rating_pct / 100)
+            spares = self._spares.get(rule.id)
+            if spares is not None and spares.rested is not None:
+                share[spares.rested] = 0.0
+        return share
+
     def states(self) -> tuple[RuleState, ...]:
         """Every rule of the zone, in the order of the file within its kind; as of the last cycle."""
         seen = self._seen

@@ -28,7 +28,7 @@ from mimctl.grid.tree import TreeOperators
 from mimctl.model.clock import VirtualClock
 from mimctl.model.decision import DecisionRecord
 from mimctl.model.fault import Fault, FaultKind
-from mimctl.model.layout import ComplexArray, SiteLayout
+from mimctl.model.layout import ComplexArray, FloatArray, SiteLayout
 from mimctl.model.plan import Verdict
 from mimctl.model.site import Site
 from mimctl.simulation.calm import Travel, together
@@ -182,10 +182,21 @@ class _Simulation:
         if self._request.faults:
             self._report.add(truths, objectives, dt_s)
 
+    def _permitted(self) -> FloatArray | None:
+        """(M,) share of its ratings that locks and reserves leave to each MIM, whoever commands it; None = all of them."""
+        found = [(zone.layout, zone.cycle.rules.permitted()) for zone in self._controller.zones]
+        if all(share is None for _, share in found):
+            return None
+        permitted = np.ones(len(self._layout.mims))
+        for layout, share in found:
+            if share is not None:
+                permitted[[self._layout.mim_index[mim.id] for mim in layout.mims]] = share
+        return permitted
+
     def _score(self, now_s: float, load_va: ComplexArray, node_load_va: ComplexArray) -> None:
         """One step of every scenario; loads, and with them baseline and optimum, stand still in it."""
         step_s, board = self._request.step_s, self._board
-        given = self._faults.given() if self._request.faults else None
+        given = self._faults.given(self._permitted())
         best = None if self._optimum is None else self._optimum.injection(node_load_va, self._fleet.discharge_w, given)
         for point, weight in zip(_POINTS, _WEIGHTS, strict=True):
             dt_s = weight * step_s

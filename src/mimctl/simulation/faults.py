@@ -19,6 +19,39 @@ from mimctl.twin.plant import Plant
 
 
 @dataclass(eq=False)
+class Probation:
+    """MIMs that nobody may command: their source is lost, or has not been healthy again for as long as the site file wants.
+
+    By what is so, not by what the controller believes: it is no merit of a rival to feed into a source that has just come back.
+    Readings are a step old for everybody, so a source that is back is seen to be healthy one look later.
+    """
+
+    plant: Plant
+
+    def __post_init__(self) -> None:
+        layout = self.plant.layout
+        heads = [layout.node_index[head] for zone in layout.site.zones for head in zone.heads]
+        self._guarded = np.array(sorted({*map(int, layout.guarded), *heads}), dtype=np.int64)
+        #: (G, M) MIMs with a port behind each node that somebody watches
+        self._behind: BoolArray = np.zeros((len(self._guarded), len(layout.mims)), dtype=np.bool_)
+        below = layout.below[self._guarded][:, layout.port_node]
+        for m, ports in enumerate(layout.ports_of_mim):
+            self._behind[:, m] = below[:, ports].any(axis=1)
+        self._until_s: FloatArray = np.full(len(self._guarded), -np.inf)
+        self._was_lost: BoolArray = np.zeros(len(self._guarded), dtype=np.bool_)
+        self._looked_at_s = self.plant.t_s
+
+    def look(self) -> BoolArray:
+        """(M,) at the plant's present; call it once a step."""
+        site, now_s = self.plant.layout.site, self.plant.t_s
+        band, pu = site.control.grid, self.plant.frequency_hz / site.frequency_hz
+        lost = self.plant.dead[self._guarded] | (not band.min_frequency_pu <= pu <= band.max_frequency_pu)
+        self._until_s[lost | self._was_lost] = now_s + (now_s - self._looked_at_s) + band.resync_s
+        self._was_lost, self._looked_at_s = lost, now_s
+        return np.asarray(self._behind[lost | (now_s < self._until_s)].any(axis=0))
+
+
+@dataclass(eq=False)
 class FaultRun:
     """The faults of one run, as it goes on.
 
@@ -35,8 +68,10 @@ class FaultRun:
     stopped: frozenset[str] = frozenset()
     _wall_s: float = 0.0
     _in_zone: dict[str, BoolArray] = field(default_factory=dict)
+    _probation: Probation = field(init=False)
 
     def __post_init__(self) -> None:
+        self._probation = Probation(self.plant)
         schedule(self.plant, [fault for fault in self.faults if fault.kind not in OF_CONTROLLER])
         site, layout = self.plant.layout.site, self.plant.layout
         for zone in site.zones:
@@ -54,9 +89,14 @@ class FaultRun:
             self.clock.step_wall(wall_s - self._wall_s)
             self._wall_s = wall_s
 
-    def given(self) -> Given | None:
-        """What the yardstick has to put up with now; None where every MIM can do all it could."""
-        share = self._share()
+    def given(self, permitted: FloatArray | None = None) -> Given | None:
+        """What every scenario has to put up with now; None where every MIM can do all it could.
+
+        Args:
+            permitted: (M,) share of its ratings that the rules of the site leave to each MIM; None = all.
+        """
+        share = self._share() if self.faults else np.ones(len(self.plant.layout.mims))
+        share = share if permitted is None else np.minimum(share, permitted)
         return None if (share == 1).all() else Given(share, self.fleet.inject_va.copy())
 
     def _share(self) -> FloatArray:
@@ -64,13 +104,8 @@ class FaultRun:
         fleet, instruments = self.fleet, self.plant.instruments
         defects, mims = fleet.defects, instruments.mims
         able = fleet.online & (instruments.mute[mims] == 0) & ~instruments.blank[mims].any(axis=1)
-        able &= self._mains_in_band()
+        able &= ~self._probation.look()
         able &= (defects.obedience == Obedience.OBEYS) & ~defects.held & (defects.dead == 0)
         for zone in self.stopped:
             able &= ~self._in_zone[zone]
         return np.where(able, np.minimum(fleet.derating, defects.delivers), 0.0)
-
-    def _mains_in_band(self) -> bool:
-        """Where the mains is taken for lost nobody may be commanded, so nobody can be had."""
-        site, pu = self.plant.layout.site, self.plant.frequency_hz / self.plant.layout.site.frequency_hz
-        return site.control.grid.min_frequency_pu <= pu <= site.control.grid.max_frequency_pu
