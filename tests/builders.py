@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -29,28 +30,37 @@ def three_port_mim(name: str, at: str, unit: int, rating_va: float = 2000.0, **m
     return Mim(name, DeviceAddress("gw", unit), ports, **more)  # type: ignore[arg-type]
 
 
-def rack_site(racks: int = 2, *, mims: bool = True, unmetered: tuple[str, ...] = ()) -> Site:
-    """feed → pdu → racks; a meter everywhere but at `unmetered`; a three-port MIM of 2 kVA a port in every rack."""
-    names = [f"rack{i + 1}" for i in range(racks)]
-    nodes = [node("feed", None, NodeKind.FEED, 400.0), node("pdu", "feed", NodeKind.PDU, 200.0)]
-    nodes += [node(name, "pdu", rating_a=63.0) for name in names]
-    nodes = [replace(n, omega=1 / len(nodes)) for n in nodes]
+def small_site(
+    nodes: Sequence[Node], mims: Sequence[Mim], *, unmetered: Collection[str] = (), rotation: Rotation = Rotation.POSITIVE
+) -> Site:
+    """A feed at every node without a parent (A, B, …), a meter everywhere but at `unmetered`; one link, zone and balance rule."""
+    heads = tuple(n.id for n in nodes if n.parent is None)
     metered = [n.id for n in nodes if n.id not in unmetered]
     return Site(
         id="test",
         name="Test",
         timezone="UTC",
         frequency_hz=50.0,
-        rotation=Rotation.POSITIVE,
+        rotation=rotation,
         links=(Link("gw", LinkType.MODBUS_TCP, "127.0.0.1", 1502),),
-        feeds=(Feed("A", "feed"),),
+        feeds=tuple(Feed(chr(ord("A") + i), head) for i, head in enumerate(heads)),
         nodes=tuple(nodes),
         meters=tuple(Meter(f"m-{name}", name, DeviceAddress("gw", i + 1)) for i, name in enumerate(metered)),
-        mims=tuple(three_port_mim(f"mim-{name}", name, 100 + i) for i, name in enumerate(names)) if mims else (),
+        mims=tuple(mims),
         batteries=(),
-        zones=(Zone("z", ("feed",)),),
+        zones=(Zone("z", heads),),
         rules=(BalanceRule("balance", ("z",)),),
     )
+
+
+def rack_site(racks: int = 2, *, mims: bool = True, unmetered: tuple[str, ...] = ()) -> Site:
+    """feed → pdu → racks; a meter everywhere but at `unmetered`; a three-port MIM of 2 kVA a port in every rack."""
+    names = [f"rack{i + 1}" for i in range(racks)]
+    nodes = [node("feed", None, NodeKind.FEED, 400.0), node("pdu", "feed", NodeKind.PDU, 200.0)]
+    nodes += [node(name, "pdu", rating_a=63.0) for name in names]
+    nodes = [replace(n, omega=1 / len(nodes)) for n in nodes]
+    made = tuple(three_port_mim(f"mim-{name}", name, 100 + i) for i, name in enumerate(names)) if mims else ()
+    return small_site(tuple(nodes), made, unmetered=unmetered)
 
 
 def state_of(

@@ -87,6 +87,15 @@ def log_judge(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 @pytest.fixture
+def nothing_raw(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """No traceback of the event loop and no line of pymodbus reaches anybody."""
+    with caplog.at_level(logging.DEBUG, logger="asyncio"):
+        yield
+    noisy = [r for r in caplog.records if r.levelno >= logging.WARNING or r.name.startswith("pymodbus")]
+    assert [r.getMessage() for r in noisy] == []
+
+
+@pytest.fixture
 def free_port() -> int:
     """A TCP port on loopback that nobody listened on a moment ago."""
     return free_ports(1)[0]

@@ -6,10 +6,11 @@ Register `a` holds the value `a`, so that an answer to another question is alway
 from __future__ import annotations
 
 import asyncio
-import ssl
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
+
+from tcp_served import TcpServed
 
 
 async def until(condition: Callable[[], object]) -> None:
@@ -68,48 +69,15 @@ Script = Callable[[Request], list[Step]]
 
 
 @dataclass
-class Device:
+class Device(TcpServed):
     """The device under the link. `scripts` are used up one per request."""
 
     scripts: list[Script] = field(default_factory=list)
     seen: list[Request] = field(default_factory=list)
-    accepted: int = 0
-    most_at_once: int = 0
-    port: int = 0
-    tls: ssl.SSLContext | None = None
-    server: asyncio.Server | None = None
-    writers: set[asyncio.StreamWriter] = field(default_factory=set)
-    tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
-    async def start(self) -> None:
-        self.server = await asyncio.start_server(self._serve, "127.0.0.1", self.port, ssl=self.tls)
-        self.port = self.server.sockets[0].getsockname()[1]
-
-    async def vanish(self) -> None:
-        assert self.server is not None
-        self.server.close()
-        for writer in tuple(self.writers):
-            writer.transport.abort()
-        for task in tuple(self.tasks):
-            task.cancel()
-        await self.server.wait_closed()
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self.tasks.add(task)
-        self.accepted += 1
-        self.writers.add(writer)
-        self.most_at_once = max(self.most_at_once, len(self.writers))
-        try:
-            while True:
-                await self._one(reader, writer)
-        except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
-            pass  # the end of this connection, by either side; asyncio's streams would log a cancelled task as an error
-        finally:
-            self.tasks.discard(task)
-            self.writers.discard(writer)
-            writer.close()
+    async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            await self._one(reader, writer)
 
     async def _one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         tid, _, length, unit = struct.unpack(">HHHB", await reader.readexactly(7))

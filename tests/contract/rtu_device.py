@@ -15,6 +15,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
+from tcp_served import TcpServed
+
 from mimctl.model.clock import SystemClock
 from mimctl.model.link import Link, LinkType, SerialLine
 from mimctl.wire.modbus import LinkPolicy, ModbusLink
@@ -110,43 +112,11 @@ class RtuDevice:
 
 
 @dataclass
-class TcpRtuDevice(RtuDevice):
-    port: int = 0
-    most: int = 64
-    server: asyncio.Server | None = None
-    writers: set[asyncio.StreamWriter] = field(default_factory=set)
-    tasks: set[asyncio.Task[None]] = field(default_factory=set)
+class TcpRtuDevice(TcpServed, RtuDevice):
+    """RTU frames over TCP, as a device server in raw mode passes them on."""
 
-    async def start(self) -> None:
-        self.server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
-        self.port = self.server.sockets[0].getsockname()[1]
-
-    async def stop(self) -> None:
-        assert self.server is not None
-        self.server.close()
-        for writer in tuple(self.writers):
-            writer.transport.abort()
-        for task in tuple(self.tasks):
-            task.cancel()
-        await self.server.wait_closed()
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self.accepted += 1
-        if len(self.writers) >= self.most:
-            writer.transport.abort()
-            return
-        self.tasks.add(task)
-        self.writers.add(writer)
-        try:
-            await self._live(reader.readexactly, writer.write, writer.transport.abort)
-        except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
-            pass  # the end of this connection, by either side
-        finally:
-            self.tasks.discard(task)
-            self.writers.discard(writer)
-            writer.close()
+    async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await self._live(reader.readexactly, writer.write, writer.transport.abort)
 
 
 @dataclass

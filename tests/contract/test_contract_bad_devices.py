@@ -50,7 +50,7 @@ async def test_an_idle_connection_that_was_dropped_costs_no_value() -> None:
         assert device.accepted >= 3
     finally:
         await link.close()
-        await device.vanish()
+        await device.stop()
 
 
 async def test_a_half_open_connection_is_probed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,7 +63,7 @@ async def test_a_half_open_connection_is_probed(monkeypatch: pytest.MonkeyPatch)
     await link.open()
     await until(lambda: link.connected)
     await link.close()
-    await device.vanish()
+    await device.stop()
     assert (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1) in asked
 
 

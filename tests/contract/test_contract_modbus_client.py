@@ -7,11 +7,10 @@ register `a` holds the value `a`, so an answer to another question is always fou
 from __future__ import annotations
 
 import asyncio
-import logging
 import random
 import socket
 import struct
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
@@ -30,13 +29,7 @@ FAST = LinkPolicy(
 )
 
 
-@pytest.fixture(autouse=True)
-def _nothing_raw(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """No traceback of the event loop and no line of pymodbus reaches anybody."""
-    with caplog.at_level(logging.DEBUG, logger="asyncio"):
-        yield
-    noisy = [r for r in caplog.records if r.levelno >= logging.WARNING or r.name.startswith("pymodbus")]
-    assert [r.getMessage() for r in noisy] == []
+pytestmark = pytest.mark.usefixtures("nothing_raw")
 
 
 @asynccontextmanager
@@ -50,7 +43,7 @@ async def linked(*scripts: Script, policy: LinkPolicy = FAST, **options: object)
         yield link, device
     finally:
         await link.close()
-        await device.vanish()
+        await device.stop()
 
 
 async def good_read(link: ModbusLink, address: int = 2000, count: int = 10, unit: int = 1) -> None:
@@ -453,7 +446,7 @@ async def test_gateway_that_allows_fewer_connections_than_the_site_file_says_sti
     await asyncio.gather(*(good_read(link, 100 * u, unit=u) for u in range(1, 20)), return_exceptions=True)
     await asyncio.gather(*(good_read(link, 100 * u, unit=u) for u in range(1, 20)))
     await link.close()
-    await device.vanish()
+    await device.stop()
 
 
 async def test_dead_unit_behind_a_gateway_does_not_starve_the_others() -> None:
@@ -499,7 +492,7 @@ async def test_write_function_of_the_link() -> None:
 async def test_device_vanishes_and_comes_back() -> None:
     async with linked() as (link, device):
         await good_read(link)
-        await device.vanish()
+        await device.stop()
         await until(lambda: not link.connected)
         with pytest.raises(LinkDown):
             await link.read(1, 1000, 10)
@@ -559,7 +552,7 @@ async def test_gap_between_requests_is_kept() -> None:
     await good_read(link)
     await good_read(link)
     await link.close()
-    await device.vanish()
+    await device.stop()
     after_connect, first, second = clock.asked[:3]
     assert after_connect == pytest.approx(9.0, abs=0.5)
     assert first < 0

@@ -6,9 +6,7 @@ Register `a` holds the value `a`: an answer to another question is always found 
 from __future__ import annotations
 
 import asyncio
-import logging
 import struct
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -20,14 +18,7 @@ from mimctl.model.errors import BadReply, DeviceRefusal, LinkDown, LinkError, Li
 from mimctl.model.link import Link, LinkType, SerialLine
 from mimctl.wire.modbus import ModbusLink
 
-
-@pytest.fixture(autouse=True)
-def _nothing_raw(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """No traceback of the event loop and no line of pymodbus reaches anybody."""
-    with caplog.at_level(logging.DEBUG, logger="asyncio"):
-        yield
-    noisy = [r for r in caplog.records if r.levelno >= logging.WARNING or r.name.startswith("pymodbus")]
-    assert [r.getMessage() for r in noisy] == []
+pytestmark = pytest.mark.usefixtures("nothing_raw")
 
 
 # ---- an answer that is not the answer: the request fails, none is wrong, the next one is fine

@@ -160,7 +160,7 @@ async def test_answer_split_over_two_records(pki: tls.ThrowawayPki, place: int) 
     assert await link.read(1, 100, 3) == struct.pack(">3H", 100, 101, 102)
     await link.close()
     await until(lambda: not device.tasks)
-    await device.vanish()
+    await device.stop()
 
 
 async def test_renewed_files_are_taken_up_by_the_next_connection(pki: tls.ThrowawayPki, tmp_path: Path) -> None:

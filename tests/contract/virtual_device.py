@@ -126,7 +126,7 @@ async def over_tcp(device: VirtualDevice, timeout_s: float) -> AsyncIterator[Tra
         yield link
     finally:
         await link.close()
-        await bare.vanish()
+        await bare.stop()
 
 
 def over_rtu(kind: str) -> Callable[[VirtualDevice, float], Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -11,6 +11,7 @@ from tests.builders import START, rack_site
 from mimctl.balance.optimum import OptimumSolver
 from mimctl.control.events import EventLog
 from mimctl.control.site_controller import SiteController, build_site_controller
+from mimctl.control.zone import ZoneController
 from mimctl.grid.tree import TreeOperators, node_objective
 from mimctl.model.clock import VirtualClock
 from mimctl.model.layout import ComplexArray, SiteLayout
@@ -97,21 +98,28 @@ class ClosedLoop:
             now_s = self.clock.monotonic_s()
             self.plant.advance_to(now_s)
             self.group.capture(now_s)
-            for zone in self.controller.zones:
-                await zone.step()
+            await self.control(now_s)
             self.setpoints.append(self.setpoint_va())
             self.plant.advance_to(now_s + self.step_s / 2)
             self.objectives.append(self.objective())
             self.clock.advance_to(now_s + self.step_s)
 
+    async def control(self, now_s: float) -> None:
+        """What the controllers do in one cycle."""
+        for zone in self.controller.zones:
+            await zone.step()
+
     def setpoint_va(self) -> ComplexArray:
         """(K,) what the devices were last told, in the order of the whole site."""
-        told = np.zeros(len(self.layout.ports), dtype=complex)
-        for zone in self.controller.zones:
-            setpoint = zone.cycle.dispatcher.setpoint_va
+        return self.whole_va((zone, zone.cycle.dispatcher.setpoint_va) for zone in self.controller.zones)
+
+    def whole_va(self, parts: Iterable[tuple[ZoneController, ComplexArray]]) -> ComplexArray:
+        """(K,) values of the zones' ports in the order of the whole site; zero where there is none."""
+        whole = np.zeros(len(self.layout.ports), dtype=complex)
+        for zone, values in parts:
             for m, mim in enumerate(zone.layout.mims):
-                told[self.layout.ports_of_mim[self.layout.mim_index[mim.id]]] = setpoint[zone.layout.ports_of_mim[m]]
-        return told
+                whole[self.layout.ports_of_mim[self.layout.mim_index[mim.id]]] = values[zone.layout.ports_of_mim[m]]
+        return whole
 
     def objective(self) -> float:
         """Reported J of the plant now."""

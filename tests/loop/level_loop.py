@@ -61,32 +61,17 @@ class LevelLoop(ClosedLoop):
     planned: list[float] = field(default_factory=list)
     _cycles: int = 0
 
-    async def run(self, steps: int) -> None:
-        for _ in range(steps):
-            now_s = self.clock.monotonic_s()
-            self.plant.advance_to(now_s)
-            self.group.capture(now_s)
-            for zone in self.controller.zones:
-                if zone.id not in self.stopped:
-                    await zone.step()
-            if self.site_every is not None and self._cycles % self.site_every == 0:
-                await self.controller.solve_site()
-            self._cycles += 1
-            self.setpoints.append(self.setpoint_va())
-            load = self.loads.node_load(now_s)
-            self.planned.append(self._weighted(self.operators.currents(self.operators.flow(load, self._plans_va()))))
-            self.plant.advance_to(now_s + self.step_s / 2)
-            self.objectives.append(self.objective())
-            self.clock.advance_to(now_s + self.step_s)
+    async def control(self, now_s: float) -> None:
+        for zone in self.controller.zones:
+            if zone.id not in self.stopped:
+                await zone.step()
+        if self.site_every is not None and self._cycles % self.site_every == 0:
+            await self.controller.solve_site()
+        self._cycles += 1
+        load = self.loads.node_load(now_s)
+        self.planned.append(self._weighted(self.operators.currents(self.operators.flow(load, self._plans_va()))))
 
     def _plans_va(self) -> ComplexArray:
         """(K,) what the zones planned last; zero for those that are stopped."""
-        planned = np.zeros(len(self.layout.ports), dtype=complex)
-        for zone in self.controller.zones:
-            if zone.id in self.stopped or zone.cycle.last is None:
-                continue
-            plan = zone.cycle.last.plan
-            for m, mim in enumerate(zone.layout.mims):
-                own = zone.layout.ports_of_mim[m]
-                planned[self.layout.ports_of_mim[self.layout.mim_index[mim.id]]] = (plan.inject_w + 1j * plan.inject_var)[own]
-        return planned
+        last = ((zone, zone.cycle.last) for zone in self.controller.zones if zone.id not in self.stopped)
+        return self.whole_va((zone, cycle.plan.inject_w + 1j * cycle.plan.inject_var) for zone, cycle in last if cycle is not None)

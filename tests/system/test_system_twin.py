@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import shutil
 import signal
 import struct
 import subprocess
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +15,7 @@ from typing import Any
 import pytest
 import sunspec2.device
 import sunspec2.modbus.client as sunspec
+from tests.system.twin_process import ready
 
 from mimctl.config.site import load_site
 from mimctl.model.address import SUNSPEC
@@ -29,23 +28,12 @@ from mimctl.wire.tls import make_throwaway_pki
 
 Start = Callable[..., "subprocess.Popen[str]"]
 
-_WITHIN_S = 30.0
 METER_POINTS = {203: ("PhVphA", "AphA", "WphA", "VARphA", "W", "Hz"), 213: ("PhVphA", "AphA", "WphA", "VARphA", "W", "Hz")}
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _vendor_models() -> None:
     sunspec2.device.set_model_defs_path([str(data_root() / "device_profiles/sunspec/models"), sunspec2.device.models_dir])
-
-
-def ready(process: subprocess.Popen[str], file: Path) -> dict[str, Any]:
-    """What `--json` says, as soon as the twin serves."""
-    deadline = time.monotonic() + _WITHIN_S
-    while not file.exists():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    return json.loads(file.read_text())  # type: ignore[no-any-return]
 
 
 def scan(host: str, port: int, unit: int, tls: dict[str, Any] | None = None) -> dict[int, dict[str, Any]]:

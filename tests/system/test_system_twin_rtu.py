@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import sunspec2.device
@@ -15,12 +13,12 @@ import sunspec2.modbus.client as sunspec
 import yaml
 from pymodbus.client import ModbusTcpClient
 from pymodbus.framer import FramerType
+from tests.system.twin_process import ready
 
 from mimctl.model.resources import data_root
 from site_factory import site_dict
 
 Start = Callable[..., "subprocess.Popen[str]"]
-_WITHIN_S = 30.0
 
 
 @pytest.fixture(autouse=True)
@@ -39,15 +37,6 @@ def site(tmp_path: Path) -> Path:
     path = tmp_path / "site.yaml"
     path.write_text(yaml.safe_dump(data, sort_keys=False))
     return path
-
-
-def ready(process: subprocess.Popen[str], file: Path) -> dict[str, Any]:
-    deadline = time.monotonic() + _WITHIN_S
-    while not file.exists():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    return json.loads(file.read_text())  # type: ignore[no-any-return]
 
 
 def test_other_makers_read_devices_on_a_serial_port_and_over_tcp(start_mimctl: Start, site: Path, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Profile files: found, judged with lines, turned into register maps."""
 
 import struct
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from mimctl.config.profile import check_profile, find_profile, load_profile
 from mimctl.model.errors import ConfigError
 from mimctl.model.profile import ByteOrder, Difference, PointType, ReadBlock, WordOrder
 from mimctl.model.resources import data_root
+from profile_files import write_profile
 
 PROFILES = sorted((data_root() / "device_profiles").glob("*/*.yaml"))
 
@@ -30,13 +32,7 @@ UNPROVED = ("profile.vector", "tests", 2)
 
 @pytest.fixture
 def write(tmp_path):
-    def make(text, name="acme/m1"):
-        path = tmp_path / "device_profiles" / f"{name}.yaml"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-        return path
-
-    return make
+    return partial(write_profile, tmp_path)
 
 
 def problems(path):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
 from mimctl.config.profile import check_profile, load_profile
 from mimctl.model.command_vectors import ExpectedWrite, StepKind
 from mimctl.model.site import ExpiryAction
+from profile_files import write_profile
 
 HEAD = """\
 schema: 1
@@ -33,13 +36,7 @@ tests:
 
 @pytest.fixture
 def write(tmp_path):
-    def made(text: str):
-        path = tmp_path / "acme" / "b1.yaml"
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(text)
-        return path
-
-    return made
+    return partial(write_profile, tmp_path, name="acme/b1")
 
 
 def vector(step: str, more: str = "") -> str:

@@ -1,11 +1,14 @@
 """What a profile can express beyond plain points: numbering, repeated parts, directions, variants, identification, setpoints."""
 
+from functools import partial
+
 import pytest
 
 from mimctl.config.profile import check_profile, known_profiles, load_profile
 from mimctl.model.points import ReadBlock
 from mimctl.model.profile import Difference, Signed
 from mimctl.model.setpoints import Failsafe, Role
+from profile_files import write_profile
 
 HEAD = """\
 schema: 1
@@ -24,13 +27,7 @@ POINT = "points:\n  active_power.port1: {address: 0, type: int16}\n"
 
 @pytest.fixture
 def write(tmp_path):
-    def make(text):
-        path = tmp_path / "acme" / "m1.yaml"
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(text)
-        return path
-
-    return make
+    return partial(write_profile, tmp_path)
 
 
 def found(path):

@@ -1,9 +1,12 @@
 """Profiles of devices that tell their own register map: what the section `sunspec` becomes, and what is wrong with one."""
 
+from functools import partial
+
 import pytest
 
 from mimctl.config.profile import check_profile, load_profile
 from mimctl.model.chain import ChainDifference, ChainPoint, ControlModel
+from profile_files import write_profile
 
 INVERTER = """\
 schema: 1
@@ -26,13 +29,7 @@ METER = (
 
 @pytest.fixture
 def write(tmp_path):
-    def make(text):
-        path = tmp_path / "acme" / "m1.yaml"
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(text)
-        return path
-
-    return make
+    return partial(write_profile, tmp_path)
 
 
 def found(path):

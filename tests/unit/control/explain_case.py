@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import numpy as np
-from tests.builders import START, node, state_of, three_port_mim
+from tests.builders import START, node, small_site, state_of, three_port_mim
 
 from mimctl.analysis.report import Analyst
 from mimctl.balance.problem import Balancer
@@ -17,16 +17,13 @@ from mimctl.control.explain.case import Case, Question
 from mimctl.control.light import light_record
 from mimctl.control.limits import BoundsMaker
 from mimctl.grid.tree import TreeOperators
-from mimctl.model.address import DeviceAddress
 from mimctl.model.bounds import Bounds, Restriction
 from mimctl.model.decision import DecisionRecord, WriteOutcome
 from mimctl.model.forecast import LoadForecast
 from mimctl.model.layout import SiteLayout
-from mimctl.model.link import Link, LinkType
-from mimctl.model.node import Feed, NodeKind
-from mimctl.model.phases import Rotation
+from mimctl.model.node import NodeKind
 from mimctl.model.reason import Reason
-from mimctl.model.site import BalanceRule, Meter, Site, Zone
+from mimctl.model.site import Site
 from mimctl.safety.judge import Accepted, Judge
 
 VOLTS = 230.0
@@ -38,21 +35,7 @@ def one_rack(*, rating_va: float = 5000.0, mims: int = 1, rating_a: float = 100.
     """One metered rack that is the feed as well, with all the weight; MIM neutrals that never bind."""
     head = replace(node("head", None, NodeKind.FEED, rating_a), omega=1.0, own_load=True)
     made = tuple(three_port_mim(f"mim-{i + 1}", "head", 10 + i, rating_va, neutral_rating_a=500.0) for i in range(mims))
-    return Site(
-        id="test",
-        name="Test",
-        timezone="Europe/Zurich",
-        frequency_hz=50.0,
-        rotation=Rotation.POSITIVE,
-        links=(Link("gw", LinkType.MODBUS_TCP, "127.0.0.1", 1502),),
-        feeds=(Feed("A", "head"),),
-        nodes=(head,),
-        meters=(Meter("m-head", "head", DeviceAddress("gw", 1)),),
-        mims=made,
-        batteries=(),
-        zones=(Zone("z", ("head",)),),
-        rules=(BalanceRule("balance", ("z",)),),
-    )
+    return replace(small_site((head,), made), timezone="Europe/Zurich")
 
 
 def told(where: str, code: str, text: str) -> tuple[Restriction, ...]:

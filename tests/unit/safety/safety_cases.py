@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 import numpy as np
+from tests.builders import small_site
 
 from mimctl.grid.tree import TreeOperators
 from mimctl.model.address import DeviceAddress
@@ -14,12 +15,11 @@ from mimctl.model.bounds import Bounds
 from mimctl.model.connection import Connection
 from mimctl.model.forecast import LoadForecast
 from mimctl.model.layout import SiteLayout
-from mimctl.model.link import Link, LinkType
-from mimctl.model.node import Cable, Feed, Node, NodeKind
+from mimctl.model.node import Cable, Node, NodeKind
 from mimctl.model.phases import Rotation
 from mimctl.model.plan import Plan, SafePlan, SolveStatus
 from mimctl.model.sample import Quality
-from mimctl.model.site import Battery, Meter, Mim, PortSpec, Site, Zone
+from mimctl.model.site import Battery, Mim, PortSpec, Site
 from mimctl.model.state import BatteryState, MimState, NodeState, PortState, SiteState
 from mimctl.safety.judge import Accepted, Judge, SafetySettings
 
@@ -34,7 +34,7 @@ def node(name: str, parent: str | None, rating_a: float = 50.0, **more: object) 
 
 def mim(name: str, *ports: tuple[str, str], rating_va: float = 1500.0, **more: object) -> Mim:
     specs = tuple(PortSpec(n, Connection(c), rating_va) for n, c in ports)
-    return Mim(id=name, address=DeviceAddress("bus", 1), ports=specs, **more)
+    return Mim(id=name, address=DeviceAddress("gw", 1), ports=specs, **more)
 
 
 def three(name: str, at: str, **more: object) -> Mim:
@@ -52,22 +52,9 @@ def site(
     reverse_power_limit_w: float = 0.0,
 ) -> Site:
     """A site with a feed at every node without a parent and a meter at every node but the unmetered."""
-    heads = tuple(n.id for n in nodes if n.parent is None)
-    return Site(
-        id="s",
-        name="s",
-        timezone="UTC",
-        frequency_hz=50.0,
-        rotation=rotation,
-        links=(Link("bus", LinkType.MODBUS_TCP, "127.0.0.1", 502),),
-        feeds=tuple(Feed(f"F{h}", h, reverse_power_limit_w=reverse_power_limit_w) for h in heads),
-        nodes=nodes,
-        meters=tuple(Meter(f"M-{n.id}", n.id, DeviceAddress("bus", 2)) for n in nodes if n.id not in unmetered),
-        mims=mims,
-        batteries=batteries,
-        zones=(Zone("z", heads),),
-        rules=(),
-    )
+    made = small_site(nodes, mims, unmetered=unmetered, rotation=rotation)
+    feeds = tuple(replace(feed, reverse_power_limit_w=reverse_power_limit_w) for feed in made.feeds)
+    return replace(made, feeds=feeds, batteries=batteries, rules=())
 
 
 def rack_site(**more: object) -> Site:

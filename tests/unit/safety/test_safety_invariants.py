@@ -100,7 +100,7 @@ def random_transfers(r: random.Random, where) -> tuple[Transfer, ...]:
             TransferSource(TransferState.GENERATOR, r.choice([None, 3000.0]), r.choice([0.0, None])),
         )
         fixed = r.choice([None, None, *TransferState])
-        address = None if fixed is not None else DeviceAddress("bus", 50 + t)
+        address = None if fixed is not None else DeviceAddress("gw", 50 + t)
         found.append(Transfer(f"t{t}", TransferKind.ATS, place, sources, address, fixed))
     return tuple(found)
 

@@ -297,7 +297,7 @@ class TestInterlocks:
         assert {j.reason.code for j in plan.judgements} >= {"interlock.emergency_stop"}
 
     @pytest.mark.parametrize(
-        ("name", "released"), [("m1", [1, 0]), ("r2", [0, 1]), ("pdu", [1, 1]), ("bus", [1, 1]), ("nobody", [0, 0])]
+        ("name", "released"), [("m1", [1, 0]), ("r2", [0, 1]), ("pdu", [1, 1]), ("gw", [1, 1]), ("nobody", [0, 0])]
     )
     def test_lock_out(self, name: str, released: list[int]) -> None:
         plan = scene(accepted=MOVE / 2, options={"locked": frozenset({name})}).run()

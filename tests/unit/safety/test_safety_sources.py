@@ -31,7 +31,7 @@ def scene(
     feed_takes_w: float = 1500.0,
 ) -> Scene:
     """Both racks draw `load_w` on every phase; the MIM of rack r1 is planned to give `plan`; the feed takes power back."""
-    device = Transfer("ats", TransferKind.ATS, node, SOURCES, DeviceAddress("bus", 9), codes=((1, TransferState.NORMAL),))
+    device = Transfer("ats", TransferKind.ATS, node, SOURCES, DeviceAddress("gw", 9), codes=((1, TransferState.NORMAL),))
     site = replace(rack_site(reverse_power_limit_w=feed_takes_w), transfers=(device,))
     load_va = np.zeros((4, 3), dtype=complex)
     load_va[2:] = load_w
