@@ -23,9 +23,9 @@ from mimctl.model.link import Link, LinkType
 from mimctl.model.payload import PayloadProfile
 from mimctl.twin.drivers import PlantDriverGroup
 from mimctl.twin.firmware import MimFleet
-from mimctl.twin.gateway import ECHO_S, VirtualServer
+from mimctl.twin.gateway import VirtualServer
 from mimctl.twin.instruments import Instruments
-from mimctl.twin.lorawan import LorawanMimTwin
+from mimctl.twin.lorawan import ECHO_S, LorawanMimTwin
 from mimctl.twin.mesh_drivers import LONGEST_FRAME_S, MeshMim, MeshWay
 from mimctl.twin.picture import World
 from mimctl.twin.plant import Plant
@@ -33,8 +33,8 @@ from mimctl.wire.chirpstack.bridge import Listener
 from mimctl.wire.chirpstack.events import Log, TxAck, Uplink
 from mimctl.wire.chirpstack.lifecycle import Downlink, DownlinkTracker
 
-#: devices look whether a report is due so often [s]
-_LOOK_S = 1.0
+#: devices look whether a report is due so often, and the first of them within so long [s]
+_LOOK_S, _FIRST_S = 1.0, 5.0
 #: a cycle leaves so much of itself for commands and their answers
 _FOR_COMMANDS = 0.9
 #: a bridge waits so long for an answer where the cycle does not end before: two attempts of 2 s
@@ -210,7 +210,7 @@ class RadioLinks:
             profile = profiles[mim.address.profile]
             soon = partial(self._echo, rng)
             twin = LorawanMimTwin(m, self._layout, self._world, profile, bridge.server, spec, rng, soon)
-            self._look(twin, float(rng.uniform(0.0, _LOOK_S)))
+            self._look(twin, float(rng.uniform(0.0, _FIRST_S)))
             self._group.replace(LorawanMim(mim, bridge, profile, self._clock, nominal_hz=self._layout.site.frequency_hz))
         return _Lorawan(link, self._rows(mims), bridge)
 

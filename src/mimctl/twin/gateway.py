@@ -1,7 +1,7 @@
 """A LoRaWAN network server and its gateways in virtual time: queues and locks of class C, airtime, radio law, half-duplex radios.
 
 What each figure is: a frame's airtime is computed (`model.airtime`); the server's interval and lock are ChirpStack's; the ways
-between gateway and server, and how long a device waits before it answers, are assumed (`WAY_S`, `ECHO_S`).
+between gateway and server are assumed (`WAY_S`).
 """
 
 from __future__ import annotations
@@ -24,8 +24,6 @@ from mimctl.wire.chirpstack.stand_in import Receiver, Timing
 OBSERVED_S = 3600.0
 #: from a gateway to the server and on, or back: uniform within [s]
 WAY_S = (0.05, 0.3)
-#: a device answers a downlink after a pause drawn within, so that not all answer at once; its output has moved by then [s]
-ECHO_S = (1.0, 4.0)
 
 
 class Airtime:

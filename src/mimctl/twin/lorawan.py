@@ -8,6 +8,7 @@ import socket
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -41,8 +42,11 @@ _POINTS = {
     "status": "CmdSta",
 }
 _CHIRPSTACK = "chirpstack"
-#: a device that has just started reports so many times at so short an interval [s], so that it is soon known
-_EARLY_REPORTS, _EARLY_S = 6, 5.0
+#: a device that has just started reports so many times at so short an interval [s], or until it is first told something: it is soon
+#: known, also to a service that starts later
+_EARLY_REPORTS, _EARLY_S = 24, 5.0
+#: a device answers a setpoint after a pause drawn within [s]: its output has followed by then, and not all answer at once
+ECHO_S = (1.0, 4.0)
 
 
 class NetworkServer(Protocol):
@@ -57,7 +61,7 @@ class LorawanMimTwin:
     """One MIM: takes the newest setpoint, reports at its interval and after each setpoint, which is the echo.
 
     Args:
-        soon: has the echo sent after whatever pause the device makes before it; None = at once.
+        soon: has the echo sent after a pause; None = at once.
     """
 
     def __init__(
@@ -133,6 +137,7 @@ class LorawanMimTwin:
     def _act(self, watts: list[float], vars_: list[float], sequence: int, validity_s: float) -> None:
         fleet, m = self._instruments.fleet, self._m
         if validity_s > 0:
+            self._early = 0
             fleet.set_watchdog(m, validity_s, ExpiryAction.ZERO)
             fleet.heartbeat(m, next(self._beats))
             fleet.enable(m, on=True)
@@ -206,6 +211,7 @@ class LorawanTwin:
     Args:
         profiles: of payloads, by id.
         timing: of the network server.
+        echo_s: a device answers a setpoint after a pause drawn within [s].
     """
 
     def __init__(
@@ -218,12 +224,14 @@ class LorawanTwin:
         *,
         seed: int = 1,
         timing: Timing | None = None,
+        echo_s: tuple[float, float] = ECHO_S,
     ) -> None:
         require_extra()
         if link.lorawan is None:
             raise ValueError(f"{link.id} is no LoRaWAN link")
         self._link, self._spec = link, link.lorawan
-        self._clock, self._timing = clock, timing or Timing()
+        self._clock, self._timing, self._echo_s = clock, timing or Timing(), echo_s
+        self._later: list[tuple[float, Callable[[], None]]] = []
         self._layout, self._world, self._profiles, self._seed = layout, world, profiles, seed
         self._directory: tempfile.TemporaryDirectory[str] | None = None
         self._broker: Mosquitto | None = None
@@ -273,10 +281,18 @@ class LorawanTwin:
         if name not in self._profiles:
             raise UserError(f"{self._layout.mims[m].id} needs the profile '{name}' of payloads, which was not loaded")
         rng = np.random.default_rng([self._seed, 1, m])
-        return LorawanMimTwin(m, self._layout, self._world, self._profiles[name], server, self._spec, rng)
+        soon = partial(self._postpone, rng)
+        return LorawanMimTwin(m, self._layout, self._world, self._profiles[name], server, self._spec, rng, soon)
+
+    def _postpone(self, rng: np.random.Generator, send: Callable[[], None]) -> None:
+        self._later.append((self._clock.monotonic_s() + float(rng.uniform(*self._echo_s)), send))
 
     def tick(self, now_s: float) -> None:
         """Have everything reported that is due."""
+        due = [send for due_s, send in self._later if due_s <= now_s]
+        self._later = [(due_s, send) for due_s, send in self._later if due_s > now_s]
+        for send in due:
+            send()
         for mim in self.mims:
             mim.tick(now_s)
 
