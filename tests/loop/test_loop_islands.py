@@ -11,11 +11,14 @@ from tests.loop.closed_loop import ClosedLoop
 
 from mimctl.control.events import EventLog
 from mimctl.control.site_controller import build_site_controller
-from mimctl.model.errors import LinkTimeout
+from mimctl.model.errors import LinkTimeout, UserError
 from mimctl.model.fault import Fault, FaultKind
 from mimctl.model.lease import Form, Lease, LeaseSource, LockOut, Pause
 from mimctl.model.reason import Reason
 from mimctl.model.transfer import TransferState
+from mimctl.service.explain_desk import ExplainDesk
+from mimctl.service.form_desk import at_its_node, islands_status
+from mimctl.service.lease_desk import LeaseDesk
 from mimctl.twin.drivers import PlantDriverGroup, PlantMim, PlantTransfer
 from mimctl.twin.faults import schedule
 
@@ -381,3 +384,100 @@ async def test_a_mim_that_was_left_out_for_disobedience_by_forming_is_not():
     await loop.run(15)
     assert "mim.ignores_setpoint" not in {event.code for event in (*loop.events.open(), *loop.events.recent())}
     assert loop.fleet.enabled.all()
+
+
+REQUEST = {
+    "do": "grant",
+    "kind": "form",
+    "scope": "mim-rack1",
+    "bus": "pdu",
+    "seconds": 600,
+    "reason": "feed A is out",
+    "owner": "ann",
+}
+
+
+@dataclass(eq=False)
+class Waiting:
+    """The clock of somebody who waits: the site runs on meanwhile."""
+
+    loop: Island
+
+    def monotonic_s(self) -> float:
+        return self.loop.clock.monotonic_s()
+
+    def utc(self):
+        return self.loop.clock.utc()
+
+    async def sleep_until(self, monotonic_s: float) -> None:
+        await self.loop.run(1)
+
+
+async def asked(loop: Island, request: dict) -> dict:
+    """What the service answers."""
+    return await LeaseDesk(loop.controller, Waiting(loop)).answer(request)
+
+
+async def test_the_service_refuses_in_one_line_with_everything_that_is_missing():
+    loop = Island()
+    await loop.run(3)
+    with pytest.raises(UserError) as refused:
+        await asked(loop, REQUEST)
+    said = str(refused.value)
+    assert said.startswith("mim-rack1 may not form the bus of pdu now: k is normal, not open; there is voltage above k")
+    assert "\n" not in said
+    assert loop.leases == []
+
+
+async def test_the_service_grants_it_and_answers_when_the_bus_is_alive():
+    loop = Island()
+    await loop.run(3)
+    loop.lose()
+    await loop.run(3)
+    told = await asked(loop, REQUEST)
+    assert told["lease"]["text"] == "forms the bus of pdu"
+    assert loop.volts() == pytest.approx(230)
+    status = islands_status(loop.controller.zones[0])
+    assert status["i1"] | {"lease": ""} == {
+        "node": "pdu", "contactor": "k", "contactor_state": "open", "formed_by": "mim-rack1", "for": "ann", "lease": "",
+    }  # fmt: skip
+    with pytest.raises(UserError, match="pdu has one former: mim-rack1 forms it for ann"):
+        await asked(loop, REQUEST | {"owner": "bob", "scope": "mim-rack2"})
+    assert loop.forming == [True, False, False]
+
+
+async def test_the_service_tells_that_nothing_came_of_it(monkeypatch):
+    loop = Island()
+    await loop.run(3)
+    loop.lose()
+    await loop.run(3)
+    monkeypatch.setattr(type(loop.fleet), "form", lambda *_: None)
+    with pytest.raises(UserError, match="does not form the bus of pdu: ended: mim-rack1 does not form it: it refused"):
+        await asked(loop, REQUEST)
+
+
+async def test_a_device_without_form_mode_is_refused_in_one_line(monkeypatch):
+    loop = Island()
+    await loop.run(3)
+    loop.lose()
+    loop.fleet.formers.able[0] = False
+    await loop.run(3)
+    with pytest.raises(UserError, match=r"bus of pdu now: mim-rack1 has no form mode, as far as it has told$"):
+        await asked(loop, REQUEST)
+
+
+async def test_explain_says_who_forms_and_why_it_ended():
+    loop = await formed()
+    loop.controller.leases.take(loop.controller.leases.active()[0].id, "ann")
+    desk = ExplainDesk(loop.controller, loop.clock)
+    before = await desk.answer({"mim": "mim-rack1"})
+    assert "sets voltage and frequency of its bus" in str(before)
+    assert "forms i1 at 230 V, 50 Hz by an operator's lease" in str(before)
+    await loop.run(2)
+    after = await desk.answer({"mim": "mim-rack1"})
+    assert "nobody's lease has it form a bus now" in str(after)
+
+
+def test_a_feed_is_named_instead_of_its_head():
+    assert at_its_node(island_site(), Form("A")) == Form("feed")
+    assert at_its_node(island_site(), Form("pdu")) == Form("pdu")

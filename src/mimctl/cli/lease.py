@@ -18,7 +18,7 @@ _PATIENCE_S = 60.0
 
 @click.group(no_args_is_help=True)
 def command() -> None:
-    """List, grant or revoke leases: lock-outs, caps, pauses and setpoints with an owner, a reason and an end.
+    """List, grant or revoke leases: lock-outs, caps, pauses, setpoints and form mode with an owner, a reason and an end.
 
     The running service takes a lease as a bound of its next cycle. Where two contradict, the source decides: maintenance, operator,
     BMS, tenant, optimiser, in this order. The emergency stop stands above all: mimctl stop SITE --emergency.
@@ -47,10 +47,11 @@ Examples:
   mimctl lease grant site.yaml lock-out rack-a3 --reason 'PSU swap'
   mimctl lease grant site.yaml cap pdu-a1 --max-a 40 --for 2h
   mimctl lease grant site.yaml pause hall --for 30min
-  mimctl lease grant site.yaml setpoint mim-a11 --port 1 --w 500 --for 30s""",
+  mimctl lease grant site.yaml setpoint mim-a11 --port 1 --w 500 --for 30s
+  mimctl lease grant site.yaml form mim-a11 --bus pdu-a1 --for 1h --reason 'feed A out for work'""",
 )
 @click.argument("site", type=click.Path(path_type=Path))
-@click.argument("kind", type=click.Choice(["lock-out", "cap", "pause", "setpoint"]))
+@click.argument("kind", type=click.Choice(["lock-out", "cap", "pause", "setpoint", "form"]))
 @click.argument("scope")
 @click.option("--for", "duration", help="How long, like 30s, 20 min, 2 h or 3 d. A lock-out may stand until it is revoked.")
 @click.option("--reason", default="", help="For those who read it.")
@@ -60,6 +61,7 @@ Examples:
 @click.option("--port", "ports", type=click.IntRange(1), multiple=True, help="setpoint: port, counted from 1; again with --w.")
 @click.option("--w", "watts", type=Finite(), multiple=True, help="setpoint: injection positive [W].")
 @click.option("--var", "vars_", type=Finite(), multiple=True, help="setpoint: supplied vars positive [var]  [default: 0].")
+@click.option("--bus", help="form: node or feed that the bus begins at: the one that the island's contactor supplies.")
 @click.option(
     "--source",
     type=click.Choice(["operator", "bms", "tenant", "optimiser"]),
@@ -79,6 +81,7 @@ def grant(
     ports: tuple[int, ...],
     watts: tuple[float, ...],
     vars_: tuple[float, ...],
+    bus: str | None,
     source: str | None,
     owner: str | None,
     json_target: str | None,
@@ -87,15 +90,21 @@ def grant(
 
     A lock-out releases the MIMs of its scope and leaves them alone until it is revoked, over restarts too. It is no isolation:
     before work on conductors open and lock the isolator. Caps and pauses outlive a restart for what is left of their time,
-    setpoints do not.
+    setpoints and form mode do not.
+
+    Form mode has one MIM feed a bus that is cut off: it makes a dead bus alive. It is granted only while the contactor is proven
+    open and the bus proven dead, and ends by itself when any of that is not proven any more; it takes another lease to begin again.
     """
     caps = {"max_va": max_va, "max_a": max_a, "max_export_w": max_export_w}
     _only_for("cap", kind, any(value is not None for value in caps.values()), "--max-va, --max-a and --max-export-w")
     _only_for("setpoint", kind, bool(ports or watts or vars_), "--port, --w and --var")
+    _only_for("form", kind, bus is not None, "--bus")
     if source is not None and kind == "lock-out":
         raise click.UsageError("a lock-out has no --source: it is maintenance, above all but the emergency stop")
     wanted: dict[str, Any] = {"kind": kind.replace("-", "_"), "scope": scope, "reason": reason, "source": source, "owner": owner}
     wanted |= {name: value for name, value in caps.items() if value is not None}
+    if bus is not None:
+        wanted["bus"] = bus
     if kind == "setpoint":
         wanted["ports"] = _powers(ports, watts, vars_)
     if duration is not None:

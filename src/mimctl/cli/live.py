@@ -26,6 +26,7 @@ ZONE_COLUMNS = ("zone", "state", "MIMs", "cycle ms", "of ms", "cycles", "skipped
 LINK_COLUMNS = ("link", "state", "devices", "sweep ms", "of ms", "busy %", "requests", "timeouts", "late", "wrong", "resting units")
 LEASE_COLUMNS = ("lease", "scope", "what", "source", "owner", "ends in", "in force", "reason")
 RULE_COLUMNS = ("rule", "type", "where", "condition", "what")
+ISLAND_COLUMNS = ("island", "begins at", "contactor", "state", "formed by", "for")
 TRANSFER_COLUMNS = ("transfer device", "kind", "supplies", "state", "age s")
 EVENT_COLUMNS = ("since UTC", "severity", "where", "what")
 #: what a narrow terminal goes without, the first first
@@ -170,6 +171,15 @@ def transfer_rows(status: Mapping[str, Any]) -> list[list[str]]:
             if name not in found or _age(told) < _age(found[name]):
                 found[name] = told
     return [[name, told["kind"], told["node"], told["state"], _aged(told)] for name, told in found.items()]
+
+
+def island_rows(status: Mapping[str, Any]) -> list[list[str]]:
+    """Islands: whether each is cut off, and who feeds it."""
+    return [
+        [name, told["node"], told["contactor"], told["contactor_state"], told["formed_by"] or "nobody", told["for"] or "–"]
+        for zone in status["zones"].values()
+        for name, told in zone.get("islands", {}).items()
+    ]
 
 
 def _aged(told: Mapping[str, Any]) -> str:

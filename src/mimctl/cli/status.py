@@ -53,6 +53,9 @@ def _show(site: Site, status: dict[str, Any], every_node: bool) -> None:
     if transfers := live.transfer_rows(status):
         click.echo()
         print_table(live.TRANSFER_COLUMNS, transfers)
+    if islands := live.island_rows(status):
+        click.echo()
+        print_table(live.ISLAND_COLUMNS, islands)
     if leases := [lease for lease in status["leases"] if lease["kind"] != "emergency_stop"]:
         click.echo()
         print_table(live.LEASE_COLUMNS, live.lease_rows(leases), spare=live.LEASE_SPARE)

@@ -72,6 +72,8 @@ def action_of(data: Mapping[str, Any]) -> Action:
     if kind == Cap.kind:
         return Cap(*(None if data.get(name) is None else _number(data[name]) for name in ("max_va", "max_a", "max_export_w")))
     if kind == Form.kind:
+        if not isinstance(data.get("bus"), str):
+            raise ValueError("say which bus: a node or a feed")
         return Form(_text(data["bus"]))
     for plain in (Stop, LockOut, Pause):
         if kind == plain.kind:

@@ -12,10 +12,11 @@ from mimctl.control.leases import STOP_ID
 from mimctl.control.site_controller import SiteController
 from mimctl.model.clock import Clock
 from mimctl.model.errors import UserError
-from mimctl.model.lease import Action, Lease, LeaseSource, LockOut, Setpoint
+from mimctl.model.lease import Action, Form, Lease, LeaseSource, LockOut, Setpoint
 from mimctl.model.lease_plain import action_of, lease_plain, source_of
 from mimctl.model.lease_text import OWNER_MOST, check_line
 from mimctl.model.reason import Reason
+from mimctl.service.form_desk import FormDesk, at_its_node
 from mimctl.service.lease_store import LeaseStore
 from mimctl.service.lease_view import lease_view
 from mimctl.service.left_behind import ENDS, STAYS, endless
@@ -38,6 +39,7 @@ class LeaseDesk:
         self._book = controller.leases
         self._clock = clock
         self._store = store
+        self._forms = FormDesk(controller, clock)
         self._writing = asyncio.Lock()
         self._calls = 0
         self._log = structlog.get_logger("mimctl.lease")
@@ -92,11 +94,15 @@ class LeaseDesk:
     async def grant(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Put a lease in force; one that must outlive the service is on the disk when this returns.
 
-        A lock-out returns when its MIMs have been told, or could not be for a few cycles.
+        A lock-out returns when its MIMs have been told, or could not be for a few cycles; form mode when the bus is formed.
         """
         lease = self._lease(request)
+        if isinstance(lease.action, Form):
+            self._forms.check(lease)
         replaced = self._book.put(lease)
         await self._keep()
+        if isinstance(lease.action, Form):
+            await self._forms.formed(lease)
         waiting = await self._not_yet_released(lease) if isinstance(lease.action, LockOut) else []
         return {"lease": self._plain(lease), "replaced": [old.id for old in replaced], "not_released": waiting}
 
@@ -158,7 +164,7 @@ class LeaseDesk:
 
     def _lease(self, request: Mapping[str, Any]) -> Lease:
         try:
-            action = self._with_every_port(str(request.get("scope")), action_of(request))
+            action = at_its_node(self._book.site, self._with_every_port(str(request.get("scope")), action_of(request)))
             default = LeaseSource.MAINTENANCE if isinstance(action, LockOut) else LeaseSource.OPERATOR
             source = default if request.get("source") is None else source_of(request["source"])
         except (ValueError, KeyError, TypeError, IndexError) as error:
@@ -190,8 +196,10 @@ class LeaseDesk:
         return [
             mim.id
             for zone in self._controller.zones
-            for mim, held in zip(zone.layout.mims, zone.cycle.dispatcher.in_force, strict=True)
-            if held and mim.id in reached
+            for mim, held, forms in zip(
+                zone.layout.mims, zone.cycle.dispatcher.in_force, zone.cycle.dispatcher.forms.holding, strict=True
+            )
+            if (held or forms) and mim.id in reached
         ]
 
     async def _keep(self) -> None:

@@ -22,6 +22,7 @@ from mimctl.model.report import SiteReport
 from mimctl.model.sample import Quality
 from mimctl.model.state import SiteState
 from mimctl.model.transfer import TransferState
+from mimctl.service.form_desk import islands_status
 
 #: report field → key; per node one number
 _NODE_FIGURES = {
@@ -143,6 +144,7 @@ def zone_status(zone: ZoneController, *, dry_run: bool = False) -> dict[str, Any
         },
         "load_shift": load_shifts(zone.headroom),
         "transfers": transfers(record.state),
+        **({"islands": islands_status(zone)} if zone.layout.site.islands else {}),
         "mims": _mims(zone, record.state.mims.quality, record.state.ports.inject_w),
     }
 

@@ -24,7 +24,9 @@ def site(tmp_path, monkeypatch):
         (["cap", "pdu-a1", "--max-a", "nan"], "finite"),
         (["cap", "pdu-a1", "--max-a", "-5"], "--max-a"),
         (["cap", "pdu-a1", "--max-a", "5", "--for", "soon"], "--for"),
-        (["form", "mim-a1-1"], "'form' is not one of"),
+        (["fly", "mim-a1-1"], "'fly' is not one of"),
+        (["form", "mim-a1-1", "--for", "1 h"], "'form' needs --bus"),
+        (["pause", "hall", "--bus", "pdu-a1"], "--bus go with 'form'"),
     ],
 )
 def test_what_a_lease_cannot_say_is_wrong_usage(site, run_cli, arguments, says):

@@ -12,6 +12,7 @@ from mimctl.cli.live import (
     NODE_COLUMNS,
     event_rows,
     headline,
+    island_rows,
     link_rows,
     live_view,
     node_rows,
@@ -56,6 +57,12 @@ def picture(width: int, height: int, shown: dict) -> list[str]:
     everything = frozenset(shown["zones"]["hall"]["nodes"])
     console.print(live_view(shown, everything, "Hall · balancing", (width, height)))
     return console.file.getvalue().splitlines()
+
+
+def test_islands_are_shown_with_who_feeds_them():
+    told = {"node": "pdu", "contactor": "k", "contactor_state": "open", "formed_by": "mim-1", "for": "ann", "lease": "n1"}
+    status = {"zones": {"z": {"islands": {"i1": told, "i2": told | {"formed_by": None, "for": None}}}, "y": {}}}
+    assert island_rows(status) == [["i1", "pdu", "k", "open", "mim-1", "ann"], ["i2", "pdu", "k", "open", "nobody", "–"]]
 
 
 def test_a_row_says_what_is_known_and_marks_what_is_not() -> None:
