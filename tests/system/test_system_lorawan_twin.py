@@ -58,7 +58,7 @@ async def running(site, timing: Timing = QUICK):
     plant = Plant(layout, LoadSet(layout, GeneratedLoads((), 1, clock.utc()), seed=1), fleet=MimFleet(layout))
     world = World(plant, clock)
     link = next(each for each in site.links if each.type is LinkType.LORAWAN)
-    twin = LorawanTwin(link, plant.layout, world, clock, profiles(), timing=timing)
+    twin = LorawanTwin(link, plant.layout, world, clock, profiles(), timing=timing, echo_s=(0.0, 0.2))
     moved = await twin.start(*free_ports(1))
     served = replace(site, links=tuple(moved if each.id == link.id else each for each in site.links))
     devices = next(each for each in devices_by_link(served) if each.link.id == link.id)
