@@ -14,6 +14,7 @@ from typing import Protocol
 
 import numpy as np
 
+from mimctl.forecast.reach import Reach
 from mimctl.model.layout import BoolArray, ComplexArray, FloatArray, IntArray, SiteLayout
 
 #: a first-order response is within 5 % after three time constants
@@ -78,6 +79,7 @@ class OutputModel:
         self._told_at_s: FloatArray = np.full(len(layout.ports), np.nan)
         self._told_va = rest.copy()
         self._late: BoolArray = np.array([mim.latency.is_late for mim in layout.mims], dtype=np.bool_)[self._port_mim]
+        self._reach = Reach(self._late)
         reports_s = max((mim.latency.report_every_s for mim in layout.mims), default=0.0)
         #: commands are remembered for as long as any device may not have acted on them
         self._memory_s = float(self._delay_s.max(initial=0.0)) + reports_s + _OLDEST_S
@@ -87,6 +89,7 @@ class OutputModel:
         if np.array_equal(setpoint_va, self._segments[-1].target_va):
             return
         self._segments.append(_Segment(at_s, self._undelayed(at_s), setpoint_va))
+        self._reach.told(setpoint_va)
         while len(self._segments) > 2 and self._segments[1].since_s < at_s - self._memory_s:
             self._segments.popleft()
 
@@ -122,14 +125,15 @@ class OutputModel:
         if ports.any():
             modelled = self._modelled_at_each(np.where(ports, self._told_at_s, np.nan), ports)
             self._bias_va = np.where(ports, self._told_va - modelled, self._bias_va)
+            self._reach.found(ports, self._told_va, (segment.target_va for segment in self._segments))
 
     def at(self, instant_s: float) -> ComplexArray:
         """(K,) [VA] output of every port at one instant."""
-        return self._modelled(instant_s) + self._bias_va
+        return self._reach.bound(self._modelled(instant_s) + self._bias_va)
 
     def each_at(self, instants_s: FloatArray, ports: IntArray) -> ComplexArray:
         """(E,) [VA] output of single ports (E,), each at a finite instant of its own."""
-        return self._modelled_each(instants_s, ports) + self._bias_va[ports]
+        return self._reach.bound(self._modelled_each(instants_s, ports) + self._bias_va[ports], ports)
 
     def unsure_va(self, now_s: float, heard: BoolArray) -> FloatArray:
         """(K,) how far ports may be from what the model says [VA], by all that they may be doing instead.
