@@ -10,6 +10,7 @@ import click
 
 from mimctl.cli.before_after import print_before_after
 from mimctl.cli.interrupts import INTERRUPTED, loading
+from mimctl.cli.media import at_work
 from mimctl.cli.options import Number, faults_option, seed_option
 from mimctl.cli.render import console, fail, json_option, write_json
 
@@ -76,6 +77,9 @@ def command(
         write_json(json_target, result)
     title = f"Before → after by the site's own meters, without the first {SETTLING_S:.0f} s of control"
     print_before_after(loaded, result, title, to_stderr=json_target == "-", fundamental_neutral=True)
+    working = at_work(loaded, result["status"])
+    if working:
+        screen.print(f"{working}, at the end")
     if result["interrupted_after_s"] is not None:
         fail(f"interrupted after {result['interrupted_after_s']:.0f} s", INTERRUPTED)
     for name, looks in result["cycles"].items():
@@ -155,7 +159,8 @@ class _Watch:
                 if left_s is None:
                     break
                 self.status = self.service.status()
-                headline = f"{self.status['name']} · {phase} · {left_s:.0f} s left · Ctrl-C ends it · {answering(self.status)}"
+                parts = [self.status["name"], phase, f"{left_s:.0f} s left", "Ctrl-C ends it", answering(self.status)]
+                headline = " · ".join(filter(None, [*parts, at_work(self.service.site, self.status)]))
                 show(self.status, shown, headline)
                 if await self._stopped_within(_LOOK_EVERY_S):
                     return clock.monotonic_s() - began_s
