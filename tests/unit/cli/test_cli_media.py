@@ -13,9 +13,8 @@ from mimctl.model.site import Site
 
 def mixed() -> Site:
     site = rack_site(3)
-    mims = [
-        replace(mim, address=replace(mim.address, link=link)) for mim, link in zip(site.mims, ("gw", "zb", "lora"), strict=True)
-    ]
+    pairs = zip(site.mims, ("gw", "zb", "lora"), strict=True)
+    mims = [replace(mim, address=replace(mim.address, link=link)) for mim, link in pairs]
     radios = Link("zb", LinkType.ZIGBEE), Link("lora", LinkType.LORAWAN)
     return replace(site, links=(*site.links, *radios), mims=tuple(mims))
 
