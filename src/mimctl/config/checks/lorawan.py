@@ -188,7 +188,7 @@ def _air_problems(path: str, budget: AirBudget, users: list[AirUser]) -> Iterato
         text = (
             f"reports of {1000 * budget.report_s:.0f} ms (DR{plan.uplink_dr}) each {often_s:g} s, and the echo after each "
             f"setpoint, take {budget.uplink_share:.1%} of the time of a device, radio law allows {rules.uplink_share:.0%}: "
-            f"report more seldom ('latency: {{report_every: …}}'), or have a faster 'uplink_dr'"
+            f"report and command more seldom ('latency: {{report_every: …, command_every: …}}'), or have a faster 'uplink_dr'"
         )
         yield error("lorawan.air", f"{path}.lorawan", text)
 
