@@ -16,6 +16,7 @@ from mimctl.config.validate import place, validate
 from mimctl.config.wording import did_you_mean
 from mimctl.model.errors import ConfigError
 from mimctl.model.fault import Fault, FaultKind, FaultValue
+from mimctl.model.link import LinkType
 from mimctl.model.phases import PHASES
 from mimctl.model.problem import Problem, error
 from mimctl.model.site import Site
@@ -64,6 +65,7 @@ class _Reader:
             "meter": [m.id for m in site.meters],
             "transfer": [t.id for t in site.transfers if t.address is not None],
             "link": [link.id for link in site.links],
+            "coordinator": [link.id for link in site.links if link.type is LinkType.ZIGBEE],
             "node": [n.id for n in site.nodes],
             "feed": [f.id for f in site.feeds],
             "zone": [z.id for z in site.zones],

@@ -168,6 +168,16 @@ class LinkDownItem(OfLink):
     kind: Literal["link_down"]
 
 
+class CoordinatorItem(FaultItem):
+    """The coordinator of a Zigbee link fails: its devices are not reached. `unplugged`: it is not there, as while it restarts;
+    `silent`: its line is open and nothing comes; `garbled`: what comes makes no sense; `other_network`: it has another key and PAN,
+    as another stick would. In `simulate` all are the same."""
+
+    kind: Literal["coordinator"]
+    coordinator: Targets = Field(description="Zigbee links whose coordinators it befalls.")
+    how: Literal["unplugged", "silent", "garbled", "other_network"] = Field("unplugged", description="What happens.")
+
+
 class RackTrippedItem(FaultItem):
     """The breaker of a node opens: no voltage there and below, the loads are gone, the MIMs there stand on a dead bus."""
 
@@ -229,6 +239,7 @@ AnyFault = Annotated[
     | CtReversedItem
     | LinkLossItem
     | LinkDownItem
+    | CoordinatorItem
     | RackTrippedItem
     | FeedLostItem
     | FrequencyItem

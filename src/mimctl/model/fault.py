@@ -27,6 +27,7 @@ class FaultKind(StrEnum):
     CT_REVERSED = "ct_reversed"
     LINK_LOSS = "link_loss"
     LINK_DOWN = "link_down"
+    COORDINATOR = "coordinator"
     RACK_TRIPPED = "rack_tripped"
     FEED_LOST = "feed_lost"
     FREQUENCY = "frequency"

@@ -35,6 +35,19 @@ class LinkDown:
 
 
 @dataclass(frozen=True, slots=True)
+class Coordinator:
+    """The coordinator of a radio link fails; its devices run on, and nobody reaches them."""
+
+    how: str = "unplugged"
+
+    def apply(self, plant: Plant, target: str) -> None:
+        plant.instruments.coordinators[target] = self.how
+
+    def undo(self, plant: Plant, target: str) -> None:
+        plant.instruments.coordinators.pop(target, None)
+
+
+@dataclass(frozen=True, slots=True)
 class LinkLoss:
     """A share of all frames of a link is lost, requests and answers alike."""
 

@@ -14,7 +14,18 @@ from typing import Protocol
 from mimctl.model.fault import Fault, FaultKind
 from mimctl.twin.defects import Obedience
 from mimctl.twin.fault_grid import DeadBus, FeedLost, Frequency
-from mimctl.twin.fault_instruments import CtReversed, CtSwapped, LinkDown, LinkLoss, Lying, Noisy, NoValues, Offline, Skewed
+from mimctl.twin.fault_instruments import (
+    Coordinator,
+    CtReversed,
+    CtSwapped,
+    LinkDown,
+    LinkLoss,
+    Lying,
+    Noisy,
+    NoValues,
+    Offline,
+    Skewed,
+)
 from mimctl.twin.fault_mims import Clipped, Delayed, Derated, Disobedient, Rebooted, Stuck, fleet_of
 from mimctl.twin.plant import Plant
 
@@ -48,6 +59,7 @@ def schedule(plant: Plant, faults: Iterable[Fault]) -> None:
 EFFECTS: Mapping[FaultKind, Callable[..., Effect]] = {
     FaultKind.OFFLINE: Offline,
     FaultKind.LINK_DOWN: LinkDown,
+    FaultKind.COORDINATOR: Coordinator,
     FaultKind.LINK_LOSS: LinkLoss,
     FaultKind.STUCK: Stuck,
     FaultKind.PRETENDING: partial(Disobedient, Obedience.PRETENDS),

@@ -29,11 +29,14 @@ class Instruments:
         devices = [(meter.id, meter.address) for meter in site.meters] + [(mim.id, mim.address) for mim in site.mims]
         devices += [(transfer.id, transfer.address) for transfer in site.transfers if transfer.address is not None]
         self.row = {device: i for i, (device, _) in enumerate(devices)}
+        self._link = {device: address.link for device, address in devices}
         self.links = {link.id: [device for device, address in devices if address.link == link.id] for link in layout.site.links}
         count, meters = len(devices), len(layout.site.meters)
         self.meters, self.mims = slice(0, meters), slice(meters, meters + len(layout.site.mims))
         #: how many faults keep the device from answering
         self.mute: IntArray = np.zeros(count, dtype=np.int64)
+        #: what befell the coordinators of radio links, by link
+        self.coordinators: dict[str, str] = {}
         #: shares of the frames that the ways to the device lose
         self.loss = np.zeros(count)
         #: frames to and from the device that were on their way so far, and how many of them did not arrive
@@ -77,6 +80,8 @@ class Instruments:
         """
         if self.mute[self.row[device]]:
             raise LinkDown(device, "it does not answer")
+        if self.coordinators and self._link[device] in self.coordinators:
+            raise LinkDown(device, "its coordinator is away")
 
     def answer(self, device: str) -> None:
         """The answer is on its way back; what was asked for has been done.

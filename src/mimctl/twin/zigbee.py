@@ -18,7 +18,7 @@ from mimctl.twin.wireless import WirelessDevice
 from mimctl.twin.zigbee_meter import ZigbeeMeter
 from mimctl.twin.zigbee_mim import ZigbeeMim
 from mimctl.twin.zigbee_stick import formed_stick
-from mimctl.wire.zigbee.air import Air, Frame
+from mimctl.wire.zigbee.air import Air, Frame, Trouble
 from mimctl.wire.zigbee.node import Node
 
 #: short addresses from here on
@@ -40,7 +40,8 @@ class TwinAir:
         self, link: Link, layout: SiteLayout, world: World, seed: int, profiles: Mapping[str, ZigbeeProfile] | None = None
     ) -> None:
         self._link, self._layout, self._world, self._profiles = link, layout, world, profiles or {}
-        self.air = Air(stick=formed_stick(f"{layout.site.id} {link.id}"))
+        name = f"{layout.site.id} {link.id}"
+        self.air, self._other = Air(stick=formed_stick(name)), formed_stick(f"not {name}")
         self._stations: list[ZigbeeMim | ZigbeeMeter] = []
         self.devices: list[WirelessDevice] = []
         for n, meter in enumerate(layout.site.meters):
@@ -55,8 +56,15 @@ class TwinAir:
     def tick(self, now_s: float) -> None:
         """Have everything reported that is due."""
         instruments = self._world.plant.instruments
+        self._befall(instruments.coordinators.get(self._link.id))
         for station, device in zip(self._stations, self.devices, strict=True):
             station.tick(now_s, not instruments.mute[instruments.row[device.id]])
+
+    def _befall(self, how: str | None) -> None:
+        """What goes wrong with the coordinator from now on."""
+        trouble = None if how is None else Trouble(how)
+        if trouble is not self.air.trouble:
+            self.air.befall(trouble, self._other)
 
     def _add(self, station: ZigbeeMim | ZigbeeMeter, device: Meter | Mim) -> None:
         self._stations.append(station)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,10 +15,13 @@ from mimctl.config.schema_faults import FaultsFile
 from mimctl.config.source import parse_document
 from mimctl.model.errors import ConfigError
 from mimctl.model.fault import OF_CONTROLLER, Fault, FaultKind
+from mimctl.model.link import Link, LinkType
+from mimctl.model.zigbee import RadioKind, ZigbeeRadio
 from mimctl.twin.faults import EFFECTS
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
-SITE = rack_site(10)
+RACKS = rack_site(10)
+SITE = replace(RACKS, links=(*RACKS.links, Link("zb", LinkType.ZIGBEE, zigbee=ZigbeeRadio(RadioKind.ZNP, "/dev/ttyUSB0"))))
 
 
 def read(*entries: str, seed: int = 1) -> tuple[tuple[Fault, ...], list[str]]:
@@ -106,6 +110,13 @@ def test_two_faults_of_one_kind_on_one_target_may_not_overlap() -> None:
     assert "site_paused overlaps with entry 1" in problems[0]
 
 
+def test_only_links_with_a_coordinator_have_one_that_can_fail() -> None:
+    (fault,), problems = read("{kind: coordinator, coordinator: zb, how: silent, at: 1 min, for: 10 s}")
+    assert (problems, fault.targets, dict(fault.values)) == ([], ("zb",), {"how": "silent"})
+    _, problems = read("{kind: coordinator, coordinator: gw}")
+    assert "the site has no coordinator 'gw'" in problems[0]
+
+
 def test_every_kind_can_be_written_and_has_an_effect() -> None:
     """The schema, the words of the model and the twin's table name the same kinds; the twin takes what the schema gives."""
     arms = FaultsFile.model_json_schema()["$defs"].values()
@@ -113,6 +124,7 @@ def test_every_kind_can_be_written_and_has_an_effect() -> None:
     assert kinds == {kind.value for kind in FaultKind} == {kind.value for kind in EFFECTS} | {kind.value for kind in OF_CONTROLLER}
     entries = {
         "meter": "m-rack1", "mim": "mim-rack1", "link": "gw", "node": "rack1", "feed": "A", "zone": "z",
+        "coordinator": "zb",
     }  # fmt: skip
     for arm in arms:
         properties = arm.get("properties", {})

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from random import Random
 from typing import Any, Protocol
 
@@ -25,6 +26,19 @@ class Frame:
     cluster: int
     data: bytes
     lqi: int = 200
+
+
+class Trouble(StrEnum):
+    """What can befall a coordinator.
+
+    UNPLUGGED: it is not there. SILENT: its line is open and nothing comes. GARBLED: what comes makes no sense. OTHER_NETWORK: it
+    holds another network.
+    """
+
+    UNPLUGGED = "unplugged"
+    SILENT = "silent"
+    GARBLED = "garbled"
+    OTHER_NETWORK = "other_network"
 
 
 class Station(Protocol):
@@ -65,9 +79,12 @@ class Air:
     open_to: dict[str, bytes] = field(default_factory=dict)
     lost: int = 0
     carried: int = 0
+    #: what is wrong with the coordinator
+    trouble: Trouble | None = None
 
     def __post_init__(self) -> None:
         self._random = Random(self.seed)
+        self._own = self.stick
         self._coordinator: Callable[[Frame], None] | None = None
         self._unplug: Callable[[], None] | None = None
 
@@ -90,6 +107,20 @@ class Air:
         if unplugged is not None:
             unplugged()
 
+    def befall(self, trouble: Trouble | None, other: Stick | None = None) -> None:
+        """Something happens to the coordinator, or has passed (None).
+
+        Args:
+            other: what it remembers while it holds another network.
+        """
+        before, self.trouble = self.trouble, trouble
+        if before is Trouble.OTHER_NETWORK:
+            self.stick = self._own
+        if trouble is Trouble.OTHER_NETWORK and other is not None:
+            self._own, self.stick = self.stick, other
+        if trouble is Trouble.UNPLUGGED or Trouble.OTHER_NETWORK in (before, trouble):
+            self.unplug()
+
     def add(self, station: Station) -> None:
         self.stations[station.nwk] = station
 
@@ -111,6 +142,11 @@ class Air:
         else:
             loop.call_soon(self._arrive, frame)
 
+    def _garbled(self, frame: Frame) -> Frame:
+        """Some other bytes, cut anywhere."""
+        noise = self._random.randbytes(len(frame.data))
+        return replace(frame, data=noise[: self._random.randrange(len(noise) + 1)])
+
     def hears(self, nwk: int) -> bool:
         """Whether a unicast would be acknowledged."""
         return nwk in self.stations
@@ -118,8 +154,8 @@ class Air:
     def _arrive(self, frame: Frame) -> None:
         self.carried += 1
         if frame.dst == COORDINATOR:
-            if self._coordinator is not None:
-                self._coordinator(frame)
+            if self._coordinator is not None and self.trouble is not Trouble.SILENT:
+                self._coordinator(self._garbled(frame) if self.trouble is Trouble.GARBLED else frame)
         elif frame.dst >= BROADCASTS:
             for station in list(self.stations.values()):
                 if station.nwk != frame.src:

@@ -14,10 +14,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from mimctl.model.tasks import end_tasks
-from mimctl.wire.zigbee.air import Air, Frame, Stick
+from mimctl.wire.zigbee.air import Air, Frame, Stick, Trouble
 
 LOOPBACK = "127.0.0.1"
-_GREETING_S = 5.0
+_GREETING_S, _CLOSE_S = 5.0, 1.0
 _LINE = 1 << 16
 
 
@@ -61,12 +61,16 @@ class AirServer:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._drop()
+        if self._air.trouble is Trouble.UNPLUGGED:
+            writer.close()
+            return
         self._writer = writer
         self._air.attach(lambda frame: _tell(writer, {"f": pack(frame)}), self._drop)
-        _tell(writer, {"stick": asdict(self._air.stick)})
+        self._tell({"stick": asdict(self._air.stick)})
         try:
             while line := await reader.readline():
-                self._obey(json.loads(line))
+                if self._air.trouble is not Trouble.SILENT:
+                    self._obey(json.loads(line))
         except (ValueError, TypeError, KeyError, OSError):
             pass  # a client that speaks something else, or whose cable was cut
         finally:
@@ -75,9 +79,15 @@ class AirServer:
             else:
                 writer.close()
 
+    def _tell(self, message: dict[str, Any]) -> None:
+        if self._writer is not None and self._air.trouble is not Trouble.SILENT:
+            _tell(self._writer, message)
+
     def _obey(self, message: dict[str, Any]) -> None:
         if "f" in message:
             self._air.carry(unpack(message["f"]))
+        elif "ping" in message:
+            self._tell({"pong": message["ping"]})
         elif "stick" in message:
             self._air.stick = Stick(**message["stick"])
         elif "permit" in message:
@@ -100,6 +110,7 @@ class SocketPort:
         self._host, self._port = host, port
         self._writer: asyncio.StreamWriter | None = None
         self._listener: asyncio.Task[None] | None = None
+        self._answered = asyncio.Event()
 
     @classmethod
     def at(cls, address: str) -> SocketPort:
@@ -127,6 +138,8 @@ class SocketPort:
                 message = json.loads(line)
                 if "f" in message:
                     receive(unpack(message["f"]))
+                elif "pong" in message:
+                    self._answered.set()
         except (ValueError, TypeError, OSError) as error:
             reason = error
         lost(reason)
@@ -138,8 +151,10 @@ class SocketPort:
         writer, self._writer = self._writer, None
         if writer is not None:
             writer.close()
-            with contextlib.suppress(OSError):
-                await writer.wait_closed()
+            with contextlib.suppress(OSError, TimeoutError):
+                async with asyncio.timeout(_CLOSE_S):
+                    await writer.wait_closed()
+            writer.transport.abort()
 
     def send(self, frame: Frame) -> bool:
         """The twin does not say whether somebody heard a frame: silence tells."""
@@ -155,3 +170,10 @@ class SocketPort:
     async def permit(self, eui: str, key: bytes | None) -> None:
         if self._writer is not None:
             _tell(self._writer, {"permit": [eui, None if key is None else key.hex()]})
+
+    async def ping(self) -> None:
+        if self._writer is None or self._writer.is_closing():
+            raise ConnectionError("the twin is not there")
+        self._answered.clear()
+        _tell(self._writer, {"ping": 1})
+        await self._answered.wait()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from typing import Any, Protocol
@@ -13,8 +14,12 @@ from zigpy.application import ControllerApplication
 from zigpy.exceptions import DeliveryError, NetworkNotFormed
 from zigpy.zdo import types as zdo_t
 
-from mimctl.wire.zigbee.air import COORDINATOR, Air, Frame, Stick
+from mimctl.wire.zigbee.air import COORDINATOR, Air, Frame, Stick, Trouble
 from mimctl.wire.zigbee.guard import plain_eui
+
+#: longest wait for a sign of life, and how often it is asked for [s]
+_PING_S, WATCH_S = 5.0, 30.0
+_LOOK_S = 0.05
 
 
 class Port(Protocol):
@@ -38,6 +43,10 @@ class Port(Protocol):
         """Let a device in under its link key, or nobody any more (None)."""
         ...
 
+    async def ping(self) -> None:
+        """Returns once the stick has answered; never, where it is silent. Raises OSError where the connection is gone."""
+        ...
+
 
 class AirPort:
     """An air in this process."""
@@ -47,8 +56,10 @@ class AirPort:
         self.present = True
 
     async def connect(self, receive: Callable[[Frame], None], lost: Callable[[Exception], None]) -> Stick:
-        if not self.present:
+        if not self.present or self._air.trouble is Trouble.UNPLUGGED:
             raise ConnectionError("the radio is not there")
+        async with asyncio.timeout(_PING_S):
+            await self.ping()
         self._air.attach(receive, lambda: lost(ConnectionError("the radio was unplugged")))
         return self._air.stick
 
@@ -58,6 +69,8 @@ class AirPort:
     def send(self, frame: Frame) -> bool:
         if not self._air.attached:
             raise ConnectionError("the radio is not there")
+        if self._air.trouble is Trouble.SILENT:
+            return True
         self._air.carry(frame)
         return frame.dst >= 0xFFF8 or self._air.hears(frame.dst)
 
@@ -69,6 +82,10 @@ class AirPort:
             self._air.open_to.clear()
         else:
             self._air.open_to[eui] = key
+
+    async def ping(self) -> None:
+        while self._air.trouble is Trouble.SILENT:  # noqa: ASYNC110 - it goes by itself; whoever asks has a bound
+            await asyncio.sleep(_LOOK_S)
 
 
 class MemoryRadio(ControllerApplication):
@@ -86,8 +103,8 @@ class MemoryRadio(ControllerApplication):
         await self.port.close()
 
     async def _watchdog_feed(self) -> None:
-        if not hasattr(self, "_stick"):
-            raise DeliveryError("not connected")
+        async with asyncio.timeout(_PING_S):
+            await self.port.ping()
 
     async def load_network_info(self, *, load_devices: bool = False) -> None:
         network, node = self._stick.network, self._stick.node
@@ -182,9 +199,13 @@ class MemoryRadio(ControllerApplication):
         )
 
 
-def memory_radio(port: Port) -> type[ControllerApplication]:
-    """A radio class whose instances use this port, as zigpy makes its radios from a class and a configuration."""
-    return type("PortRadio", (MemoryRadio,), {"port": port})
+def memory_radio(port: Port, watch_s: float | None = None) -> type[ControllerApplication]:
+    """A radio class whose instances use this port, as zigpy makes its radios from a class and a configuration.
+
+    Args:
+        watch_s: how often the stick is asked for a sign of life [s]; None = as often as others are.
+    """
+    return type("PortRadio", (MemoryRadio,), {"port": port, "_watchdog_period": WATCH_S if watch_s is None else watch_s})
 
 
 #: of the configuration that zigpy checks; a radio without a device needs a path all the same
