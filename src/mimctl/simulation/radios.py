@@ -16,7 +16,7 @@ import numpy as np
 
 from mimctl.config.payload import site_payload_profiles
 from mimctl.drivers.lorawan_mim import LorawanMim
-from mimctl.drivers.zigbee_mim import mim_map
+from mimctl.drivers.zigbee_mim_map import mim_map
 from mimctl.model.clock import Clock
 from mimctl.model.layout import SiteLayout
 from mimctl.model.link import Link, LinkType
