@@ -25,7 +25,7 @@ def test_a_fine_site():
     done = mimctl("check", DEMO)
     assert (done.returncode, done.stderr) == (0, "")
     assert re.fullmatch(
-        rf"{DEMO}: fine \(24 MIMs, 6 PDUs, 24 racks, 32 nodes, 32 meters, 2 batteries, 2 zones\)\nloop 2 zones: .+\n", done.stdout
+        rf"{DEMO}: fine \(24 MIMs, 6 PDUs, 24 racks, 32 nodes, 32 meters, 2 batteries, 2 zones\)\ncontrol of 2 zones: .+\n", done.stdout
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ import click
 
 from mimctl.cli.render import STDOUT, json_option, write_json
 from mimctl.config.quoting import count
+from mimctl.model.latency import LatencyClass
 
 if TYPE_CHECKING:
     from mimctl.config.source import Document
@@ -47,8 +48,8 @@ def command(context: click.Context, sites: tuple[Path, ...], show_all: bool, jso
 
     Each problem is one line: file:line:column path: message [code]. The exit code is 1 if there is an error; a warning
     does not stop a site from running. The golden vectors of the profiles are run. A device profile may be given in place
-    of a site. Of a sound site the control loops are shown: how often each class of MIMs is commanded, how late it acts, and
-    how much later than declared it may be before the loop rings.
+    of a site. Of a sound site the timing of control is shown: how often each class of MIMs is commanded, how late it acts by
+    the site file, and how much later it may be before control would swing.
     """
     found: list[Problem] = []
     loops: list[dict[str, object]] = []
@@ -111,18 +112,28 @@ def _air_lines(site: Site, folder: Path) -> list[str]:
 
 
 def _loop_lines(margins: Iterable[LoopMargin]) -> list[str]:
-    """One line for the loops of a kind that are alike."""
+    """One line for the loops of a kind that are alike: how fast control is, and how much slower the devices may be."""
     alike: dict[LoopMargin, list[LoopMargin]] = {}
     for margin in margins:
         alike.setdefault(replace(margin, zone="", mims=0), []).append(margin)
-    lines = []
-    for loop, members in alike.items():
-        where = members[0].zone if len(members) == 1 else f"{len(members)} zones"
-        mims = count(sum(margin.mims for margin in members), f"{loop.kind.value} MIM")
-        each = f"commanded each {loop.every_s:g} s, {loop.dead_s:g} s after a measurement"
-        room = f"may be {loop.later_s:g} s later" if loop.later_s else "lives on their reports"
-        lines.append(f"loop {where}: {mims} {each}; {room}; gain limit {loop.gain_limit:.2f}")
-    return lines
+    return [_loop_line(loop, members) for loop, members in alike.items()]
+
+
+def _loop_line(loop: LoopMargin, members: Sequence[LoopMargin]) -> str:
+    where = f"zone {members[0].zone}" if len(members) == 1 else f"{len(members)} zones"
+    number = sum(margin.mims for margin in members)
+    mims = f"{count(number, f'{loop.kind.value} MIM')}, commanded every {loop.every_s:g} s"
+    acts = f"{'acts' if number == 1 else 'act'} {loop.dead_s:g} s after the measurement"
+    if loop.later_s:
+        room = (
+            f"stable up to {loop.dead_s + loop.later_s:g} s (margin {loop.later_s:g} s); a running service measures it, and its "
+            "event mim.slower_than_declared names each MIM whose latency.delay must be larger"
+        )
+    elif loop.kind is LatencyClass.FAST:
+        room = "stable as long as each reports what it puts out; one whose reports stop is no longer commanded"
+    else:
+        room = "stable as long as each reports what it puts out (margin without: 0 s); rather declare too long a latency.delay"
+    return f"control of {where}: {mims}, {acts}; {room}"
 
 
 def has_error(problems: Iterable[Problem]) -> bool:

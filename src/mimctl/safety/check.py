@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from mimctl.model.node import SourceKind
 from mimctl.model.problem import Problem, Severity
-from mimctl.model.site import Site
+from mimctl.model.site import Mim, Site
 
 
 def check(site: Site) -> list[Problem]:
@@ -29,7 +29,10 @@ def _mims_without_meter(site: Site) -> Iterator[Problem]:
 
 
 def _nodes_between_without_meter(site: Site) -> Iterator[Problem]:
-    """Where a MIM stands on a node without a meter, all load that the next meters leave unplaced may be at that node."""
+    """Where a MIM stands on a node without a meter, all load that the next meters leave unplaced may be at that node.
+
+    And nobody but the MIM itself tells whether the bus is alive.
+    """
     metered = {meter.node for meter in site.meters}
     seen: set[str] = set()
     for m, mim in enumerate(site.mims):
@@ -37,8 +40,16 @@ def _nodes_between_without_meter(site: Site) -> Iterator[Problem]:
             if port.node in metered or port.node in seen:
                 continue
             seen.add(port.node)
-            text = f"{port.node} has no meter: its breaker keeps room for all load around it, and {mim.id} gets what is left"
+            text = (
+                f"{port.node} has no meter: its breaker keeps room for all load around it, and {mim.id} gets what is left; that "
+                f"the bus is alive is known by the voltage that {mim.id} tells of its own port alone{_how_often(mim)}"
+            )
             yield Problem("safety.load_unseen", Severity.WARNING, f"mims[{m}].ports[{p}].node", text)
+
+
+def _how_often(mim: Mim) -> str:
+    """Of a MIM that tells it seldom."""
+    return f", each {mim.latency.report_every_s:g} s" if mim.latency.report_every_s > 0 else ""
 
 
 def _reverse_power_into_sources(site: Site) -> Iterator[Problem]:

@@ -245,6 +245,30 @@ CASES: dict[str, tuple[Bend, tuple[str, str, str]]] = {
         ("warning", "plausible.voltage", "nodes[1].transformer.secondary_voltage"),
     ),
     "aircraft": (lambda d: d["site"].update(frequency="400 Hz"), ("warning", "plausible.frequency", "site.frequency")),
+    "between two grids": (lambda d: d["site"].update(frequency="55 Hz"), ("warning", "plausible.frequency", "site.frequency")),
+    "battery for a second": (
+        lambda d: d.update(
+            batteries=[{"id": "b", "mim": "mim-a1-1", "capacity": "1 Wh", "max_charge": "3 kW", "max_discharge": "3 kW"}]
+        ),
+        ("warning", "plausible.battery", "batteries[0].capacity"),
+    ),
+    "losses in kilowatts": (put("mims", 0, losses={"standby": "5 kW"}), ("warning", "plausible.mim", "mims[0].losses")),
+    "neutral of milliamperes": (put("mims", 0, neutral_rating="10 mA"), ("warning", "plausible.mim", "mims[0].neutral_rating")),
+    "ramp of hours": (put("mims", 0, ramp="0.1 W/s"), ("warning", "plausible.mim", "mims[0].ramp")),
+    "a share for percent": (put("mims", 0, authority="0.25 %"), ("warning", "plausible.mim", "mims[0].authority")),
+    "an hour without anybody": (put("mims", 0, validity="1 h"), ("warning", "plausible.mim", "mims[0].validity")),
+    "a hundredth of a breaker": (
+        put("nodes", 1, continuous_factor=0.01),
+        ("warning", "plausible.node", "nodes[1].continuous_factor"),
+    ),
+    "a neutral for signals": (put("nodes", 1, neutral_rating="1 A"), ("warning", "plausible.node", "nodes[1].neutral_rating")),
+    # 63 A · 5 ohm = 315 V
+    "a cable that burns": (put("nodes", 1, cable={"r": "5 ohm", "x": "3 mohm"}), ("warning", "plausible.cable", "nodes[1].cable")),
+    "a patient link": (put("links", 1, timeout="30 s"), ("warning", "link.timeout_long", "links[1].timeout")),
+    "a hasty site level": (
+        lambda d: d.update(control={"site_period": "0.1 s"}),
+        ("warning", "control.site_period", "control.site_period"),
+    ),
     "tiny port": (put("mims", 0, rating_va=2.0), ("warning", "plausible.port", "mims[0].ports[0]")),
     "one phase": (put("mims", 0, ports=["L1", "L1", "L1"]), ("warning", "mim.one_phase", "mims[0].ports")),
     "no MIM": (lambda d: d.update(mims=[], batteries=[]), ("warning", "site.no_mim", "site")),

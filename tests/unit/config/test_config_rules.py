@@ -58,10 +58,12 @@ def watching(above: Any = "20 A", **values: Any) -> dict[str, Any]:
 def test_every_type_is_read(tmp_path):
     site = read(
         tmp_path,
-        rule("limit", nodes=["pdu-a1"], max="30 A", max_load="40 %", max_neutral="10 A", max_import="6 kW", min_import="100 W")
-        | {"nodes": None, "feeds": ["A"]},
+        rule("limit", feeds=["A"], max="30 A", max_neutral="10 A", min_import="100 W"),
+        rule("limit", id="share", feeds=["A"], max_load="40 %"),
+        rule("limit", id="power", feeds=["A"], max_import="6 kW"),
         rule("reserve", zones=["za"], rating="20 %", soc="50 %", spare_mims=1),
-        rule("ramp", mims=["mim-a1-1"], max="200 W/s", max_current="2 A/s"),
+        rule("ramp", mims=["mim-a1-1"], max="200 W/s"),
+        rule("ramp", id="amps", mims=["mim-a1-1"], max_current="2 A/s"),
         rule("lock", nodes=["rack-b1-1"], window={"days": ["sat", "sun"], "first_day": "2026-03-01", "last_day": "2026-04-30"}),
         rule("harmonic", nodes=["pdu-a1"], max_share="50 %", reserve="0 %", thd_v="5 %", tdd="8 %"),
         rule("reliance", nodes=["pdu-b1"], max="5 A", max_per_day="30 min", window=NIGHT),
@@ -69,9 +71,12 @@ def test_every_type_is_read(tmp_path):
     at_head, night = Place(nodes=("feed-a",)), Window(start=time(22), end=time(6))
     days = Window((5, 6), first_day=date(2026, 3, 1), last_day=date(2026, 4, 30))
     assert site.restraints == (
-        LimitRule(id="limit", place=at_head, max_a=30.0, max_pct=40.0, max_neutral_a=10.0, max_import_w=6000.0, min_import_w=100.0),
+        LimitRule(id="limit", place=at_head, max_a=30.0, max_neutral_a=10.0, min_import_w=100.0),
+        LimitRule(id="share", place=at_head, max_pct=40.0),
+        LimitRule(id="power", place=at_head, max_import_w=6000.0),
         ReserveRule(id="reserve", place=Place(zones=("za",)), rating_pct=20.0, soc_pct=50.0, spare_mims=1),
-        RampRule(id="ramp", place=Place(mims=("mim-a1-1",)), max_w_per_s=200.0, max_a_per_s=2.0),
+        RampRule(id="ramp", place=Place(mims=("mim-a1-1",)), max_w_per_s=200.0),
+        RampRule(id="amps", place=Place(mims=("mim-a1-1",)), max_a_per_s=2.0),
         LockRule(id="lock", place=Place(nodes=("rack-b1-1",)), window=days),
         HarmonicRule(
             id="harmonic", place=Place(nodes=("pdu-a1",)), max_share_pct=50.0, reserve_pct=0.0, thd_v_pct=5.0, tdd_pct=8.0
@@ -182,6 +187,53 @@ CASES: dict[str, tuple[list[dict[str, Any]], tuple[str, str, str]]] = {
         [rule("limit", feeds=["A"], min_import="2.4 kW", when=watching()), rule("limit", id="l", feeds=["A"], max="10 A")],
         ("warning", "rule.contradiction", "rules[0].min_import"),
     ),
+    # 63 A · 60 % = 37.8 A at 230 V
+    "a share beside a smaller current": (
+        [rule("limit", nodes=["pdu-a1"], max="20 A", max_load="60 %")],
+        ("warning", "rule.said_twice", "rules[0].max_load"),
+    ),
+    "a current beside a smaller power": (
+        [rule("limit", nodes=["pdu-a1"], max="20 A", max_import="3 kW")],
+        ("warning", "rule.said_twice", "rules[0].max"),
+    ),
+    "two ramps": ([rule("ramp", max="200 W/s", max_current="1 A/s")], ("warning", "rule.said_twice", "rules[0].max_current")),
+    "no current at all": ([rule("limit", nodes=["pdu-a1"], max="0 A")], ("warning", "rule.limit_zero", "rules[0].max")),
+    "distortion that nobody may filter": (
+        [rule("harmonic", max_share="0 %", thd_v="3 %")],
+        ("warning", "rule.contradiction", "rules[0].thd_v"),
+    ),
+    "reliance on nothing for a while": (
+        [rule("reliance", nodes=["pdu-a1"], max_per_day="1 h")],
+        ("warning", "rule.no_effect", "rules[0].max_per_day"),
+    ),
+    "reliance for no time": (
+        [rule("reliance", nodes=["pdu-a1"], max="5 A", max_per_day="0 s")],
+        ("warning", "rule.no_effect", "rules[0].max"),
+    ),
+    # 63 A · 0.2 = 12.6 A
+    "reliance beyond the breaker": (
+        [rule("reliance", nodes=["pdu-a1"], max="13 A")],
+        ("warning", "rule.no_effect", "rules[0].max"),
+    ),
+    # 2 kVA / 230 V = 8.7 A
+    "a deadband that no port leaves": ([{"id": "b", "deadband": "9 A"}], ("warning", "rule.deadband_all", "rules[0].deadband")),
+    "nothing counts": (
+        [{"id": "b", "zones": ["zb"], "weights": {"feed-b": 0, "pdu-b1": 0, "rack-b1-1": 0, "rack-b1-2": 0}}],
+        ("warning", "rule.weights", "rules[0].weights"),
+    ),
+    "one node alone counts": ([{"id": "b", "weights": {"feed-a": 1e6}}], ("warning", "rule.weights", "rules[0].weights.feed-a")),
+    "a load that no breaker carries": (
+        [LOCK | {"when": watching("500 %", quantity="load")}],
+        ("warning", "rule.condition_never", "rules[0].when.above"),
+    ),
+    "a current that no breaker carries": (
+        [LOCK | {"when": watching("127 A")}],
+        ("warning", "rule.condition_never", "rules[0].when.above"),
+    ),
+    "a voltage of the next level": (
+        [LOCK | {"when": watching("4 kV", quantity="voltage")}],
+        ("warning", "rule.condition_never", "rules[0].when.above"),
+    ),
     "locked whenever balanced": (
         [{"id": "b", "zones": ["za"], "window": {"start": "23:00", "end": "05:00"}}, LOCK | {"window": NIGHT}],
         ("error", "rule.always_locked", "rules[0]"),
@@ -270,6 +322,11 @@ ONLY_ONE = [
     "hysteresis backwards",
     "unit of another quantity",
     "measured elsewhere",
+    "a share beside a smaller current",
+    "two ramps",
+    "reliance on nothing for a while",
+    "a deadband that no port leaves",
+    "a load that no breaker carries",
 ]
 
 
@@ -323,6 +380,8 @@ def test_a_condition_on_a_node_without_meter_is_warned_of(tmp_path):
             rule("limit", feeds=["A"], min_import="2.4 kW", window=NIGHT),
             rule("limit", id="l", feeds=["A"], max="10 A", window={"start": "06:00", "end": "22:00"}),
         ],
+        # of two limits each is the smaller one somewhere: 60 % are 37.8 A of 63 A, and more than 100 A of the feed
+        [rule("limit", nodes=["pdu-a1", "feed-a"], max="45 A", max_load="60 %")],
         # a MIM stays free
         [rule("lock", mims=["mim-a1-1"])],
         # a lock that may end at any time

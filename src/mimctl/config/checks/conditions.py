@@ -12,6 +12,8 @@ from mimctl.config.schema_rules import AnyRule, BalanceItem, ConditionItem
 from mimctl.model.problem import Problem, error, warning
 from mimctl.model.rules import Watched
 
+#: a breaker does not carry so many times its rating for a second cycle, and no supply has so much of its voltage
+_TRIPPED = 2.0
 _CHARGE_AND_J = {Watched.SOC, Watched.IMBALANCE}
 _NEVER_NEGATIVE = set(Watched) - {Watched.ACTIVE_POWER}
 
@@ -44,6 +46,25 @@ def check_possible(draft: Draft) -> Iterator[Problem]:
             yield warning("rule.condition_never", f"{path}.above", "no charge is above 100 %: the condition never holds")
         if when.below is not None and when.quantity in _NEVER_NEGATIVE and when.below.value <= 0:
             yield warning("rule.condition_never", f"{path}.below", f"'{when.quantity}' is never below 0: the condition never holds")
+        if when.above is not None and (reason := _beyond(draft, when)) is not None:
+            yield warning("rule.condition_never", f"{path}.above", f"{reason}: the condition never holds; is the unit right?")
+
+
+def _beyond(draft: Draft, when: ConditionItem) -> str | None:
+    """Why a quantity cannot be above a threshold where it is measured, if so."""
+    built = build_condition(draft, when)
+    name = None if built is None else built.node
+    if built is None or name is None or name not in draft.tree.supply:
+        return None
+    node, voltage_v = draft.tree.nodes[name], draft.tree.supply[name].voltage_ln_v
+    match when.quantity:
+        case Watched.LOAD if built.threshold > _TRIPPED * 100 / node.continuous_factor:
+            return f"the breaker of '{name}' trips long before {built.threshold:g} % of its limit for hours"
+        case Watched.CURRENT if built.threshold > _TRIPPED * node.rating_a:
+            return f"the breaker of '{name}' has {node.rating_a:g} A and trips long before {built.threshold:g} A"
+        case Watched.VOLTAGE if built.threshold > _TRIPPED * voltage_v:
+            return f"'{name}' has {voltage_v:g} V from line to neutral"
+    return None
 
 
 def check_places(draft: Draft) -> Iterator[Problem]:

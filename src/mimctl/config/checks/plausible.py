@@ -14,7 +14,8 @@ from mimctl.model.problem import Problem, warning
 _BREAKER_A = (1.0, 50_000.0)
 #: line to neutral, from telecommunication supplies to the 36 kV class (IEC 60038, table 3)
 _VOLTAGE_LN_V = (40.0, 21_000.0)
-_FREQUENCY_HZ = (30.0, 80.0)
+#: nominal frequencies of public grids, and how far off a site file may name them
+_FREQUENCIES_HZ, _NEAR_HZ = (50.0, 60.0), 0.5
 #: of one port; the largest three-phase UPS modules have about this
 _PORT_VA = (10.0, 500_000.0)
 
@@ -45,10 +46,15 @@ def check_voltages(draft: Draft) -> Iterator[Problem]:
 
 
 def check_frequency(draft: Draft) -> Iterator[Problem]:
-    """`plausible.frequency`: neither 50 nor 60 Hz, nor near."""
+    """`plausible.frequency`: neither 50 nor 60 Hz."""
     given = draft.file.site.frequency_hz
-    if not _FREQUENCY_HZ[0] <= given <= _FREQUENCY_HZ[1]:
-        text = f"{given:g} Hz is rare: public grids have 50 or 60 Hz (aircraft supplies 400 Hz, railways 16.7 Hz)"
+    if all(abs(given - usual) > _NEAR_HZ for usual in _FREQUENCIES_HZ):
+        band = draft.file.control.grid
+        low, high = (given * pct / 100 for pct in (band.min_frequency_pct, band.max_frequency_pct))
+        text = (
+            f"{given:g} Hz is no usual nominal frequency: public grids have 50 or 60 Hz (aircraft supplies 400 Hz, railways "
+            f"16.7 Hz); where less than {low:.1f} Hz or more than {high:.1f} Hz is measured, every MIM is released"
+        )
         yield warning("plausible.frequency", "site.frequency_hz", text)
 
 
