@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from mimctl.drivers.discovery import MapSource
 from mimctl.drivers.mim_commands import CommandRegisters, Frame, Wanted
+from mimctl.drivers.mim_forming import FormMode
 from mimctl.drivers.mim_state import CommandState
 from mimctl.drivers.register_device import RegisterDevice
 from mimctl.drivers.write_budget import BudgetStore, MemoryBudget
@@ -15,7 +16,7 @@ from mimctl.drivers.write_policy import PolicyKeeper
 from mimctl.model.clock import Clock
 from mimctl.model.errors import BadReply, Unencodable, WriteHeld
 from mimctl.model.harmonics import HarmonicShare
-from mimctl.model.protocols import ForeignWrite, HeldSetpoint, MimCommand
+from mimctl.model.protocols import ForeignWrite, FormCommand, HeldSetpoint, MimCommand
 from mimctl.model.reason import Reason
 from mimctl.model.sample import Sample
 from mimctl.model.setpoints import WATCHED, MimMap, Role
@@ -27,7 +28,7 @@ _COUNTED_ON = 1000
 
 
 class RegisterMim(RegisterDevice):
-    """Implements `model.protocols.MimDriver` over any register map that has a `MimMap`.
+    """Implements `model.protocols.MimDriver` over any register map that has a `MimMap`, and `Former` where that has a `FormMap`.
 
     Nothing is written before the first command: expiry action, validity and modes go out with it, so that a run that must not
     write does not. After any trouble on the link the device is asked anew what it holds, because it may have restarted. Where no
@@ -68,6 +69,7 @@ class RegisterMim(RegisterDevice):
         self._sent_sequence: int | None = None
         self._policy = PolicyKeeper(mim.id, clock, MemoryBudget() if budget is None else budget)
         self._busy = asyncio.Lock()
+        self._form_mode = FormMode(mim.id, transport, mim.address.unit, lambda: self.mim_map, self._busy)
 
     @property
     def in_force(self) -> CommandState | None:
@@ -156,7 +158,25 @@ class RegisterMim(RegisterDevice):
             registers, state = await self._known()
             await self._keep_alive(registers, state)
 
+    @property
+    def can_form(self) -> bool | None:
+        """See `Former.can_form`."""
+        return None if self.mim_map is None else self.mim_map.form is not None
+
+    async def form(self, command: FormCommand) -> None:
+        await self._form_mode.begin(command)
+
+    async def keep_forming(self) -> None:
+        await self._form_mode.keep()
+
     async def release(self, reason: Reason) -> None:
+        try:
+            if self.can_form:
+                await self._form_mode.end()
+        finally:  # whatever becomes of one half, the other is told
+            await self._switch_off(reason)
+
+    async def _switch_off(self, reason: Reason) -> None:
         zeros = (0.0,) * len(self._mim.ports)
         silent = tuple(HarmonicShare(0.0, 0) for _ in zeros)
         wanted = Wanted(zeros, zeros, self._mim.validity_s, self._mim.expiry_action, enabled=False, harmonics=silent)

@@ -88,6 +88,29 @@ class WritePolicy:
 
 
 @dataclass(frozen=True, slots=True)
+class FormMap:
+    """Where form mode of a device stands; what only some devices have.
+
+    Args:
+        validity, voltage, frequency, angle: what is formed, and for how long without a sign of life.
+        mode: 0 ends form mode, 1 begins it when `sequence` changes.
+        heartbeat, sequence: counters.
+        state: a read that holds all of them and their scale factors.
+        command: registers that one write must carry.
+    """
+
+    validity: PointSpec
+    voltage: PointSpec
+    frequency: PointSpec
+    angle: PointSpec
+    mode: PointSpec
+    heartbeat: PointSpec
+    sequence: PointSpec
+    state: ReadBlock
+    command: ReadBlock
+
+
+@dataclass(frozen=True, slots=True)
 class MimMap:
     """Where the commands of a device stand.
 
@@ -101,6 +124,7 @@ class MimMap:
         failsafe: how the device notices silence. NONE: it never does.
         failsafe_s: how long it waits, where that cannot be set [s].
         silent_action: what it does then, where that cannot be set; None = not known, or set by the command.
+        form: how it is told to form a bus; None = it cannot.
     """
 
     ports: int
@@ -112,6 +136,7 @@ class MimMap:
     failsafe_s: float | None = None
     silent_action: ExpiryAction | None = None
     policy: WritePolicy = WritePolicy()
+    form: FormMap | None = None
 
     def of(self, *roles: Role) -> Iterator[CommandPoint]:
         """The commands that play one of these roles, in the order of writing."""

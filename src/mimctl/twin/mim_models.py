@@ -9,7 +9,7 @@ from mimctl.model.site import ExpiryAction, Mim
 from mimctl.twin.images import MARGIN, exponent_for
 from mimctl.twin.meters import common_model
 from mimctl.wire.sunspec_image import ModelContent
-from mimctl.wire.sunspec_keys import MIM_CONTROL, MIM_MEASUREMENT
+from mimctl.wire.sunspec_keys import MIM_CONTROL, MIM_FORM, MIM_MEASUREMENT
 from mimctl.wire.sunspec_models import vendor_model_id
 
 #: DER storage capacity
@@ -35,9 +35,25 @@ def mim_models(mim: Mim, layout: SiteLayout) -> list[ModelContent]:
     return [
         common_model("virtual MIM", mim.id),
         *storage,
+        *_form_models(mim, layout),
         ModelContent(vendor_model_id(MIM_CONTROL), control, counts),
         ModelContent(vendor_model_id(MIM_MEASUREMENT), _measurement_scales(mim, layout), counts),
     ]
+
+
+def _form_models(mim: Mim, layout: SiteLayout) -> list[ModelContent]:
+    """Form mode, of MIMs that may form an island."""
+    if all(mim.id not in island.formers for island in layout.site.islands):
+        return []
+    volts = layout.voltage_ln_v[layout.node_index[mim.ports[0].node]]
+    scales = {"V_SF": exponent_for(MARGIN * float(volts), UINT16_MAX, -2), "Hz_SF": -2, "Ang_SF": -2}
+    nominal = {"V": float(volts), "Hz": layout.site.frequency_hz, "Ang": 0.0}
+    return [ModelContent(vendor_model_id(MIM_FORM), {**scales, **nominal, **form_registers(mim)})]
+
+
+def form_registers(mim: Mim) -> dict[str, float]:
+    """Registers of form mode that a device forgets when it loses its power."""
+    return {"FmTms": max(1, math.ceil(mim.validity_s)), "Cmt.Mode": 0, "Cmt.CtlHb": 0, "Cmt.SeqCmd": 0}
 
 
 def watchdog_registers(mim: Mim) -> dict[str, float]:

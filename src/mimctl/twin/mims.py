@@ -9,16 +9,18 @@ import numpy as np
 from mimctl.model.errors import DeviceRefusal
 from mimctl.model.harmonics import HarmonicShare
 from mimctl.model.layout import SiteLayout
-from mimctl.model.profile import PointSpec
 from mimctl.twin.firmware import Alarm, MimFleet
-from mimctl.twin.images import ILLEGAL_ADDRESS, ILLEGAL_VALUE, NO_ANSWER, Display, Image
+from mimctl.twin.images import ILLEGAL_VALUE, NO_ANSWER, Display, Image
+from mimctl.twin.mim_form_bank import FormBank
 from mimctl.twin.mim_instruments import MimInstruments
 from mimctl.twin.mim_models import EXPIRY_CODES, STORAGE, mim_models, watchdog_registers
+from mimctl.twin.mim_registers import WritableModel
 from mimctl.twin.picture import Picture, World
-from mimctl.wire.registers import CompiledMap
 from mimctl.wire.sunspec import BASES, ModelBlock
 from mimctl.wire.sunspec_image import build_chain
+from mimctl.wire.sunspec_keys import MIM_FORM
 from mimctl.wire.sunspec_map import model_map
+from mimctl.wire.sunspec_models import vendor_model_id
 
 _EXPIRY_ACTIONS = {code: action for action, code in EXPIRY_CODES.items()}
 
@@ -41,8 +43,10 @@ class MimBank:
         base = BASES[0] if self._mim.address.base is None else self._mim.address.base
         data, chain = build_chain(mim_models(self._mim, layout), base)
         self._image = Image(self._mim.id, base, data)
-        self._control = _Control(chain.models[-2])
-        self._control_display = Display(self._image, self._control.register_map, self._control.shown())
+        self._control = WritableModel(chain.models[-2])
+        self._control_display = Display(self._image, self._control.register_map, _shown(self._control))
+        forms = [block for block in chain.models if block.id == vendor_model_id(MIM_FORM)]
+        self._form = FormBank(m, self._mim, forms[0], self._image) if forms else None
         self._measurement = self._display_of(chain.models[-1])
         self._storage = self._display_of(chain.models[1]) if chain.models[1].id == STORAGE else None
         self.kind = f"MIM, {len(self._mim.ports)} ports" + (", storage" if self._storage else "")
@@ -60,6 +64,11 @@ class MimBank:
 
     def write(self, address: int, data: bytes) -> None:
         self._require_online()
+        if self._form is not None and self._form.holds(address):
+            self._world.advance()
+            self._form.write(self._fleet, address, data)
+            self._seen = None
+            return
         touched = self._control.points_of(self._mim.id, address, len(data) // 2)
         self._world.advance()
         self._reflect()
@@ -123,6 +132,8 @@ class MimBank:
         if fleet.alarms[m] & Alarm.REBOOTED:
             values |= {"Cmt.SeqCmd": 0, "Cmt.CtlHb": 0, **watchdog_registers(self._mim)}
         self._control_display.show(values)
+        if self._form is not None:
+            self._form.reflect(fleet)
 
     def _shares_in_force(self) -> dict[str, float]:
         if self._mim.harmonic_filter is None:
@@ -140,38 +151,10 @@ class MimBank:
         return Display(self._image, register_map, (p.key for p in register_map.points))
 
 
-class _Control:
-    """The control model: which of its registers may be written, and what they say."""
-
-    def __init__(self, block: ModelBlock) -> None:
-        self.register_map = model_map(block)
-        self._compiled = CompiledMap(self.register_map)
-        self._starting: dict[int, PointSpec] = {p.address: p for p in self.register_map.points if p.writable}
-
-    def points_of(self, device: str, address: int, count: int) -> set[str]:
-        """The points that a write covers.
-
-        Raises:
-            DeviceRefusal: a register that cannot be written, or half a point.
-        """
-        at, paths = address, set()
-        while at < address + count:
-            point = self._starting.get(at)
-            if point is None:
-                raise DeviceRefusal(device, f"register {at} cannot be written", ILLEGAL_ADDRESS)
-            paths.add(point.key)
-            at = point.end
-        if at > address + count:
-            raise DeviceRefusal(device, f"a write ends within {point.key if point else at}", ILLEGAL_VALUE)
-        return paths
-
-    def shown(self) -> set[str]:
-        """What the firmware shows by itself."""
-        return {p.key for p in self.register_map.points if p.key.startswith(("Ph[", "Cmt.")) or p.key in ("WdAct", "WdTms")}
-
-    def values(self, image: Image) -> dict[str, float]:
-        blocks = [image.read(r.address, r.count) for r in self._compiled.reads]
-        return dict(zip(self._compiled.keys, self._compiled.decode(blocks).tolist(), strict=True))
+def _shown(control: WritableModel) -> set[str]:
+    """What the firmware shows by itself."""
+    points = control.register_map.points
+    return {p.key for p in points if p.key.startswith(("Ph[", "Cmt.")) or p.key in ("WdAct", "WdTms")}
 
 
 def _objection(values: dict[str, float]) -> str | None:

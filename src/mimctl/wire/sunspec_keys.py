@@ -11,6 +11,7 @@ from collections.abc import Mapping
 #: groups of the MIM's own models; their ids stand in the definition files alone
 MIM_CONTROL = "MIMPhaseCtl"
 MIM_MEASUREMENT = "MIMPQMeas"
+MIM_FORM = "MIMFormCtl"
 
 _PHASES = {"A": "L1", "B": "L2", "C": "L3"}
 _PAIRS = {"AB": "L1L2", "BC": "L2L3", "CA": "L3L1"}
@@ -82,7 +83,7 @@ def _mim_measurement() -> dict[str, str]:
         "SeqAck": "sequence_ack",
         "CmdSta": "command_status",
         "Alrm": "alarms",
-        "St": "status",
+        "St": "operating_state",
         "Hz": "frequency",
         "Tmp": "temperature",
     }

@@ -8,13 +8,14 @@ from dataclasses import replace
 from mimctl.model.errors import BadReply
 from mimctl.model.profile import DeviceClass, Guard, PointSpec, ReadBlock, RegisterMap
 from mimctl.model.quantity import quantity_of
-from mimctl.model.setpoints import CommandPoint, Failsafe, MimMap, Role
+from mimctl.model.setpoints import CommandPoint, Failsafe, FormMap, MimMap, Role
 from mimctl.model.site import ExpiryAction
 from mimctl.wire.sunspec import COMMON, ModelBlock
 from mimctl.wire.sunspec_keys import (
     INVERTER_MODELS,
     METER_MODELS,
     MIM_CONTROL,
+    MIM_FORM,
     MIM_MEASUREMENT,
     identity_names,
     keys_of,
@@ -167,4 +168,33 @@ def _mim_map(models: Sequence[ModelBlock], device: str) -> MimMap:
         command=ReadBlock(first, sequence.end - first),
         keepalive=(Role.HEARTBEAT,),
         failsafe=Failsafe.HEARTBEAT,
+        form=_form_map(models, device),
+    )
+
+
+def _form_map(models: Sequence[ModelBlock], device: str) -> FormMap | None:
+    """Form mode of a MIM that has the model for it."""
+    block = next((m for m in models if _name(m) == MIM_FORM), None)
+    if block is None:
+        return None
+    by_path = {leaf.path: leaf for leaf in _leaves(block)}
+
+    def spec(path: str) -> PointSpec:
+        leaf = by_path.get(path)
+        made = None if leaf is None else point_spec(leaf, f"form_{path}", block.address)
+        if made is None:
+            raise BadReply(device, f"model {block.id} (L = {block.length}) has no {path}")
+        return made
+
+    first, last = spec("FmTms"), spec("Cmt.SeqCmd")
+    return FormMap(
+        validity=first,
+        voltage=spec("V"),
+        frequency=spec("Hz"),
+        angle=spec("Ang"),
+        mode=spec("Cmt.Mode"),
+        heartbeat=spec("Cmt.CtlHb"),
+        sequence=last,
+        state=ReadBlock(block.address, last.end - block.address),
+        command=ReadBlock(first.address, last.end - first.address),
     )
