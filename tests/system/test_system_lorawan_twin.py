@@ -20,7 +20,7 @@ from mimctl.model.clock import SystemClock
 from mimctl.model.latency import Latency, LatencyClass
 from mimctl.model.layout import SiteLayout
 from mimctl.model.link import Link, LinkType
-from mimctl.model.lorawan import LorawanLink, RadioPlan
+from mimctl.model.lorawan import LorawanLink, MulticastGroup, RadioPlan
 from mimctl.model.protocols import MimCommand
 from mimctl.model.reason import Reason
 from mimctl.twin.firmware import MimFleet
@@ -41,8 +41,8 @@ def profiles():
     return {"mimctl/mim": load_payload_profile(path)}
 
 
-def wireless_site(link=AIR):
-    site = rack_site(1)
+def wireless_site(link=AIR, racks=1):
+    site = rack_site(racks)
     latency = Latency(LatencyClass.SLOW, 1.0, 10.0, 0.2)
     mims = tuple(
         replace(mim, address=DeviceAddress("air", 1, "mimctl/mim", eui=f"70b3d57ed000{n:04x}"), latency=latency, validity_s=30.0)
@@ -102,6 +102,38 @@ async def test_a_setpoint_reaches_the_firmware_and_what_comes_out_is_reported():
         await until(lambda: not plant.fleet.enabled[0])
         assert moved.tls is not None
         assert group.status()["connected"]
+
+
+async def test_mims_of_a_multicast_group_are_told_by_one_frame_and_released_by_one():
+    names = [mim.id for mim in rack_site(3).mims]
+    group_of = MulticastGroup("6a0f4c1e-52a7-4a39-8c55-0d6a2e7b9f10", tuple((name, n) for n, name in enumerate(names, 7)), 3)
+    plan = RadioPlan(downlink_dr=3)  # 115 bytes
+    site = wireless_site(replace(AIR, lorawan=replace(AIR.lorawan, plan=plan, multicast=(group_of,))), racks=3)
+    async with running(site) as (group, plant, _):
+        drivers = [await heard(group, name) for name in names]
+        told = [MimCommand((100.0 + n, 0.0, -100.0 - n), (50.0, 0.0, -50.0), 30.0, WHY) for n in range(3)]
+        await asyncio.gather(*(driver.apply(command) for driver, command in zip(drivers, told, strict=True)))
+        await until(lambda: all(driver.held() is not None for driver in drivers))
+        assert group.bridge.counts["group frames"] == 1
+        assert plant.fleet.setpoint_va[[0, 3, 6]].tolist() == [100 + 50j, 101 + 50j, 102 + 50j]
+        await asyncio.gather(*(driver.release(WHY) for driver in drivers))
+        await until(lambda: not plant.fleet.enabled.any())
+        assert group.bridge.counts["group frames"] == 2
+
+
+async def test_a_setpoint_that_comes_late_does_not_replace_a_newer_one():
+    site = wireless_site()
+    async with running(site) as (group, plant, _):
+        driver = await heard(group, site.mims[0].id)
+        ports = len(site.mims[0].ports)
+        await driver.apply(MimCommand((200.0,) * ports, (0.0,) * ports, 30.0, WHY))
+        await until(lambda: driver.held() is not None)
+        number = driver._acknowledged
+        late = MimCommand((-200.0,) * ports, (0.0,) * ports, 30.0, WHY)
+        before = driver._sample
+        await driver._send(driver._encoded(late)[0], (number - 2) % 255 + 1, 30.0)
+        await until(lambda: driver._sample is not before)
+        assert plant.fleet.setpoint_va[0] == 200
 
 
 async def test_a_setpoint_that_is_not_renewed_runs_out_and_that_is_told():

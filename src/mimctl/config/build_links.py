@@ -8,7 +8,7 @@ from mimctl.config.schema_devices import LinkItem
 from mimctl.config.schema_lorawan import LorawanItem
 from mimctl.model.airtime import RULES
 from mimctl.model.link import Link, LinkType, Rs485, SerialLine, TlsFiles
-from mimctl.model.lorawan import LorawanLink, RadioPlan
+from mimctl.model.lorawan import LorawanLink, MulticastGroup, RadioPlan
 from mimctl.model.zigbee import ZIGBEE_BAUDRATE, ZigbeeRadio
 
 
@@ -75,6 +75,15 @@ def _lorawan(link: LinkItem, item: LorawanItem, folder: Path) -> LorawanLink:
         client_id=item.client_id or "",
         confirmed=item.confirmed,
         plan=radio_plan(item),
+        multicast=multicast_groups(item),
+    )
+
+
+def multicast_groups(item: LorawanItem) -> tuple[MulticastGroup, ...]:
+    """Of a LoRaWAN link."""
+    usual = radio_plan(item).downlink_dr
+    return tuple(
+        MulticastGroup(one.group, tuple(one.members.items()), usual if one.dr is None else one.dr) for one in item.multicast
     )
 
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from itertools import combinations
 
+from mimctl.config.payload_group import group_frames, group_problems, group_vectors
 from mimctl.config.payload_schema import FrameItem, PayloadFieldItem, PayloadProfileFile
 from mimctl.config.profile_keys import key_problems
 from mimctl.config.profile_shelf import ProfileShelf, provenance
@@ -37,6 +38,8 @@ def _file_problems(file: PayloadProfileFile) -> Iterator[Problem]:
             yield warning("profile.command_test", "setpoint", text)
     elif file.command_tests:
         yield error("payload.setpoint", "command_tests", "there is no 'setpoint' to test")
+    powers = set() if file.setpoint is None else {key for key in file.setpoint.fields if _SETPOINTS.match(key)}
+    yield from group_problems(file, _frame_problems, powers)
 
 
 def _frame_problems(path: str, frame: FrameItem) -> Iterator[Problem]:
@@ -111,6 +114,8 @@ def _profile(file: PayloadProfileFile) -> PayloadProfile:
         uplinks=tuple(_frame(item) for item in file.uplinks),
         ports=0 if file.setpoint is None else len(_ports(file.setpoint)),
         setpoint=None if file.setpoint is None else _frame(file.setpoint),
+        group=None if file.group is None else group_frames(file.group, _frame, payload_field),
+        group_vectors=group_vectors(file),
         question=None if file.ask is None else Question(file.ask.name, file.ask.f_port, bytes.fromhex(file.ask.hex)),
         vectors=tuple(UplinkVector(t.name, t.f_port, bytes.fromhex(t.hex), tuple(t.expect.items())) for t in file.tests),
         command_vectors=tuple(DownlinkVector(t.name, tuple(t.values.items()), bytes.fromhex(t.hex)) for t in file.command_tests),

@@ -58,6 +58,28 @@ class QuestionItem(Record):
     hex: Annotated[str, StringConstraints(pattern=r"^([0-9a-fA-F]{2}\s?)+$")] = Field(description="The payload.")
 
 
+class GroupPartItem(Record):
+    """The setpoint of one device inside a frame for several."""
+
+    length: int = Field(ge=1, le=239, description="Bytes.")
+    fields: dict[Text, PayloadFieldItem] = Field(
+        min_length=1,
+        description="`member` (the device's number in the group), `sequence`, `active_power.port1`, …, from its first byte.",
+    )
+
+
+class GroupItem(Record):
+    """Frames for a multicast group: the setpoints of several devices in one, and a release of all."""
+
+    name: Text = Field(description="Name, for people.")
+    f_port: Port = Field(description="LoRaWAN FPort.")
+    length: int = Field(ge=1, le=64, description="Bytes before the first setpoint.")
+    header: Hex = Field("", description="First bytes of every such frame, in hexadecimal.")
+    fields: dict[Text, PayloadFieldItem] = Field(min_length=1, description="What is for all: `validity`.")
+    each: GroupPartItem = Field(description="One setpoint; as many follow as devices are told.")
+    release: FrameItem = Field(description="Brings every device of the group to its safe state at once; it has a `sequence`.")
+
+
 class UplinkTestItem(Record):
     """A payload, and the values that it must give."""
 
@@ -72,6 +94,15 @@ class DownlinkTestItem(Record):
 
     name: Text = Field(description="What is commanded.")
     values: dict[str, float] = Field(min_length=1, description="Field of the setpoint → value.")
+    hex: Hex = Field(description="The payload.")
+
+
+class GroupTestItem(Record):
+    """What several devices are told, and the payload that must carry it."""
+
+    name: Text = Field(description="What is commanded.")
+    values: dict[str, float] = Field(min_length=1, description="What is for all: `validity`; of a release: `sequence`.")
+    each: list[dict[str, float]] = Field(default_factory=list, description="The setpoints; none = a release of all.")
     hex: Hex = Field(description="The payload.")
 
 
@@ -96,5 +127,7 @@ class PayloadProfileFile(Record):
         None,
         description="How it is asked which setpoint it holds, after a restart of mimctl. Without it that setpoint is ended.",
     )
+    group: GroupItem | None = Field(None, description="How several are commanded by one frame, over a multicast group.")
     tests: list[UplinkTestItem] = Field(min_length=1, description="Golden vectors, worked out by hand.")
     command_tests: list[DownlinkTestItem] = Field(default_factory=list, description="Golden vectors of setpoints.")
+    group_tests: list[GroupTestItem] = Field(default_factory=list, description="Golden vectors of frames for several.")

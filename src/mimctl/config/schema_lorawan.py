@@ -13,6 +13,16 @@ from mimctl.model.airtime import Region
 Eui = Annotated[str, StringConstraints(pattern=r"^([0-9a-fA-F]{2}[:-]?){7}[0-9a-fA-F]{2}$")]
 
 
+class MulticastItem(Record):
+    """A multicast group of class C in ChirpStack; one frame carries the setpoints of several of its MIMs, or releases all."""
+
+    group: Annotated[str, StringConstraints(pattern=r"^[0-9a-f-]{36}$")] = Field(description="Id of the group in ChirpStack.")
+    members: dict[Reference, Annotated[int, Field(ge=1, le=255)]] = Field(
+        min_length=2, description="MIMs of this link → the number that each was given in the group; no other device is in it."
+    )
+    dr: int | None = Field(None, ge=0, le=15, description="Data rate of the group. Default: `downlink_dr` of the link.")
+
+
 class LorawanItem(Record):
     """ChirpStack. `host`, `port` and `tls` of the link are those of its MQTT broker."""
 
@@ -39,4 +49,5 @@ class LorawanItem(Record):
     downlink_dr: int | None = Field(
         None, ge=0, le=15, description="Data rate of the second receive window. Default: 0 in EU868, 8 in US915."
     )
+    multicast: list[MulticastItem] = Field(default_factory=list, description="Groups of MIMs that are told by one frame.")
     gateways: int = Field(1, ge=1, le=1000, description="Gateways that share the setpoints between them.")

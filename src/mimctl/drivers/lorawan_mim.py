@@ -5,16 +5,20 @@ from __future__ import annotations
 import math
 
 from mimctl.drivers.lorawan_device import Airway, LorawanDevice
+from mimctl.drivers.lorawan_multicast import GroupWriter, Part
 from mimctl.drivers.lorawan_recall import ASK_EVERY_S, REVERTED, HeldBefore, told_setpoint
 from mimctl.model.clock import Clock
 from mimctl.model.errors import BadReply, LinkError, LinkTimeout, Unencodable
+from mimctl.model.numbering import is_stale, next_number
 from mimctl.model.payload import Frame, PayloadProfile, Question
 from mimctl.model.protocols import ForeignWrite, HeldSetpoint, MimCommand, Recall
 from mimctl.model.reason import Reason
 from mimctl.model.sample import Sample
 from mimctl.model.setpoints import MimMap
 from mimctl.model.site import Mim
+from mimctl.wire.chirpstack.groups import GroupPart
 from mimctl.wire.payload import Reading, encode_payload, read_payload
+from mimctl.wire.payload_group import encode_part
 
 #: a release is worth sending for so long [s]
 _RELEASE_VALID_S = 3600.0
@@ -36,6 +40,7 @@ class LorawanMim(LorawanDevice):
         clock: Clock,
         *,
         nominal_hz: float = 50.0,
+        group: GroupWriter | None = None,
     ) -> None:
         super().__init__(
             mim.id, mim.address.eui, bridge, profile, clock, most_age_s=max(60.0, mim.latency.stale_s), nominal_hz=nominal_hz
@@ -44,13 +49,15 @@ class LorawanMim(LorawanDevice):
             raise ValueError(f"{profile.id} has no setpoint")
         self._mim = mim
         self._frame: Frame = profile.setpoint
-        self._most_number = max(f.bounds[1] for f in self._frame.fields if f.key == "sequence")
+        self._most_number = profile.most_number
         self._acknowledged: int | None = None
         self._wanted: MimCommand | None = None
         self._held: HeldSetpoint | None = None
         self._proven: HeldSetpoint | None = None
         self._foreign: ForeignWrite | None = None
         self._recall = HeldBefore(profile.question is not None, clock)
+        self._group = group
+        self._member = 0 if group is None else group.join(self)
 
     @property
     def mim_map(self) -> MimMap | None:
@@ -85,11 +92,14 @@ class LorawanMim(LorawanDevice):
             self._log.info("mim.not_asked", text=error.what)
 
     async def apply(self, command: MimCommand) -> HeldSetpoint:
-        payload, held = self._encoded(command)
+        payload, alone = self._encoded(command)
         self._bridge.require_up(self._device)
         if self._acknowledged is None:
             raise LinkTimeout(self._device, f"{self._eui} has not reported yet: the number of its last setpoint is not known")
-        await self._send(payload, self._next_number(), min(max(1.0, command.validity_s), self._patience_s))
+        together = await self._send_with_others(command)
+        if together is None:
+            await self._send(payload, self._next_number(), min(max(1.0, command.validity_s), self._patience_s))
+        held = together or alone
         self._wanted, self._held, self._foreign = command, held, None
         self._recall.settle()
         return held
@@ -105,10 +115,35 @@ class LorawanMim(LorawanDevice):
     async def release(self, reason: Reason) -> None:
         zeros = (0.0,) * len(self._mim.ports)
         payload, _ = self._encoded(MimCommand(zeros, zeros, 0.0, reason), released=True)
+        together = None if self._group is None else await self._group.leave(self, _RELEASE_VALID_S)
+        number = self._next_number() if together is None else together
         self._wanted, self._held, self._proven, self._foreign = None, None, None, None
         self._recall.settle()
-        await self._send(payload, self._next_number(), _RELEASE_VALID_S, urgent=True)
+        await self._send(payload, number, _RELEASE_VALID_S, urgent=True)
         self._log.info("mim.released", reason=str(reason))
+
+    @property
+    def may_hold(self) -> bool:
+        """Whether a setpoint may be in force, as far as is known."""
+        return self._wanted is not None or self._recall.state is not Recall.SETTLED or self._recall.held is not None
+
+    def numbers_used(self) -> tuple[int, ...]:
+        """Of the command in force and of the last one that was sent."""
+        sent = self._bridge.downlinks(self._eui).current
+        return tuple(n for n in (self._acknowledged, None if sent is None else sent.sequence) if n is not None)
+
+    async def _send_with_others(self, command: MimCommand) -> HeldSetpoint | None:
+        """Send it in a frame with those of other MIMs; None where nobody else is told now, or it has no group."""
+        if self._group is None:
+            return None
+        number, frames = self._next_number(), self._group.frames
+        validity_s = max(1.0, math.floor(command.validity_s))
+        values = {"member": float(self._member), "sequence": float(number), **_powers(command)}
+        payload = encode_part(self._device, frames, values)
+        valid_s = min(max(1.0, command.validity_s), self._patience_s)
+        if not await self._group.put(Part(payload, validity_s, valid_s, GroupPart(self._eui, number, self._due_s()))):
+            return None
+        return told_setpoint(read_payload([frames.part], frames.part.port, payload), len(self._mim.ports))
 
     @property
     def _patience_s(self) -> float:
@@ -117,8 +152,11 @@ class LorawanMim(LorawanDevice):
 
     async def _send(self, payload: bytes, number: int, valid_s: float, *, urgent: bool = False) -> None:
         numbered = encode_number(payload, self._frame, number)
-        due_s = self._clock.monotonic_s() + 2 * self._patience_s + self._mim.latency.report_every_s
-        await self._bridge.send(self._eui, number, self._frame.port, numbered, valid_s, due_s, urgent=urgent)
+        await self._bridge.send(self._eui, number, self._frame.port, numbered, valid_s, self._due_s(), urgent=urgent)
+
+    def _due_s(self) -> float:
+        """Not echoed by then, a command counts as lost, monotonic [s]."""
+        return self._clock.monotonic_s() + 2 * self._patience_s + self._mim.latency.report_every_s
 
     def _next_number(self) -> int:
         """The number after the last one that was sent or echoed, whichever is the later; never 0, which a restart shows."""
@@ -126,8 +164,10 @@ class LorawanMim(LorawanDevice):
         last = sent.sequence if sent is not None else self._acknowledged
         if last is None:  # a release before anything was heard: any number but the one in force will do
             last = int(self._clock.utc().timestamp()) % self._most_number
-        following = last % self._most_number + 1
-        return following if following != self._acknowledged else following % self._most_number + 1
+        following, in_force = next_number(last, self._most_number), self._acknowledged or 0
+        if following == in_force or is_stale(following, in_force, self._most_number):
+            following = next_number(in_force, self._most_number)
+        return following
 
     def _encoded(self, command: MimCommand, *, released: bool = False) -> tuple[bytes, HeldSetpoint]:
         """The frame without its number, and what the device will hold.
@@ -145,8 +185,7 @@ class LorawanMim(LorawanDevice):
         if not all(map(math.isfinite, numbers)):  # in a payload that would be the pattern for "no value"
             raise Unencodable(self._device, f"a setpoint of {', '.join(f'{n:g}' for n in numbers)}")
         values = {"sequence": 1.0, "validity": 0.0 if released else max(1.0, math.floor(command.validity_s))}
-        values |= {f"active_power.port{n + 1}": w for n, w in enumerate(command.inject_w)}
-        values |= {f"reactive_power.port{n + 1}": q for n, q in enumerate(command.inject_var)}
+        values |= _powers(command)
         lacking = [key for key, value in values.items() if key not in self._frame.keys and not abs(value) < 1.0]
         if lacking:
             raise Unencodable(self._device, f"{self._profile.id} takes no {', '.join(lacking)}")
@@ -179,6 +218,12 @@ class LorawanMim(LorawanDevice):
         self._proven = None
         self._foreign = ForeignWrite(text, at_s, sure=sure, idle=idle)
         self._log.warning("mim.command_lost", text=text)
+
+
+def _powers(command: MimCommand) -> dict[str, float]:
+    """The setpoints by the keys of the fields that carry them [W], [var]."""
+    watts = {f"active_power.port{n + 1}": w for n, w in enumerate(command.inject_w)}
+    return watts | {f"reactive_power.port{n + 1}": q for n, q in enumerate(command.inject_var)}
 
 
 def encode_number(payload: bytes, frame: Frame, number: int) -> bytes:

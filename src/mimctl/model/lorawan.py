@@ -38,6 +38,21 @@ class RadioPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class MulticastGroup:
+    """A group of ChirpStack, class C: one frame reaches every device in it.
+
+    Args:
+        id: of the group in ChirpStack.
+        members: (id of a MIM, its number in the group), in order.
+        downlink_dr: of the group; every gateway that serves it sends each frame once.
+    """
+
+    id: str
+    members: tuple[tuple[str, int], ...]
+    downlink_dr: int
+
+
+@dataclass(frozen=True, slots=True)
 class LorawanLink:
     """ChirpStack: its events come over MQTT (host, port and TLS of the link itself), downlinks go by gRPC.
 
@@ -48,6 +63,7 @@ class LorawanLink:
         token_file, token_variable: where the API token stands; the file wins.
         client_id: of the MQTT session, which outlives a connection; no other client may use it.
         confirmed: ask devices to acknowledge downlinks.
+        multicast: groups of devices that are told by one frame.
     """
 
     application: str
@@ -59,6 +75,7 @@ class LorawanLink:
     client_id: str = ""
     confirmed: bool = False
     plan: RadioPlan = RadioPlan()
+    multicast: tuple[MulticastGroup, ...] = ()
 
 
 class DownlinkState(StrEnum):

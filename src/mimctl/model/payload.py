@@ -118,6 +118,29 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
+class GroupFrames:
+    """What one frame carries to several devices of a multicast group.
+
+    Args:
+        head: how a frame with setpoints begins: its header, and `validity`, which is for all.
+        part: the setpoint of one device: `member`, its number in the group, `sequence` and powers; one follows another.
+        release: brings every device of the group to its safe state, whatever it holds; its only field is `sequence`.
+    """
+
+    head: Frame
+    part: Frame
+    release: Frame
+
+    def capacity(self, most_bytes: int) -> int:
+        """Setpoints that fit into a frame of so many bytes."""
+        return max(0, (most_bytes - self.head.length) // self.part.length)
+
+    def length(self, parts: int) -> int:
+        """Of a frame with so many setpoints [bytes]."""
+        return self.head.length + parts * self.part.length
+
+
+@dataclass(frozen=True, slots=True)
 class UplinkVector:
     """A payload and the values it stands for: the proof that a profile reads what it claims.
 
@@ -141,6 +164,21 @@ class DownlinkVector:
 
 
 @dataclass(frozen=True, slots=True)
+class GroupVector:
+    """What several devices are told, and the payload that must carry it.
+
+    Args:
+        values: what is for all: `validity`; without parts, of a release: `sequence`.
+        parts: the fields of each setpoint.
+    """
+
+    name: str
+    values: tuple[tuple[str, float], ...]
+    parts: tuple[tuple[tuple[str, float], ...], ...]
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class PayloadProfile:
     """One profile file of a device with payloads.
 
@@ -149,6 +187,7 @@ class PayloadProfile:
         ports: AC ports that can be commanded; 0 = none.
         uplinks: a payload is read by the first one that fits it.
         setpoint: how it is commanded; None: it cannot be.
+        group: how several are told at once; None: each is told by itself.
         question: what a device is asked by which setpoint it holds; None: it cannot be asked.
     """
 
@@ -163,6 +202,14 @@ class PayloadProfile:
     vectors: tuple[UplinkVector, ...] = ()
     command_vectors: tuple[DownlinkVector, ...] = ()
     question: Question | None = None
+    group: GroupFrames | None = None
+    group_vectors: tuple[GroupVector, ...] = ()
+
+    @property
+    def most_number(self) -> int:
+        """The last number of a setpoint before they begin again; 0 = it takes none."""
+        fields = () if self.setpoint is None else self.setpoint.fields
+        return max((field.bounds[1] for field in fields if field.key == "sequence"), default=0)
 
     @property
     def longest_uplink(self) -> int:

@@ -20,6 +20,7 @@ from mimctl.model.errors import LinkError, UserError
 from mimctl.model.layout import SiteLayout
 from mimctl.model.link import Link
 from mimctl.model.lorawan import LorawanLink
+from mimctl.model.numbering import is_stale
 from mimctl.model.payload import Frame, PayloadProfile
 from mimctl.model.site import ExpiryAction
 from mimctl.twin.mim_instruments import MimInstruments
@@ -28,7 +29,8 @@ from mimctl.twin.wireless import WirelessDevice
 from mimctl.wire.chirpstack import require_extra
 from mimctl.wire.chirpstack.broker import Mosquitto
 from mimctl.wire.chirpstack.stand_in import ChirpStackStandIn, Receiver, Timing
-from mimctl.wire.payload import encode_payload, read_payload
+from mimctl.wire.payload import Reading, encode_payload, read_payload
+from mimctl.wire.payload_group import read_part, read_release
 from mimctl.wire.tls import make_throwaway_pki
 
 #: points of the MIM protocol by the quantity of a port
@@ -83,6 +85,8 @@ class LorawanMimTwin:
         self._setpoint: Frame = profile.setpoint
         self._report_frame: Frame = report
         self._question = profile.question
+        self._group_frames = profile.group
+        self._member = next((n for group in spec.multicast for name, n in group.members if name == self._mim.id), 0)
         self._answer_frame = next((frame for frame in profile.uplinks if frame.tells_held), None)
         self._numbers = 1 + max(f.bounds[1] for f in self._setpoint.fields if f.key == "sequence")
         self._nominal_hz = layout.site.frequency_hz
@@ -115,18 +119,30 @@ class LorawanMimTwin:
         if self._question is not None and (port, payload) == (self._question.port, self._question.payload):
             self._soon_or_now(self.answer)
             return True
-        reading = read_payload([self._setpoint], port, payload, self._nominal_hz)
-        if reading is None:
+        meant = self._meant(port, payload)
+        if meant is None:
             return False
         self._world.advance()
-        sequence = int(reading.get("sequence") or 0)
-        if sequence != fleet.sequence_ack[self._m] % self._numbers:
-            ports = range(1, len(self._mim.ports) + 1)
-            watts = [reading.get(f"active_power.port{n}") or 0.0 for n in ports]
-            vars_ = [reading.get(f"reactive_power.port{n}") or 0.0 for n in ports]
-            self._act(watts, vars_, sequence, reading.get("validity") or 0.0)
+        sequence, validity_s, watts, vars_ = meant
+        in_force = int(fleet.sequence_ack[self._m] % self._numbers)
+        late = validity_s > 0 and is_stale(sequence, in_force, self._numbers - 1)
+        if sequence != in_force and not late:
+            self._act(watts, vars_, sequence, validity_s)
         self._soon_or_now(self.report)
         return True
+
+    def _meant(self, port: int, payload: bytes) -> tuple[int, float, list[float], list[float]] | None:
+        """Number, validity [s] and setpoints of a downlink to this device, whichever form it has; None: it is none."""
+        count, frames = len(self._mim.ports), self._group_frames
+        single = read_payload([self._setpoint], port, payload, self._nominal_hz)
+        if single is not None:
+            return _command(single, single.get("validity") or 0.0, count)
+        if frames is None or not self._member:
+            return None
+        if (number := read_release(frames, port, payload)) is not None:
+            return number, 0.0, [0.0] * count, [0.0] * count
+        part = read_part(frames, port, payload, self._member)
+        return None if part is None else _command(part[1], part[0], count)
 
     def _soon_or_now(self, send: Callable[[], None]) -> None:
         if self._soon is None:
@@ -188,6 +204,13 @@ class LorawanMimTwin:
         except LinkError:
             return False
         return True
+
+
+def _command(reading: Reading, validity_s: float, count: int) -> tuple[int, float, list[float], list[float]]:
+    ports = range(1, count + 1)
+    watts = [reading.get(f"active_power.port{n}") or 0.0 for n in ports]
+    vars_ = [reading.get(f"reactive_power.port{n}") or 0.0 for n in ports]
+    return int(reading.get("sequence") or 0), validity_s, watts, vars_
 
 
 def _within(bounds: tuple[int, int], scale: float, value: float) -> float:
@@ -268,6 +291,9 @@ class LorawanTwin:
         self._server = server
         try:
             self.mims = [self._mim(m, server) for m, mim in enumerate(self._layout.mims) if mim.address.link == self._link.id]
+            here = {twin.device.id: twin.device.address.eui for twin in self.mims}
+            for group in self._spec.multicast:
+                server.add_group(group.id, [here[name] for name, _ in group.members if name in here])
             await self._broker.start()
             bound = await server.start(port=api_port)
         except BaseException:

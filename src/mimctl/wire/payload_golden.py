@@ -6,14 +6,15 @@ import math
 from collections.abc import Iterator
 
 from mimctl.model.errors import Unencodable
-from mimctl.model.payload import PayloadProfile
+from mimctl.model.payload import GroupFrames, GroupVector, PayloadProfile
 from mimctl.model.problem import Problem, error
 from mimctl.wire.payload import encode_payload, read_payload
+from mimctl.wire.payload_group import encode_group, encode_part
 
 
 def payload_problems(profile: PayloadProfile, nominal_hz: float = 50.0) -> list[Problem]:
     """One problem for each value that the profile does not give and each payload that it does not make."""
-    return [*_uplinks(profile, nominal_hz), *_downlinks(profile, nominal_hz)]
+    return [*_uplinks(profile, nominal_hz), *_downlinks(profile, nominal_hz), *_groups(profile)]
 
 
 def _uplinks(profile: PayloadProfile, nominal_hz: float) -> Iterator[Problem]:
@@ -48,3 +49,26 @@ def _downlinks(profile: PayloadProfile, nominal_hz: float) -> Iterator[Problem]:
         if made != vector.payload:
             text = f"'{vector.name}': {vector.payload.hex(' ')} is expected, it makes {made.hex(' ')}"
             yield error("profile.vector", f"command_tests[{n}].hex", text)
+
+
+def _groups(profile: PayloadProfile) -> Iterator[Problem]:
+    for n, vector in enumerate(profile.group_vectors):
+        if profile.group is None:
+            return
+        try:
+            made = _made(profile.id, profile.group, vector)
+        except Unencodable as refused:
+            yield error("profile.vector", f"group_tests[{n}]", f"'{vector.name}': {refused.what}")
+        except KeyError as missing:
+            yield error("profile.vector", f"group_tests[{n}]", f"'{vector.name}': no value for {missing.args[0]}")
+        else:
+            if made != vector.payload:
+                text = f"'{vector.name}': {vector.payload.hex(' ')} is expected, it makes {made.hex(' ')}"
+                yield error("profile.vector", f"group_tests[{n}].hex", text)
+
+
+def _made(name: str, frames: GroupFrames, vector: GroupVector) -> bytes:
+    if not vector.parts:
+        return encode_payload(name, frames.release, dict(vector.values))
+    parts = [encode_part(name, frames, dict(part)) for part in vector.parts]
+    return encode_group(name, frames, dict(vector.values)["validity"], parts)

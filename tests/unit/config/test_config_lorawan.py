@@ -10,7 +10,7 @@ from mimctl.config.payload import find_payload_profile, load_payload_profile
 from mimctl.config.site import check_site
 from mimctl.model.airtime import Region
 from mimctl.model.link import LinkType
-from mimctl.model.lorawan import RadioPlan
+from mimctl.model.lorawan import MulticastGroup, RadioPlan
 
 APPLICATION = "3b1f2d64-0f8e-4c0a-9d59-1f4d7e1b6a01"
 
@@ -160,3 +160,87 @@ def test_check_prints_the_budget(tmp_path, run_cli):
     # 8 · 226.3 ms each 300 s; 97.5 ms each 60 s and once more each 300 s
     assert "air air EU868: 8 MIMs; time on the air: setpoints 226 ms at DR3, 0.60% of the gateway (10% by law)" in result.out
     assert "reports 98 ms at DR5, 0.20% of a device (1% by law)" in result.out
+
+
+GROUP = "6a0f4c1e-52a7-4a39-8c55-0d6a2e7b9f10"
+OTHER = "6a0f4c1e-52a7-4a39-8c55-0d6a2e7b9f11"
+
+
+def grouped(mims: int = 2, **group) -> dict:
+    content = site(mims)
+    members = {f"mim{n}": n for n in range(1, mims + 1)}
+    content["links"][1]["lorawan"]["multicast"] = [{"group": GROUP, "members": members, **group}]
+    return content
+
+
+def test_a_multicast_group_is_built_with_the_data_rate_of_its_link(check):
+    built, problems = check(grouped())
+    assert problems == []
+    (group,) = built.links[1].lorawan.multicast
+    assert (group.id, group.members, group.downlink_dr) == (GROUP, (("mim1", 1), ("mim2", 2)), 3)
+
+
+def found(check, content: dict) -> list[tuple[str, str]]:
+    return [(p.code, p.path.partition("multicast")[2]) for p in check(content)[1] if p.code == "lorawan.multicast"]
+
+
+@pytest.mark.parametrize(
+    ("group", "path"),
+    [
+        ({"members": {"mim1": 1, "mim9": 2}}, "[0].members.mim9"),
+        ({"members": {"mim1": 1, "mim2": 1}}, "[0].members.mim2"),
+        ({"dr": 9}, "[0].dr"),
+        ({"dr": 0}, ""),  # 51 bytes are room for three
+    ],
+)
+def test_what_is_wrong_with_a_group_is_told(check, group, path):
+    assert found(check, grouped(**group)) == ([("lorawan.multicast", path)] if path else [])
+
+
+def test_a_mim_is_in_one_group(check):
+    content = grouped(3)
+    content["links"][1]["lorawan"]["multicast"].append({"group": OTHER, "members": {"mim3": 1, "mim2": 2}})
+    assert found(check, content) == [("lorawan.multicast", f"[1].members.{name}") for name in ("mim2", "mim3")]
+
+
+def test_a_group_of_different_paces_is_warned_of(check):
+    content = grouped()
+    content["mims"][1]["validity"] = "30 min"
+    content["mims"][1]["latency"]["command_every"] = "10 min"
+    told = [p for p in check(content)[1] if p.code == "lorawan.multicast"]
+    assert [(p.severity, p.message.split("'")[1]) for p in told] == [("warning", "latency.command_every"), ("warning", "validity")]
+
+
+def test_a_profile_without_frames_for_several_is_told(check, tmp_path):
+    own = find_payload_profile("mimctl/mim").read_text(encoding="utf-8")
+    path = tmp_path / "device_profiles" / "lorawan" / "mimctl" / "mim.yaml"
+    path.parent.mkdir(parents=True)
+    path.write_text(own[: own.index("group:\n")] + own[own.index("tests:\n") : own.index("group_tests:")], encoding="utf-8")
+    assert found(check, grouped()) == [("lorawan.multicast", "[0]")]
+
+
+def test_one_frame_for_many_is_counted_once_and_by_every_gateway():
+    """By Semtech AN1200.13 at SF9/125 kHz, symbols of 4.096 ms: eight setpoints are 115 bytes, 128 on the air: ceil(1016 / 36) = 29
+    blocks, 12.25 + 8 + 145 symbols; three are 45 bytes, 58 on the air: ceil(456 / 36) = 13 blocks, 12.25 + 8 + 65 symbols."""
+    profile = load_payload_profile(find_payload_profile("mimctl/mim"))
+    users = [AirUser(profile, 60.0, 60.0, f"mim{n}") for n in range(1, 12)]
+    group = MulticastGroup(GROUP, tuple((f"mim{n}", n) for n in range(1, 12)), 3)
+    for gateways in (1, 3):
+        plan = RadioPlan(Region.EU868, 5, 3, gateways)
+        budget = air_budget(plan, users, [group])
+        (together,) = budget.rounds
+        assert together.frames_s == pytest.approx((0.676864, 0.349184), abs=1e-6)
+        assert budget.downlink_share == pytest.approx((0.676864 + 0.349184) / 60)
+        assert budget.least_command_s == pytest.approx((0.676864 + 0.349184) / 0.1)
+    alone = air_budget(RadioPlan(Region.EU868, 5, 3), users)
+    assert alone.downlink_share > 2.2 * budget.downlink_share
+    assert "11 MIMs, 11 by 2 frames of up to 677 ms at DR3" in budget.lines("air")[0]
+
+
+def test_those_outside_of_a_group_are_counted_by_themselves():
+    profile = load_payload_profile(find_payload_profile("mimctl/mim"))
+    users = [AirUser(profile, 60.0, 60.0, f"mim{n}") for n in range(1, 4)]
+    group = MulticastGroup(GROUP, (("mim1", 1), ("mim2", 2)), 3)
+    plan = RadioPlan(Region.EU868, 5, 3)
+    both, one = air_budget(plan, users, [group]), air_budget(plan, users[2:])
+    assert both.downlink_share == pytest.approx(one.downlink_share + both.rounds[0].share)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from mimctl.config.air_budget import AirBudget, AirUser, air_budget
 from mimctl.config.build import build_latency, plain_eui
-from mimctl.config.build_links import radio_plan
+from mimctl.config.build_links import multicast_groups, radio_plan
 from mimctl.config.checks.links import on_loopback
 from mimctl.config.draft import Draft
 from mimctl.config.quoting import count
@@ -145,10 +145,11 @@ def check_air(draft: Draft) -> Iterator[Problem]:
         item = link.lorawan
         if item is None or item.uplink_dr not in RULES[item.region].uplinks:
             continue
-        if item.downlink_dr is not None and item.downlink_dr not in RULES[item.region].downlinks:
+        rates = {item.downlink_dr, *(group.dr for group in item.multicast)} - {None}
+        if rates - RULES[item.region].downlinks.keys():
             continue
         users = list(_users(draft, link.id))
-        budget = air_budget(radio_plan(item), users)
+        budget = air_budget(radio_plan(item), users, multicast_groups(item))
         if budget is not None:
             yield from _air_problems(path, budget, users)
 
@@ -158,7 +159,7 @@ def _users(draft: Draft, link: str) -> Iterator[AirUser]:
         profile = draft.payloads.get(mim.profile)
         if mim.link == link and profile is not None:
             latency = build_latency(mim.latency)
-            yield AirUser(profile, latency.command_every_s, latency.report_every_s)
+            yield AirUser(profile, latency.command_every_s, latency.report_every_s, mim.id)
 
 
 def _air_problems(path: str, budget: AirBudget, users: list[AirUser]) -> Iterator[Problem]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -16,6 +16,7 @@ from mimctl.model.link import Link
 from mimctl.model.lorawan import LorawanLink
 from mimctl.wire.chirpstack import require_extra
 from mimctl.wire.chirpstack.events import Join, Log, MalformedEvent, Uplink, read_event
+from mimctl.wire.chirpstack.groups import GroupPart, GroupQueues, Told
 from mimctl.wire.chirpstack.lifecycle import Downlink, DownlinkTracker
 from mimctl.wire.chirpstack.server_api import CALL_S, ServerApi
 from mimctl.wire.chirpstack.sessions import Sessions, Verdict
@@ -60,6 +61,7 @@ class LorawanBridge:
         client_id = spec.client_id or f"mimctl-{link.id}"
         self._stream = EventStream(link, topic, client_id, clock, take=self._take, answer_s=call_s, backoff=backoff)
         self._log = structlog.get_logger("mimctl.lorawan")
+        self._groups = GroupQueues(self._api, clock)
         self._news: deque[LinkNews] = deque(maxlen=_MOST_NEWS)
         self._told: set[str] = set()
         #: messages by what became of them
@@ -122,6 +124,7 @@ class LorawanBridge:
         if watched.listens is False:
             text = "the network server has it in class A: setpoints wait for its next report; class C belongs in its device profile"
             self._tell_once("lorawan.class_a", watched.device, text)
+        await self._groups.make_way(watched.device, eui, watched.downlinks, urgent=urgent)
         watched.downlinks.begin(sequence, due_s)
         try:
             item = await self._api.enqueue(watched.device, eui, port, payload, valid_s)
@@ -132,6 +135,23 @@ class LorawanBridge:
             watched.downlinks.refused("given up before the server answered")
             raise
         watched.downlinks.enqueued(item)
+
+    async def send_group(self, group: str, port: int, payload: bytes, valid_s: float, parts: Sequence[GroupPart]) -> None:
+        """Queue one frame with the setpoints of several devices of a multicast group.
+
+        Raises:
+            LinkError: it is not in the queue.
+        """
+        told = [Told(self._watched[part.eui].device, part, self._watched[part.eui].downlinks) for part in parts]
+        self.require_up(told[0].device)
+        self._api.require_rested(told[0].device)
+        await self._groups.send(group, port, payload, valid_s, told)
+        self.counts["group frames"] += 1
+
+    async def release_group(self, device: str, group: str, port: int, payload: bytes, valid_s: float) -> None:
+        """Queue the release of a whole group in place of whatever waits there; needs no events. Raises as `send_group`."""
+        await self._groups.release(device, group, port, payload, valid_s)
+        self.counts["group frames"] += 1
 
     async def ask(self, eui: str, port: int, payload: bytes, valid_s: float) -> None:
         """Queue a frame that changes nothing, in place of whatever waits: nobody follows it, for its answer is what counts.

@@ -1,4 +1,4 @@
-"""ChirpStack's gRPC interface: one call, `Enqueue`, whose answer is an id or an error that says what is wrong."""
+"""ChirpStack's gRPC interface: the queues of devices and of multicast groups. Every call ends with an answer or a link error."""
 
 from __future__ import annotations
 
@@ -68,20 +68,53 @@ class ServerApi:
             BadReply: it refuses.
         """
         from chirpstack_api import api
-        from grpc import RpcError
 
-        token = read_token(device, self._spec)
         item = api.DeviceQueueItem(dev_eui=eui, confirmed=self._spec.confirmed, f_port=port, data=payload)
         item.expires_at.FromDatetime(_naive(self._clock.utc() + timedelta(seconds=valid_s)))
         request = api.EnqueueDeviceQueueItemRequest(queue_item=item, flush_queue=True)
+        answer = await self._call(device, api.DeviceServiceStub(self._opened(device)).Enqueue, request)
+        return str(answer.id)
+
+    async def flush(self, device: str, eui: str) -> None:
+        """Drop what waits in a device's queue. Raises as `enqueue`."""
+        from chirpstack_api import api
+
+        request = api.FlushDeviceQueueRequest(dev_eui=eui)
+        await self._call(device, api.DeviceServiceStub(self._opened(device)).FlushQueue, request)
+
+    async def enqueue_group(self, device: str, group: str, port: int, payload: bytes, valid_s: float) -> str:
+        """Put a frame into the queue of a multicast group, behind whatever waits there.
+
+        Returns:
+            The group's frame counter, which no later event names: nobody is told what becomes of the frame.
+
+        Raises: as `enqueue`.
+        """
+        from chirpstack_api import api
+
+        item = api.MulticastGroupQueueItem(multicast_group_id=group, f_port=port, data=payload)
+        item.expires_at.FromDatetime(_naive(self._clock.utc() + timedelta(seconds=valid_s)))
+        request = api.EnqueueMulticastGroupQueueItemRequest(queue_item=item)
+        answer = await self._call(device, api.MulticastGroupServiceStub(self._opened(device)).Enqueue, request)
+        return f"group {group} frame {answer.f_cnt}"
+
+    async def flush_group(self, device: str, group: str) -> None:
+        """Drop what waits in the queue of a multicast group. Raises as `enqueue`."""
+        from chirpstack_api import api
+
+        request = api.FlushMulticastGroupQueueRequest(multicast_group_id=group)
+        await self._call(device, api.MulticastGroupServiceStub(self._opened(device)).FlushQueue, request)
+
+    async def _call(self, device: str, method: Any, request: Any) -> Any:
+        from grpc import RpcError
+
+        metadata = (("authorization", f"Bearer {read_token(device, self._spec)}"),)
         try:
-            answer = await api.DeviceServiceStub(self._opened(device)).Enqueue(
-                request, metadata=(("authorization", f"Bearer {token}"),), timeout=self._call_s
-            )
+            answer = await method(request, metadata=metadata, timeout=self._call_s)
         except RpcError as error:
             raise self._failed(device, error) from None
         self._failures, self._rests_until_s = 0, 0.0
-        return str(answer.id)
+        return answer
 
     def _opened(self, device: str) -> Any:
         import grpc

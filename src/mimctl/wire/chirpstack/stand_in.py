@@ -11,7 +11,7 @@ import contextlib
 import itertools
 import uuid
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
@@ -19,6 +19,7 @@ from typing import Any, Literal
 from mimctl.model.clock import Clock
 from mimctl.model.link import TlsFiles
 from mimctl.model.tasks import end_tasks
+from mimctl.wire.chirpstack.stand_in_api import device_info, device_servicer, group_servicer
 from mimctl.wire.chirpstack.stream import connected
 from mimctl.wire.tls import client_context
 
@@ -60,6 +61,16 @@ class _Device:
     heard: bool = True
 
 
+@dataclass(slots=True)
+class _Group:
+    """A multicast group: no event tells what becomes of its frames."""
+
+    euis: tuple[str, ...]
+    counter: int = 0
+    queue: deque[_Item] = field(default_factory=deque)
+    free_at_s: float = 0.0
+
+
 @dataclass(eq=False)
 class ChirpStackStandIn:
     """One application with its devices.
@@ -84,6 +95,7 @@ class ChirpStackStandIn:
     lost: Callable[[], bool] = lambda: False
     enqueued: int = 0
     _devices: dict[str, _Device] = field(default_factory=dict)
+    _groups: dict[str, _Group] = field(default_factory=dict)
     _out: asyncio.Queue[tuple[str, bytes]] = field(default_factory=asyncio.Queue)
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
     _server: Any = None
@@ -103,7 +115,8 @@ class ChirpStackStandIn:
         from chirpstack_api import api
 
         server = grpc.aio.server()
-        api.add_DeviceServiceServicer_to_server(_servicer(self), server)
+        api.add_DeviceServiceServicer_to_server(device_servicer(self), server)
+        api.add_MulticastGroupServiceServicer_to_server(group_servicer(self), server)
         bound: int = server.add_insecure_port(f"{host}:{port}")
         await server.start()
         self._server = server
@@ -125,6 +138,10 @@ class ChirpStackStandIn:
         await self.stop_api()
         tasks, self._tasks = self._tasks, []
         await end_tasks(*tasks)
+
+    def add_group(self, group: str, euis: Iterable[str]) -> None:
+        """A multicast group of class C."""
+        self._groups[group] = _Group(tuple(euis))
 
     def join(self, eui: str) -> None:
         """A device joins anew: new address, counters from 0."""
@@ -166,7 +183,7 @@ class ChirpStackStandIn:
             event.time.FromDatetime(self.clock.utc().replace(tzinfo=None))
         name = self._devices[eui].name if eui in self._devices else ""
         listens = eui not in self._devices or self._devices[eui].listens
-        event.device_info.CopyFrom(_info(self.application, eui, name, listens=listens))
+        event.device_info.CopyFrom(device_info(self.application, eui, name, listens=listens))
         body = (
             event.SerializeToString() if self.marshalling == "protobuf" else json_format.MessageToJson(event, indent=None).encode()
         )
@@ -177,14 +194,37 @@ class ChirpStackStandIn:
         device = self._devices[item.dev_eui]
         if flush:
             device.queue.clear()
-        expires = item.expires_at.ToDatetime(self.clock.utc().tzinfo) if item.HasField("expires_at") else None
-        taken = _Item(str(uuid.UUID(int=next(self._numbers))), item.f_port, item.data, item.confirmed, expires)
+        number = str(uuid.UUID(int=next(self._numbers)))
+        taken = _Item(number, item.f_port, item.data, item.confirmed, self._expiry(item))
         device.queue.append(taken)
         self.enqueued += 1
         return taken.id
 
+    def drop(self, eui: str) -> None:
+        """Empty the queue of a device."""
+        self._devices[eui].queue.clear()
+
+    def put_group(self, item: Any) -> int:
+        """Take a frame into the queue of a group; its frame counter."""
+        group = self._groups[item.multicast_group_id]
+        group.queue.append(_Item("", item.f_port, item.data, False, self._expiry(item)))
+        self.enqueued += 1
+        group.counter += 1
+        return group.counter - 1
+
+    def drop_group(self, group: str) -> None:
+        """Empty the queue of a group."""
+        self._groups[group].queue.clear()
+
     def has(self, eui: str) -> bool:
         return eui in self._devices
+
+    def has_group(self, group: str) -> bool:
+        return group in self._groups
+
+    def _expiry(self, item: Any) -> datetime | None:
+        at: datetime | None = item.expires_at.ToDatetime(self.clock.utc().tzinfo) if item.HasField("expires_at") else None
+        return at
 
     async def _publish(self) -> None:
         """Hand events to the broker, each until it has it."""
@@ -206,6 +246,9 @@ class ChirpStackStandIn:
             for eui, device in list(self._devices.items()):
                 if device.queue and device.listens and device.heard and self.clock.monotonic_s() >= device.free_at_s:
                     self._send_next(eui, device)
+            for group in self._groups.values():
+                if group.queue and self.clock.monotonic_s() >= group.free_at_s:
+                    self._send_to_group(group)
             await self.clock.sleep_until(self.clock.monotonic_s() + self.timing.scheduler_s)
 
     def _send_next(self, eui: str, device: _Device) -> None:
@@ -228,6 +271,17 @@ class ChirpStackStandIn:
             self.tell(eui, "txack", integration.TxAckEvent(downlink_id=device.down, queue_item_id=item.id, f_cnt_down=device.down))
             asyncio.get_running_loop().call_later(self.timing.airtime_s, self._arrive, eui, device, item)
 
+    def _send_to_group(self, group: _Group) -> None:
+        """What is late, too long or refused by the gateway is dropped without a word."""
+        item = group.queue.popleft()
+        late = item.expires is not None and self.clock.utc() > item.expires
+        if late or len(item.payload) > self.most_bytes or self.gateway_error is not None:
+            return
+        group.free_at_s = self.clock.monotonic_s() + self.timing.class_c_lock_s
+        loop = asyncio.get_running_loop()
+        for eui in group.euis:
+            loop.call_later(self.timing.airtime_s, self._arrive, eui, self._devices[eui], item)
+
     def _arrive(self, eui: str, device: _Device, item: _Item) -> None:
         acknowledged = not self.lost() and device.receive(item.port, item.payload)
         if not item.confirmed:
@@ -247,35 +301,3 @@ class ChirpStackStandIn:
 
         context = {"queue_item_id": item} if item else {}
         self.tell(eui, "log", integration.LogEvent(level=integration.ERROR, code=code, description=text, context=context))
-
-
-def _info(application: str, eui: str, name: str, *, listens: bool) -> Any:
-    from chirpstack_api import common, integration
-
-    return integration.DeviceInfo(
-        tenant_id="52f14cd4-c6f1-4fbd-8f87-4025e1d49242",
-        application_id=application,
-        application_name="mims",
-        device_profile_name="class c",
-        device_name=name,
-        dev_eui=eui,
-        device_class_enabled=common.CLASS_C if listens else common.CLASS_A,
-    )
-
-
-def _servicer(stand_in: ChirpStackStandIn) -> Any:
-    import grpc
-    from chirpstack_api import api
-
-    class Devices(api.DeviceServiceServicer):  # type: ignore[misc]
-        async def Enqueue(self, request: Any, context: Any) -> Any:
-            given = dict(context.invocation_metadata()).get("authorization")
-            if given is None:
-                await context.abort(grpc.StatusCode.UNAUTHENTICATED, "no authorization provided")
-            if given != f"Bearer {stand_in.token}" or not stand_in.has(request.queue_item.dev_eui):
-                await context.abort(grpc.StatusCode.UNAUTHENTICATED, "")
-            if not 1 <= request.queue_item.f_port <= 255:
-                await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "FPort must be between 1 and 255")
-            return api.EnqueueDeviceQueueItemResponse(id=stand_in.put(request.queue_item, flush=request.flush_queue))
-
-    return Devices()
