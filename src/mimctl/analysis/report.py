@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -31,7 +32,7 @@ from mimctl.grid.failover import Failover
 from mimctl.grid.tree import TreeOperators, node_objective
 from mimctl.model.layout import BoolArray, ComplexArray, FloatArray, frozen, joined
 from mimctl.model.report import SiteReport
-from mimctl.model.sample import Quality
+from mimctl.model.sample import BAD
 from mimctl.model.state import NodeState, SiteState
 
 
@@ -75,6 +76,8 @@ class Analyst:
         self._demand_a = self._limits.demand_a if demand_a is None else demand_a
         self._gate_a = gate_a(layout.rating_a)
         self._absent = ~layout.phase_present
+        self._complete = bool(layout.phase_present.all())
+        self._omega_sum = float(layout.omega.sum())
         self._three_phase = layout.phase_present.all(axis=1)
         self._limit_a = np.where(layout.phase_present, layout.limit_a[:, None], np.nan)
         self._contingencies, self._failover = Contingencies(operators), Failover(operators)
@@ -87,8 +90,7 @@ class Analyst:
 
         Args:
             state: of this layout.
-            detail: False leaves out what no control decision needs (NaN): voltage unbalance, distortion, concentration
-                and all headroom but the assisted.
+            detail: False leaves out what no control decision needs (NaN): all ratios, distortion, concentration and headroom.
 
         Returns:
             The report. A node whose quality is BAD or that gives no P and Q is not `known` and its sequence values are NaN;
@@ -99,7 +101,6 @@ class Analyst:
         reading = self._read(state.nodes)
         sequence = self._operators.sequence_currents(reading.current)
         i0, i1, i2 = magnitude(sequence).T
-        i2_i1, i0_i1 = sequence_ratios(i0, i1, i2, self._gate_a)
         per_node = node_objective(sequence, self._layout.rating_a)
         return SiteReport(
             known=reading.known,
@@ -107,19 +108,15 @@ class Analyst:
             i1_a=i1,
             i2_a=i2,
             i0_a=i0,
-            i2_i1=i2_i1,
-            i0_i1=i0_i1,
             neutral_a=reading.neutral,
-            unbalance_nema_pct=np.where(self._three_phase, current_nema_pct(reading.rms, self._gate_a), np.nan),
-            headroom_assisted_a=self._limit_a - reading.rms,
             loading_pct=loading_pct(reading.rms, self._layout.limit_a),
             node_objective=per_node,
             objective=self._objective(per_node, reading.known),
-            **(self._detail(state, reading) if detail else self._no_detail()),
+            **(self._ratios(i0, i1, i2, reading) | self._detail(state, reading) if detail else self._no_detail),
         )
 
     def _read(self, nodes: NodeState) -> _Reading:
-        usable = np.asarray(nodes.quality > Quality.BAD)
+        usable = np.asarray(nodes.quality > BAD)
         flow = self._flow(nodes, usable)
         volts = working_voltage_v(nodes.voltage_ln_v, self._layout.voltage_ln_v)
         current = current_phasors(flow, volts, self._operators.unit_voltages)
@@ -138,28 +135,46 @@ class Analyst:
     def _flow(self, nodes: NodeState, usable: BoolArray) -> ComplexArray:
         """(N, 3) measured net import [VA]; zero on phases that a node does not have, NaN where unknown."""
         flow = joined(nodes.import_w, nodes.import_var)
-        flow[~usable] = np.nan
-        flow[self._absent & usable[:, None]] = 0
+        if not usable.all():
+            flow[~usable] = np.nan
+        if not self._complete:
+            flow[self._absent & usable[:, None]] = 0
         return flow
 
     def _rms(self, nodes: NodeState, usable: BoolArray, fundamental: FloatArray) -> FloatArray:
         """(N, 3) rms currents [A]: as measured, else out of the fundamental and its THD, else the fundamental."""
-        measured = np.where(usable[:, None], nodes.current_a, np.nan)
+        unknown = np.isnan(nodes.current_a)
+        if not usable.all():
+            unknown |= ~usable[:, None]
+        if not self._complete:
+            unknown |= self._absent
+        if not unknown.any():
+            return nodes.current_a
         distorted = rms_with_thd(fundamental, nodes.thd_i_pct)
         estimate = np.where(np.isnan(distorted), fundamental, distorted)
-        rms: FloatArray = np.where(np.isnan(measured) | self._absent, estimate, measured)
+        rms: FloatArray = np.where(unknown, estimate, nodes.current_a)
         return rms
 
     def _objective(self, per_node: FloatArray, known: BoolArray) -> float:
-        weight = float(self._layout.omega[known].sum())
-        return float(self._layout.omega[known] @ per_node[known]) / weight if weight > 0 else float("nan")
+        if known.all():
+            weight, total = self._omega_sum, float(self._layout.omega.dot(per_node))
+        else:
+            weight, total = float(self._layout.omega[known].sum()), float(self._layout.omega[known] @ per_node[known])
+        return total / weight if weight > 0 else float("nan")
 
+    @cached_property
     def _no_detail(self) -> dict[str, FloatArray]:
         one, three = self._unknown, self._unknown_3
+        ratios = ("i2_i1", "i0_i1", "unbalance_nema_pct", "vuf2_pct", "vuf0_pct", "concentration_pct")
         rates = ("lvur_nema_pct", "pvur_ieee112_pct", "pvur_ieee936_pct", "thd_v_limit_pct", "tdd_limit_pct")
-        flat = dict.fromkeys(("vuf2_pct", "vuf0_pct", "concentration_pct", *rates), one)
-        wide = ("headroom_firm_a", "headroom_n1_a", "failover_headroom_a", "thd_v_pct", "thd_i_pct", "tdd_pct")
-        return flat | dict.fromkeys(wide, three)
+        headroom = ("headroom_firm_a", "headroom_n1_a", "headroom_assisted_a", "failover_headroom_a")
+        wide = (*headroom, "thd_v_pct", "thd_i_pct", "tdd_pct")
+        return dict.fromkeys((*ratios, *rates), one) | dict.fromkeys(wide, three)
+
+    def _ratios(self, i0: FloatArray, i1: FloatArray, i2: FloatArray, reading: _Reading) -> dict[str, FloatArray]:
+        i2_i1, i0_i1 = sequence_ratios(i0, i1, i2, self._gate_a)
+        nema = np.where(self._three_phase, current_nema_pct(reading.rms, self._gate_a), np.nan)
+        return {"i2_i1": i2_i1, "i0_i1": i0_i1, "unbalance_nema_pct": nema, "headroom_assisted_a": self._limit_a - reading.rms}
 
     def _detail(self, state: SiteState, reading: _Reading) -> dict[str, FloatArray]:
         nodes, usable = state.nodes, reading.usable

@@ -20,7 +20,7 @@ from mimctl.model.errors import BadReply, DeviceRefusal, LinkDown, LinkError, Li
 from mimctl.model.layout import FloatArray, IntArray, SiteLayout, frozen
 from mimctl.model.protocols import Driver, DriverGroup
 from mimctl.model.reason import Reason
-from mimctl.model.sample import Quality, Sample
+from mimctl.model.sample import BAD, GOOD, Sample
 from mimctl.model.state import BatteryState, MimState, NodeState, PortState, SiteState, TransferImage
 from mimctl.model.tasks import end_tasks
 
@@ -130,6 +130,8 @@ class Collector:
         self._image = np.full(self._map.size, np.nan)
         self._stored: dict[str, Sample] = {}
         self._seen_at_s: dict[str, float] = {}
+        #: the meter of each node, empty where there is none
+        self._by_node = [name or "" for name in self._meters]
 
     async def collect(self, deadline_s: float) -> SiteState:
         """Sweep every link, wait for them until `deadline_s` (monotonic), and take what is there.
@@ -179,9 +181,7 @@ class Collector:
         self._map.settle(image)
         frozen(image)
 
-        def block(name: str) -> FloatArray:
-            return self._map.block(image, name)
-
+        block = self._map.blocks(image).__getitem__
         nodes = NodeState(
             import_w=block("import_w"),
             import_var=block("import_var"),
@@ -191,7 +191,7 @@ class Collector:
             thd_v_pct=block("thd_v_pct"),
             thd_i_pct=block("thd_i_pct"),
             quality=self._node_quality(block("import_w"), block("import_var")),
-            taken_at_s=self._taken_at(self._meters),
+            taken_at_s=self._taken_at(self._by_node),
             frequency_hz=block("frequency_hz"),
         )
         ports = PortState(
@@ -214,7 +214,7 @@ class Collector:
             operating_state=block("operating_state"),
         )
         soc = block("soc_pct")
-        batteries = BatteryState(soc, frozen(np.where(np.isnan(soc), int(Quality.BAD), int(Quality.GOOD))))
+        batteries = BatteryState(soc, frozen(np.where(np.isnan(soc), BAD, GOOD)))
         transfers = self._transfer_image(block) if self._transfers else None
         return SiteState(self._layout, now_s, self._clock.utc(), nodes, ports, mims, batteries, transfers)
 
@@ -222,10 +222,10 @@ class Collector:
         devices, codes = self._layout.site.transfers, block("transfer_code")
         states = [int(d.state_of(None if np.isnan(code) else float(code))) for d, code in zip(devices, codes, strict=True)]
         fixed = np.array([d.fixed is not None for d in devices])
-        quality = np.where(np.isnan(codes), int(Quality.BAD), self._qualities(self._transfers))
+        quality = np.where(np.isnan(codes), BAD, self._qualities(self._transfers))
         return TransferImage(
             state=frozen(np.array(states, dtype=np.int64)),
-            quality=frozen(np.where(fixed, int(Quality.GOOD), quality)),
+            quality=frozen(np.where(fixed, GOOD, quality)),
             taken_at_s=self._taken_at(self._transfers),
             available_va=block("transfer_available_va"),
             frequency_hz=block("transfer_frequency_hz"),
@@ -233,14 +233,13 @@ class Collector:
 
     def _take_all(self, now_s: float) -> None:
         """What the sweeps brought since the last call, all at once; what has become too old goes."""
-        seen, stored, fresh = self._seen_at_s, self._stored, dict[str, Sample]()
+        seen, stored, seldom_s, most_s, fresh = self._seen_at_s, self._stored, self._seldom_s, self._max_age_s, dict[str, Sample]()
         for sweep in self._sweeps:
             for device, sample in sweep.samples.items():
-                seen[device] = sample.taken_at_s
-                most_s = self._seldom_s.get(device, self._max_age_s) if self._seldom_s else self._max_age_s
+                seen[device] = taken_at_s = sample.taken_at_s
+                gone = sample.quality == BAD or now_s - taken_at_s > (seldom_s.get(device, most_s) if seldom_s else most_s)
                 # what tells something seldom would be believed for long after its link is gone
-                gone = device in self._seldom_s and sweep.is_down(device)
-                if gone or sample.quality is Quality.BAD or now_s - sample.taken_at_s > most_s:
+                if gone or (device in seldom_s and sweep.is_down(device)):
                     if stored.pop(device, None) is not None:
                         self._map.forget(self._image, device)
                 elif stored.get(device) is not sample:
@@ -248,20 +247,22 @@ class Collector:
         self._map.store(self._image, list(fresh.values()))
         stored.update(fresh)
 
-    def _taken_at(self, devices: Sequence[str | None]) -> FloatArray:
+    def _taken_at(self, devices: Sequence[str]) -> FloatArray:
         """Instants of the last samples, also of those too old to be believed; NaN where there never was one."""
-        seen = self._seen_at_s
-        return frozen(np.array([np.nan if d is None else seen.get(d, np.nan) for d in devices], dtype=np.float64))
+        return frozen(np.array([*map(self._seen_at_s.get, devices)], dtype=np.float64))  # None becomes NaN
 
-    def _qualities(self, devices: Sequence[str | None]) -> IntArray:
-        stored = self._stored
-        return np.array([int(stored[d].quality) if d in stored else int(Quality.BAD) for d in devices], dtype=np.int64)
+    def _qualities(self, devices: Sequence[str]) -> IntArray:
+        samples = map(self._stored.get, devices)
+        return np.array([BAD if sample is None else sample.quality for sample in samples], dtype=np.int64)
 
     def _node_quality(self, import_w: FloatArray, import_var: FloatArray) -> IntArray:
-        known = ~np.isnan(import_w + import_var).any(axis=1)
-        return frozen(np.where(known, self._qualities(self._meters), int(Quality.BAD)))
+        unknown, quality = np.isnan(import_w + import_var), self._qualities(self._by_node)
+        if unknown.any():
+            quality[unknown.any(axis=1)] = BAD
+        return frozen(quality)
 
     def _mim_quality(self, inject_w: FloatArray, inject_var: FloatArray) -> IntArray:
         unknown, quality = np.isnan(inject_w + inject_var), self._qualities(self._mims)
-        quality[self._layout.port_mim[unknown]] = int(Quality.BAD)
+        if unknown.any():
+            quality[self._layout.port_mim[unknown]] = BAD
         return frozen(quality)

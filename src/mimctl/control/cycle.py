@@ -45,7 +45,7 @@ from mimctl.model.lease import Lease
 from mimctl.model.plan import Plan, SafePlan, SolveStatus
 from mimctl.model.reason import Reason
 from mimctl.model.report import SiteReport
-from mimctl.model.sample import Quality
+from mimctl.model.sample import BAD
 from mimctl.safety.judge import Accepted, Judge
 
 #: share of the period given to reading, and the instant in it by which writing must be done
@@ -130,7 +130,7 @@ class Cycle:
         obeying = self.supervisor.check(
             state, without_nan(setpoint_va), self.dispatcher.forms.watched(written_at_s), self.dispatcher.in_force
         )
-        reported = state.mims.quality > Quality.BAD
+        reported = state.mims.quality > BAD
         bounds = self.bounds_maker.bounds(
             state.utc,
             setpoint_va,

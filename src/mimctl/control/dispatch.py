@@ -22,7 +22,7 @@ from mimctl.model.errors import LinkError, WriteHeld
 from mimctl.model.layout import BoolArray, ComplexArray, FloatArray, SiteLayout
 from mimctl.model.plan import HarmonicShares, SafePlan
 from mimctl.model.protocols import Commanded, DriverGroup, HeldSetpoint, MimCommand, MimDriver, Recall, Recalls, Wide
-from mimctl.model.sample import Quality
+from mimctl.model.sample import BAD
 from mimctl.model.site import ExpiryAction
 from mimctl.model.state import SiteState
 from mimctl.model.tasks import end_tasks
@@ -219,7 +219,7 @@ class Dispatcher:
         """Take over what each device holds from a controller before us, once, when it first answers: a restart is no bump."""
         if self._met.all():
             return
-        for m in np.flatnonzero(~self._met & (state.mims.quality > Quality.BAD)):
+        for m in np.flatnonzero(~self._met & (state.mims.quality > BAD)):
             driver, remaining_s = self._drivers.get(int(m)), float(state.mims.watchdog_remaining_s[m])
             recall = driver.recall if isinstance(driver, Recalls) else Recall.SETTLED
             self._met[m] = recall is not Recall.ASKED

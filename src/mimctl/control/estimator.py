@@ -26,14 +26,12 @@ from mimctl.grid.sums import Sums, sums_of
 from mimctl.grid.tree import TreeOperators
 from mimctl.model.layout import BoolArray, ComplexArray, FloatArray, IntArray, SiteLayout, frozen, joined
 from mimctl.model.problem import Severity
-from mimctl.model.sample import Quality
+from mimctl.model.sample import BAD, Quality
 from mimctl.model.state import MimState, NodeState, SiteState
 
 #: a node has to be without a reading for so long before anybody is told how it fares [s]
 _TOLD_AFTER_S = 3.0
 _KEPT_SUMS = 64
-#: a plain number: looking up a member of an enumeration takes longer than the comparison
-_BAD = int(Quality.BAD)
 
 
 @dataclass(eq=False)
@@ -78,7 +76,7 @@ class Estimator:
     def estimate(self, state: SiteState) -> SiteState:
         """The same image with gaps filled, wrong readings taken out, and an uncertainty for every value."""
         nodes, self.raw = state.nodes, state
-        read = np.asarray(nodes.quality > _BAD)
+        read = np.asarray(nodes.quality > BAD)
         gross_va, net_va = self.tracker.gross_load(state), joined(nodes.import_w, nodes.import_var)
         noise_va = self._look(state, read, gross_va, net_va)
         trusted = self._trusted(read, state.now_s)
@@ -104,7 +102,7 @@ class Estimator:
         Returns:
             (N, 3) standard deviation of each part of the readings that are trusted, noise alone [VA].
         """
-        taken_at_s, heard = state.nodes.taken_at_s, state.mims.quality > _BAD
+        taken_at_s, heard = state.nodes.taken_at_s, state.mims.quality > BAD
         fresh = read & (taken_at_s > self._seen_s)
         self._seen_s = np.where(fresh, taken_at_s, self._seen_s)
         trusted = self._trusted(read, state.now_s)
@@ -187,7 +185,7 @@ class Estimator:
     @staticmethod
     def _quality(quality: IntArray, convicted: BoolArray, doubted: BoolArray) -> IntArray:
         poorer = np.where(doubted, np.minimum(quality, int(Quality.SUSPECT)), quality)
-        return frozen(np.where(convicted, int(Quality.BAD), poorer))
+        return frozen(np.where(convicted, BAD, poorer))
 
     def _mims(self, mims: MimState) -> MimState:
         if not self.verdicts.mim_since_s:

@@ -17,7 +17,7 @@ from mimctl.model.layout import BoolArray, ComplexArray
 from mimctl.model.phases import PHASES
 from mimctl.model.problem import Severity
 from mimctl.model.report import SiteReport
-from mimctl.model.sample import Quality
+from mimctl.model.sample import BAD
 from mimctl.model.state import SiteState
 
 #: conditions count when they have held so long, and are over when they have been away so long [s]
@@ -55,7 +55,7 @@ class HeadroomWatch:
         """
         flow_va = np.empty(state.nodes.import_w.shape, dtype=np.complex128)
         flow_va.real, flow_va.imag = state.nodes.import_w, state.nodes.import_var
-        flow_va[~self.nodes | (state.nodes.quality == Quality.BAD)] = np.nan
+        flow_va[~self.nodes | (state.nodes.quality == BAD)] = np.nan
         current_a = np.where(self.nodes[:, None], report.current_a, np.nan)
         found = self._overloads.look(state.now_s, current_a, load_va)
         self.shifts = tuple(self._shift.look(state.now_s, found).values())

@@ -90,6 +90,7 @@ class ImageMap:
         starts = np.cumsum([0, *sizes.values()])
         self._absent = ~layout.phase_present
         self._slices = {name: slice(int(a), int(a) + n) for (name, n), a in zip(sizes.items(), starts[:-1], strict=True)}
+        self._places = [(name, where, name in _PER_PHASE) for name, where in self._slices.items()]
         self.size = int(starts[-1])
         self._placements: dict[str, Placement] = {}
         #: the placements that were last moved together, and the movement
@@ -107,6 +108,10 @@ class ImageMap:
         """A view of one block: (N, 3) for node quantities per phase, else flat."""
         view = image[self._slices[name]]
         return view.reshape(-1, 3) if name in _PER_PHASE else view
+
+    def blocks(self, image: FloatArray) -> dict[str, FloatArray]:
+        """All of them."""
+        return {name: image[where].reshape(-1, 3) if wide else image[where] for name, where, wide in self._places}
 
     def store(self, image: FloatArray, samples: Sequence[Sample]) -> None:
         """Put samples into the image, all in one movement; points that the image has no place for are passed over."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mimctl.grid.distortion import harmonic_squares
+from mimctl.grid.distortion import harmonic_squares, tells_of_harmonics
 from mimctl.grid.tree import TreeOperators
 from mimctl.model.layout import BoolArray, FloatArray, frozen
 from mimctl.model.state import NodeState
@@ -22,8 +22,8 @@ class LastHarmonics:
 
     def remember(self, trusted: BoolArray, nodes: NodeState) -> None:
         """Take over what the trusted nodes (N,) show; what their meters do not tell stays as it was."""
-        if nodes.harmonic_a is None and np.isnan(nodes.thd_i_pct).all() and np.isnan(nodes.neutral_a).all():
-            return  # no meter here tells of harmonics
+        if not tells_of_harmonics(nodes):
+            return
         phases, neutral = harmonic_squares(nodes, self._operators.currents(nodes.import_w + 1j * nodes.import_var))
         now_a = np.sqrt(np.maximum(np.concatenate([phases, neutral[:, None]], axis=1), 0.0))
         self._last_a = np.where(trusted[:, None] & np.isfinite(now_a), now_a, self._last_a)

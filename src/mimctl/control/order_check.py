@@ -7,6 +7,7 @@ and goes on alone.
 from __future__ import annotations
 
 import math
+from functools import cache
 
 import numpy as np
 
@@ -32,20 +33,42 @@ def wrong_price(told: HeadPrice, rating_va: float, now_s: float) -> str | None:
     Args:
         rating_va: V·I of one phase of the head [VA].
     """
-    price, per_unit = told.price, rating_va
-    gradient, curvature, at = price.gradient * per_unit, price.curvature * per_unit**2, price.at / per_unit
-    if gradient.shape != (6,) or curvature.shape != (6, 6) or at.shape != (6,) or told.load_va.shape != (3,):
+    price = told.price
+    if price.gradient.shape != (6,) or price.curvature.shape != (6, 6) or price.at.shape != (6,) or told.load_va.shape != (3,):
         return "its price has not six figures"
-    if not (_finite(gradient, curvature, at) and np.isfinite(told.load_va).all()):
-        return "its price is no number"
-    if np.abs(gradient).max() > MOST_GRADIENT or np.abs(curvature).max() > MOST_CURVATURE:
-        return "its price is beyond all measure"
-    least = -_ROUNDING * max(float(np.abs(curvature).max()), np.finfo(np.float64).tiny)
+    figures = np.concatenate((price.gradient, price.at, np.abs(told.load_va), price.curvature.reshape(-1)))
+    size = np.abs(figures) / _measure(rating_va)
+    if not (size <= 1).all():
+        return _beyond(figures, size)
+    curvature = price.curvature * rating_va**2
+    least = -_ROUNDING * max(float(size[_CURVATURE].max()) * MOST_CURVATURE, _TINY)
     if np.abs(curvature - curvature.T).max() > -least or np.linalg.eigvalsh((curvature + curvature.T) / 2)[0] < least:
         return "its price has no minimum"
-    if max(float(np.abs(at).max()), float(np.abs(told.load_va).max()) / per_unit) > _MOST_LOAD:
-        return "it is made for a load that the head cannot have"
     return _wrong_time(price.expires_at_s, now_s, "price")
+
+
+#: where what stands in the figures of a price
+_GRADIENT, _LOADS, _CURVATURE = slice(0, 6), slice(6, 15), slice(15, 51)
+_TINY = float(np.finfo(np.float64).tiny)
+
+
+@cache
+def _measure(rating_va: float) -> FloatArray:
+    """(51,) what no figure of a price is larger than."""
+    most = np.empty(51)
+    most[_GRADIENT] = MOST_GRADIENT / rating_va
+    most[_LOADS] = _MOST_LOAD * rating_va
+    most[_CURVATURE] = MOST_CURVATURE / rating_va**2
+    return most
+
+
+def _beyond(figures: FloatArray, size: FloatArray) -> str:
+    """Which of the figures (51,) are none, or too large: more than 1 in `size`."""
+    if not np.isfinite(figures).all():
+        return "its price is no number"
+    if size[_GRADIENT].max() > 1 or size[_CURVATURE].max() > 1:
+        return "its price is beyond all measure"
+    return "it is made for a load that the head cannot have"
 
 
 def wrong_limit(limit: HeadLimit, now_s: float) -> str | None:

@@ -15,7 +15,7 @@ from mimctl.model.layout import BoolArray, FloatArray, SiteLayout, frozen
 from mimctl.model.phases import PHASES
 from mimctl.model.problem import Severity
 from mimctl.model.reason import Reason
-from mimctl.model.sample import Quality
+from mimctl.model.sample import BAD
 from mimctl.model.state import SiteState
 from mimctl.model.transfer import TransferState
 
@@ -147,7 +147,7 @@ class GridWatch:
     def _measured(self, state: SiteState) -> tuple[FloatArray, FloatArray]:
         """(N, 3) voltages [pu] and (N,) frequencies [Hz] of fresh readings, NaN elsewhere; a transfer device's own counts too."""
         nodes, layout = state.nodes, self.layout
-        fresh = (state.now_s - nodes.taken_at_s <= self.max_age_s) & (nodes.quality > Quality.BAD)
+        fresh = (state.now_s - nodes.taken_at_s <= self.max_age_s) & (nodes.quality > BAD)
         if nodes.estimated is not None:
             fresh &= ~nodes.estimated
         present = layout.phase_present & fresh[:, None]
@@ -156,7 +156,7 @@ class GridWatch:
         image = state.transfers
         if image is not None:
             for t, device in enumerate(layout.site.transfers):
-                if image.quality[t] > Quality.BAD and state.now_s - image.taken_at_s[t] <= self.max_age_s:
+                if image.quality[t] > BAD and state.now_s - image.taken_at_s[t] <= self.max_age_s:
                     for node, _ in device.where:
                         n = layout.node_index[node]
                         hertz[n] = image.frequency_hz[t] if np.isnan(hertz[n]) else hertz[n]

@@ -14,7 +14,7 @@ import numpy as np
 from mimctl.control.events import EventLog
 from mimctl.model.layout import BoolArray, ComplexArray, FloatArray, SiteLayout
 from mimctl.model.problem import Severity
-from mimctl.model.sample import Quality
+from mimctl.model.sample import BAD
 from mimctl.model.site import Mim
 from mimctl.model.state import SiteState
 
@@ -72,7 +72,7 @@ class Supervisor:
         """
         self._remember(state.now_s, setpoint_va)
         taken = state.mims.taken_at_s
-        told = np.isfinite(written_at_s) & (state.mims.quality > Quality.BAD) & (taken > self._judged_at_s)
+        told = np.isfinite(written_at_s) & (state.mims.quality > BAD) & (taken > self._judged_at_s)
         told &= state.now_s >= self._excluded_until_s
         self._judged_at_s = np.where(told, taken, self._judged_at_s)
         self._held_since_s = np.where(in_force, np.minimum(self._held_since_s, state.now_s), np.inf)

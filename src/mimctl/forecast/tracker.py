@@ -13,11 +13,8 @@ from mimctl.forecast.own_loads import OwnLoads
 from mimctl.grid.tree import TreeOperators
 from mimctl.model.forecast import LoadForecast
 from mimctl.model.layout import BoolArray, ComplexArray, FloatArray, IntArray, frozen, joined
-from mimctl.model.sample import Quality
+from mimctl.model.sample import BAD
 from mimctl.model.state import SiteState
-
-#: a plain number: looking up a member of an enumeration takes longer than the comparison
-_BAD = int(Quality.BAD)
 
 
 @dataclass(eq=False)
@@ -40,7 +37,7 @@ class LoadTracker:
     def forecast(self, state: SiteState) -> LoadForecast:
         """The loads at this image, as the persistence forecast of the coming interval."""
         gross = self.gross_load(state)
-        usable = state.nodes.quality > _BAD
+        usable = state.nodes.quality > BAD
         return self._own.forecast(gross if usable.all() else np.where(usable[:, None], gross, 0.0), usable)
 
     def gross_load(self, state: SiteState) -> ComplexArray:
@@ -48,11 +45,11 @@ class LoadTracker:
         read = state.nodes.import_w, state.nodes.taken_at_s, state.ports.inject_w
         if self._gross is None or any(map(operator.is_not, read, self._gross[0])):
             self._learn_outputs(state)
-            self._gross = read, frozen(self._gross_load(state, state.nodes.quality > _BAD))
+            self._gross = read, frozen(self._gross_load(state, state.nodes.quality > BAD))
         return self._gross[1]
 
     def _learn_outputs(self, state: SiteState) -> None:
-        output, usable = joined(state.ports.inject_w, state.ports.inject_var), state.mims.quality > _BAD
+        output, usable = joined(state.ports.inject_w, state.ports.inject_var), state.mims.quality > BAD
         finite = np.isfinite(output)
         self.outputs.reported(state.mims.taken_at_s, output if finite.all() else np.where(finite, output, 0), usable)
 

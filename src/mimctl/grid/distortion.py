@@ -11,6 +11,13 @@ from mimctl.model.state import NodeState
 _HIGHEST_THD_PCT = 1000.0
 
 
+def tells_of_harmonics(nodes: NodeState) -> bool:
+    """Whether any meter tells something that harmonics can be worked out of, or told it before its node was estimated."""
+    if nodes.harmonic_a is not None:
+        return True
+    return not (np.isnan(nodes.thd_i_pct).all() and np.isnan(nodes.neutral_a).all())
+
+
 def harmonic_squares(nodes: NodeState, fundamental_a: ComplexArray) -> tuple[FloatArray, FloatArray]:
     """Squares of rms harmonic currents: rms² = I1² + Ih² with Ih = THD·I1; the neutral's are what no fundamental explains.
 

@@ -37,7 +37,7 @@ class DecisionRecord:
     """One whole walk of the data.
 
     Args:
-        report: what decisions need; headroom, distortion and voltage unbalance are worked out when somebody looks.
+        report: what decisions need; ratios, headroom and distortion are worked out when somebody looks.
         durations_s: seconds spent by stage: collect, estimate, analysis, forecast, bounds, balance, judge, dispatch.
         anchor_va: (K,) the plan that this one moved on from [VA]; None = not kept.
         setpoint_va: (K,) setpoints in force before, NaN = not known [VA]; None = not kept.

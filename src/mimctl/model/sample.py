@@ -18,6 +18,10 @@ class Quality(IntEnum):
     GOOD = 2
 
 
+#: the same as plain numbers: looking up a member of an enumeration takes longer than the comparison of an array with it
+BAD, GOOD = int(Quality.BAD), int(Quality.GOOD)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Sample:
     """One reading of one device, in mimctl's units and signs.

@@ -98,10 +98,15 @@ def make_case(
 
 def _in_force(ratings: Ratings, accepted: Accepted) -> tuple[ComplexArray, BoolArray]:
     """(K,) setpoints in force with zero for the unknown ones, (M,) which MIMs' are known."""
-    sound = (np.abs(accepted.setpoint_va.real) < BOUNDLESS) & (np.abs(accepted.setpoint_va.imag) < BOUNDLESS)
+    sound = _believable(accepted.setpoint_va)
     if sound.all():
         return accepted.setpoint_va, np.ones(len(ratings.layout.mims), dtype=np.bool_)
     return np.where(sound, accepted.setpoint_va, 0.0), ~ratings.any_of(~sound)
+
+
+def _believable(power_va: ComplexArray) -> BoolArray:
+    """(K,) both parts can be figures of a converter; no NaN is."""
+    return (np.abs(power_va.real) < BOUNDLESS) & (np.abs(power_va.imag) < BOUNDLESS)
 
 
 def _wanted(ratings: Ratings, plan: Plan) -> ComplexArray:
@@ -109,6 +114,6 @@ def _wanted(ratings: Ratings, plan: Plan) -> ComplexArray:
     ports = len(ratings.layout.ports)
     if plan.inject_w.shape != (ports,) or plan.inject_var.shape != (ports,):
         return np.full(ports, np.nan, dtype=np.complex128)
-    sound = (np.abs(plan.inject_w) < BOUNDLESS) & (np.abs(plan.inject_var) < BOUNDLESS)
     wanted_va = joined(plan.inject_w, plan.inject_var)
+    sound = _believable(wanted_va)
     return wanted_va if sound.all() else np.where(sound, wanted_va, np.nan)

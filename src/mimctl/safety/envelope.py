@@ -103,7 +103,8 @@ def trim(limits: Envelope, accepted_va: ComplexArray, wanted_va: ComplexArray, s
         shrink_only: (M,) no port may exceed its accepted |p + jq|.
     """
     port_mim, rounded = limits.ratings.layout.port_mim, _rounded(limits, wanted_va)
-    over, unsafe = _outside(limits, accepted_va, rounded), outside(limits, accepted_va)
+    unsafe, over = outside(limits, np.array([accepted_va, rounded]))
+    over |= _stepped_over(limits, accepted_va, rounded)
     held = over | shrink_only
     if not (held.any() or unsafe.any()):
         return Trimmed(accepted_va, rounded, np.ones(len(over)), np.zeros(len(over)), unsafe, clear=True)
@@ -113,7 +114,7 @@ def trim(limits: Envelope, accepted_va: ComplexArray, wanted_va: ComplexArray, s
     part = share[port_mim]
     target = whole(hold + np.nan_to_num(part, nan=0.0) * (rounded - hold), limits.unit)
     target = np.where(part == 1.0, rounded, np.where(np.isnan(part), hold, target))
-    wrong = _outside(limits, accepted_va, target) & (share != 1.0)
+    wrong = (outside(limits, target) | _stepped_over(limits, accepted_va, target)) & (share != 1.0)
     target = np.where(wrong[port_mim], hold, target)
     return Trimmed(hold, target, share, np.argmin(upper, axis=0).astype(np.float64), unsafe)
 
@@ -135,7 +136,7 @@ def _rounded(limits: Envelope, wanted_va: ComplexArray) -> ComplexArray:
 
 
 def outside(limits: Envelope, power_va: ComplexArray) -> BoolArray:
-    """(M,) setpoints (K,) outside the MIM's own limits, whatever the step to get there."""
+    """(…, M) setpoints (…, K) outside the MIM's own limits, whatever the step to get there."""
     ratings = limits.ratings
     port = np.abs(power_va) > limits.port_va * (1 + 1e-9)
     neutral = np.abs(ratings.sums(power_va * ratings.layout.port_neutral_per_va)) > limits.neutral_a * (1 + 1e-9)
@@ -146,10 +147,9 @@ def outside(limits: Envelope, power_va: ComplexArray) -> BoolArray:
     return result
 
 
-def _outside(limits: Envelope, accepted_va: ComplexArray, power_va: ComplexArray) -> BoolArray:
-    """(M,) the same and the step, which may be off by the rounding of both its ends."""
-    step = np.abs(power_va - accepted_va) > limits.step_va + 1.5 * limits.unit
-    return outside(limits, power_va) | limits.ratings.any_of(step)
+def _stepped_over(limits: Envelope, accepted_va: ComplexArray, power_va: ComplexArray) -> BoolArray:
+    """(M,) the step is too large; it may be off by the rounding of both its ends."""
+    return limits.ratings.any_of(np.abs(power_va - accepted_va) > limits.step_va + 1.5 * limits.unit)
 
 
 def _shrunk(limits: Envelope, accepted_va: ComplexArray) -> ComplexArray:

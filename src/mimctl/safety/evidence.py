@@ -8,13 +8,10 @@ import numpy as np
 
 from mimctl.model.forecast import LoadForecast
 from mimctl.model.layout import BoolArray, ComplexArray, FloatArray, SiteLayout, joined
-from mimctl.model.sample import Quality
+from mimctl.model.sample import BAD, GOOD
 from mimctl.model.state import NodeState, SiteState
 from mimctl.safety.ratings import Ratings
 from mimctl.safety.settings import SafetySettings
-
-#: plain numbers: looking up a member of an enumeration takes longer than the comparison
-_BAD, _GOOD = int(Quality.BAD), int(Quality.GOOD)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,7 +32,8 @@ class Evidence:
         blind: (N,) the flow is not known and some way down from the node has no usable meter either: no figure can be held
             against the setpoints that stand.
         voltage_pu: (N, 3) measured phase voltage / nominal, NaN where unknown; an estimate proves no bus alive.
-        output_va: (K,) measured output of the ports, NaN where unknown [VA].
+        port_voltage_pu: (K,) voltage / nominal that the MIMs themselves measure, NaN where unknown.
+        output_va: (K,) measured output of the ports, NaN where unknown [VA]; seen: (K,) where it is known.
         load_va: (N, 3) forecast own loads, zero where the forecast is silent or not finite [VA].
     """
 
@@ -55,7 +53,9 @@ class Evidence:
     margin_va: FloatArray
     blind: BoolArray
     voltage_pu: FloatArray
+    port_voltage_pu: FloatArray
     output_va: ComplexArray
+    seen: BoolArray
     load_va: ComplexArray
 
 
@@ -68,12 +68,12 @@ def weigh(ratings: Ratings, settings: SafetySettings, state: SiteState, forecast
     mim_age_s = _age_s(state.mims.taken_at_s, now_s, settings.future_s)
     mim_limit_s = np.maximum(limit_s, ratings.report_age_s)
     node_fresh, mim_fresh = node_age_s <= limit_s, mim_age_s <= mim_limit_s
-    node_usable = node_fresh & (state.nodes.quality > _BAD)
-    mim_usable = mim_fresh & (state.mims.quality > _BAD)
-    node_good = node_fresh & (state.nodes.quality >= _GOOD)
+    node_usable = node_fresh & (state.nodes.quality > BAD)
+    mim_usable = mim_fresh & (state.mims.quality > BAD)
+    node_good = node_fresh & (state.nodes.quality >= GOOD)
     load_va = joined(forecast.load_w, forecast.load_var)
     finite = np.isfinite(load_va)
-    margin_va, vouched = _margin(layout, state.nodes, node_usable, settings.margin_share)
+    margin_va, vouched = _margin(ratings, state.nodes, node_usable, settings.margin_share)
     flow_known = forecast.covered & (node_good | vouched | ~ratings.regions.metered)
     if not finite.all():
         load_va = np.where(finite, load_va, 0.0)
@@ -84,8 +84,10 @@ def weigh(ratings: Ratings, settings: SafetySettings, state: SiteState, forecast
         flow_known[ratings.regions.nodes] &= flow_known[tops] & forecast.known[tops] & node_good[tops]
     heard = node_usable if state.nodes.estimated is None else node_usable & ~state.nodes.estimated
     voltage_pu = np.where(heard[:, None], state.nodes.voltage_ln_v / layout.voltage_ln_v[:, None], np.nan)
-    output_va = joined(state.ports.inject_w, state.ports.inject_var)
-    output_va = np.where(mim_usable[layout.port_mim] & np.isfinite(output_va), output_va, np.nan)
+    output_va, port_usable = joined(state.ports.inject_w, state.ports.inject_var), mim_usable[layout.port_mim]
+    seen = port_usable & np.isfinite(output_va)
+    if not seen.all():
+        output_va = np.where(seen, output_va, np.nan)
     gross_va = ratings.operators.flow(load_va)
     return Evidence(
         max_age_s=limit_s,
@@ -97,23 +99,25 @@ def weigh(ratings: Ratings, settings: SafetySettings, state: SiteState, forecast
         node_usable=node_usable,
         mim_usable=mim_usable,
         node_good=node_good,
-        mim_good=mim_fresh & (state.mims.quality >= _GOOD),
+        mim_good=mim_fresh & (state.mims.quality >= GOOD),
         flow_known=flow_known,
         gross_va=gross_va,
         backwards=_backwards(ratings, settings, state, node_usable, gross_va, output_va),
         margin_va=margin_va,
         blind=~flow_known if flow_known.all() else ~flow_known & _unseen_down(layout, node_usable),
         voltage_pu=voltage_pu,
+        port_voltage_pu=np.where(port_usable, state.ports.voltage_v / layout.port_voltage_v, np.nan),
         output_va=output_va,
+        seen=seen,
         load_va=load_va,
     )
 
 
-def _margin(layout: SiteLayout, nodes: NodeState, usable: BoolArray, share: float) -> tuple[FloatArray, BoolArray]:
+def _margin(ratings: Ratings, nodes: NodeState, usable: BoolArray, share: float) -> tuple[FloatArray, BoolArray]:
     """(N, 3) margins [VA]; (N,) nodes whose flow is known within a margin that is small beside their limit."""
-    margin_va = nodes.margin_va()
+    margin_va, layout = nodes.margin_va(), ratings.layout
     if margin_va is None:
-        return np.zeros((len(usable), 3)), np.zeros(len(usable), dtype=np.bool_)
+        return ratings.no_margin_va, np.zeros(len(usable), dtype=np.bool_)
     largest_a = margin_va.max(axis=1) / layout.voltage_ln_v
     vouched: BoolArray = usable & (largest_a > 0) & (largest_a <= share * layout.limit_a)
     return np.where(vouched[:, None], margin_va, 0.0), vouched
@@ -127,7 +131,7 @@ def _backwards(
     Current transformers that look the other way, or sit on another phase, turn the loop round: what helps looks as if it harmed.
     """
     layout = ratings.layout
-    least_w = -settings.backwards_share * (layout.limit_a * layout.voltage_ln_v)[:, None]
+    least_w = -settings.backwards_share * ratings.limit_va
     suspect: BoolArray = (gross_va.real < least_w) & usable[:, None]
     if layout.site.control.loads_feed_back or not suspect.any():
         return np.zeros(len(usable), dtype=np.bool_)

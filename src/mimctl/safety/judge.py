@@ -243,7 +243,7 @@ def _safe_plan(case: Case, wish: _Wish, power_va: ComplexArray, fallback: BoolAr
     power_va = np.where(wish.commanded, power_va, case.accepted_va)
     power_va = np.where(released[ratings.layout.port_mim], 0.0, power_va)
     filters = judge_shares(case, wish.leave, power_va, released, findings)
-    never_told = np.isneginf(case.accepted.written_at_s) & (wish.leave <= _SHRINK)
+    never_told = (case.accepted.written_at_s == -np.inf) & (wish.leave <= _SHRINK)
     open_to = (wish.leave <= _HOLD) & ~released
     send = open_to & (ratings.any_of(power_va != case.accepted_va) | never_told | reverted(case) | filters.changed)
     return SafePlan(

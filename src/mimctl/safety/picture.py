@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mimctl.grid.distortion import harmonic_squares
+from mimctl.grid.distortion import harmonic_squares, tells_of_harmonics
 from mimctl.model.bounds import Bounds
 from mimctl.model.layout import BoolArray, ComplexArray, FloatArray, joined
 from mimctl.model.state import SiteState
@@ -57,20 +57,19 @@ def picture(case: Case, commanded: BoolArray) -> Picture:
     """
     ratings, state, evidence, bounds, accepted_va = case.ratings, case.state, case.evidence, case.bounds, case.accepted_va
     shape = (len(ratings.layout.nodes), 3)
-    seen = np.isfinite(evidence.output_va)
-    output_va = np.where(seen, evidence.output_va, accepted_va)
-    forecast_va = evidence.gross_va
-    measured_va, measured_a = _measured(case, output_va, seen, commanded)
+    seen, all_ours = evidence.seen, bool(commanded.all())
+    output_va = evidence.output_va if seen.all() else np.where(seen, evidence.output_va, accepted_va)
+    forecast_va, behind_va = evidence.gross_va, ratings.operators.behind(output_va)
+    measured_va, measured_a = _measured(case, output_va, behind_va, seen, commanded)
     found_va, allowances_a, outputs_va = [forecast_va, measured_va], [np.zeros(shape), measured_a], [output_va]
     late = ratings.late & commanded
     if (output_va != accepted_va)[late].any():
         # with their setpoints taken for acting already, the setpoints add nothing to what the meters show
         outputs_va.append(np.where(late, accepted_va, output_va))
-        late_va, late_a = _measured(case, outputs_va[1], seen | late, commanded & ~late)
+        late_va, late_a = _measured(case, outputs_va[1], ratings.operators.behind(outputs_va[1]), seen | late, commanded & ~late)
         found_va, allowances_a = [*found_va, late_va], [*allowances_a, late_a]
     gross_va, allowance_a = np.array(found_va), np.array(allowances_a)
     room_va = _room(ratings, gross_va)
-    all_ours = bool(commanded.all())
     views = gross_va if all_ours else _views(ratings, gross_va, *(np.where(commanded, 0.0, va) for va in (output_va, accepted_va)))
 
     source_a = np.inf if case.sources is None else case.sources.phase_a
@@ -86,23 +85,29 @@ def picture(case: Case, commanded: BoolArray) -> Picture:
         currents, neutrals = _less_room(ratings, currents, neutrals, room_va)
     if len(views) > len(gross_va):
         currents, neutrals, imports = (np.concatenate([a] * (len(views) // len(gross_va))) for a in (currents, neutrals, imports))
-    highest_pu, lowest_pu = _voltages(case, [np.where(commanded, va, 0.0) for va in outputs_va])
+    if all_ours and len(outputs_va) == 1:
+        flows_va = [behind_va]
+    else:
+        flows_va = [ratings.operators.behind(np.where(commanded, va, 0.0)) for va in outputs_va]
+    highest_pu, lowest_pu = _voltages(case, flows_va)
     return Picture(views, currents, neutrals, imports, highest_pu, lowest_pu, case.impedance_scale)
 
 
-def _voltages(case: Case, outputs_va: Sequence[ComplexArray]) -> tuple[FloatArray, FloatArray]:
-    """(N, 3) highest and lowest phase voltages without the MIMs, which put out one of these (K,) when they were measured [pu]."""
-    ratings, shape = case.ratings, case.evidence.voltage_pu.shape
-    flows_va = [(ratings.port_flow @ va).reshape(shape) for va in outputs_va]
-    found = [case.evidence.voltage_pu - ratings.sensitivity.rise_pu(va, case.impedance_scale) for va in flows_va]
+def _voltages(case: Case, flows_va: Sequence[ComplexArray]) -> tuple[FloatArray, FloatArray]:
+    """(N, 3) highest and lowest phase voltages without the MIMs, which lowered the flows by one of these (N, 3) then [pu]."""
+    sensitivity = case.ratings.sensitivity
+    found = [case.evidence.voltage_pu - sensitivity.rise_pu(va, case.impedance_scale) for va in flows_va]
     return (found[0], found[0]) if len(found) == 1 else (np.maximum(*found), np.minimum(*found))
 
 
-def _measured(case: Case, output_va: ComplexArray, seen: BoolArray, moving: BoolArray) -> tuple[ComplexArray, FloatArray]:
+def _measured(
+    case: Case, output_va: ComplexArray, behind_va: ComplexArray, seen: BoolArray, moving: BoolArray
+) -> tuple[ComplexArray, FloatArray]:
     """(N, 3) gross loads by each node's own meter, the forecast's where that says nothing [VA]; (N, 3) how far they may be off [A].
 
     Args:
         output_va: (K,) what the ports put out, by what they report [VA]; `seen` (K,) where they do.
+        behind_va: (N, 3) by how much they lower the flows [VA].
         moving: (K,) ports that may already put out what they were told last.
     """
     ratings, nodes, shape = case.ratings, case.state.nodes, case.evidence.gross_va.shape
@@ -110,7 +115,7 @@ def _measured(case: Case, output_va: ComplexArray, seen: BoolArray, moving: Bool
     measurable = case.evidence.node_usable[:, None] & np.isfinite(net_va)
     if not seen.all():
         measurable &= (ratings.port_flow_size @ (~seen).astype(np.float64)).reshape(shape) < 1e-9
-    gross_va = np.where(measurable, net_va + (ratings.port_flow @ output_va).reshape(shape), case.evidence.gross_va)
+    gross_va = np.where(measurable, net_va + behind_va, case.evidence.gross_va)
     doubt_va = (ratings.port_flow_size @ np.where(moving, np.abs(output_va - case.accepted_va), 0.0)).reshape(shape)
     off_a = doubt_va / ratings.layout.voltage_ln_v[:, None] + case.settings.meter_tolerance * ratings.layout.limit_a[:, None]
     return gross_va, np.where(measurable, off_a, 0.0)
@@ -157,18 +162,22 @@ def _current_limits(
     Harmonic currents come from the loads and stay when the fundamental changes; an estimated node keeps those it had.
     """
     layout, usable, nodes = ratings.layout, evidence.node_usable, state.nodes
-    fundamental_a = joined(nodes.import_w, nodes.import_var) * ratings.per_volt
-    harmonic_a2, triplen_a2 = harmonic_squares(nodes, fundamental_a)
     # fmin and fmax take the other operand for a NaN: what is not measured takes no part
+    voltage = np.maximum(np.fmin(evidence.voltage_pu, 1.0), _LOWEST_VOLTAGE_PU)
+    lowest = np.minimum(np.minimum(voltage[:, 0], voltage[:, 1]), voltage[:, 2])
+    left_a, left_neutral_a = np.minimum(layout.limit_a[:, None], source_a), layout.neutral_limit_a
+    if evidence.margin_va is not ratings.no_margin_va:
+        # the worse of both readings, or of both ends of an estimate
+        margin_a = evidence.margin_va / layout.voltage_ln_v[:, None]
+        left_a, left_neutral_a = left_a - margin_a, left_neutral_a - margin_a.sum(axis=1)
+    phase_a = narrower(left_a, bounds.node_limit_a)
+    neutral_a = np.minimum(narrower(left_neutral_a, bounds.node_neutral_limit_a), BOUNDLESS)
+    if not tells_of_harmonics(nodes):
+        return phase_a * voltage, neutral_a * lowest
+    harmonic_a2, triplen_a2 = harmonic_squares(nodes, joined(nodes.import_w, nodes.import_var) * ratings.per_volt)
     harmonic_a2 = np.fmax(np.where(usable[:, None], harmonic_a2, 0.0), 0.0)
     triplen_a2 = np.fmax(np.where(usable, triplen_a2, 0.0), 0.0)
-    voltage = np.maximum(np.fmin(evidence.voltage_pu, 1.0), _LOWEST_VOLTAGE_PU)
-    # the worse of both readings, or of both ends of an estimate
-    margin_a = evidence.margin_va / layout.voltage_ln_v[:, None]
-    phase_a = narrower(np.minimum(layout.limit_a[:, None], source_a) - margin_a, bounds.node_limit_a)
-    left_a = layout.neutral_limit_a - margin_a.sum(axis=1)
-    neutral_a = np.minimum(narrower(left_a, bounds.node_neutral_limit_a), BOUNDLESS)
     return (
         np.sqrt(np.maximum(phase_a**2 - harmonic_a2, 0.0)) * voltage,
-        np.sqrt(np.maximum(neutral_a**2 - triplen_a2, 0.0)) * voltage.min(axis=1),
+        np.sqrt(np.maximum(neutral_a**2 - triplen_a2, 0.0)) * lowest,
     )

@@ -42,8 +42,8 @@ class Ratings:
         return frozen(counts)
 
     def sums(self, values: npt.NDArray) -> npt.NDArray:  # type: ignore[type-arg]
-        """(M,) sums over the ports of each MIM."""
-        return np.add.reduceat(values, self.starts)
+        """(…, M) sums over the ports of each MIM."""
+        return np.add.reduceat(values, self.starts, axis=-1)
 
     def smallest(self, values: FloatArray) -> FloatArray:
         return np.minimum.reduceat(values, self.starts)
@@ -52,8 +52,8 @@ class Ratings:
         return np.maximum.reduceat(values, self.starts)
 
     def any_of(self, flags: BoolArray) -> BoolArray:
-        """(M,) whether any port of the MIM is flagged."""
-        return np.logical_or.reduceat(flags, self.starts)
+        """(…, M) whether any port of the MIM is flagged."""
+        return np.logical_or.reduceat(flags, self.starts, axis=-1)
 
     @cached_property
     def neutral_slack_a(self) -> FloatArray:
@@ -100,6 +100,16 @@ class Ratings:
     def balance_tolerance_w(self) -> FloatArray:
         """(M,) how far Σp may be from what the storage gives: solver accuracy and rounding [W]."""
         return frozen(0.5 * self.port_count + 1e-3 * self.sums(self.layout.port_rating_va))
+
+    @cached_property
+    def limit_va(self) -> FloatArray:
+        """(N, 1) V·I that a phase may carry for hours [VA]."""
+        return frozen((self.layout.limit_a * self.layout.voltage_ln_v)[:, None])
+
+    @cached_property
+    def no_margin_va(self) -> FloatArray:
+        """(N, 3) zeros: how far flows may be off of which nobody says that they are [VA]."""
+        return frozen(np.zeros((len(self.layout.nodes), 3)))
 
     @cached_property
     def guarded_v(self) -> FloatArray:

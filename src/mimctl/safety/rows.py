@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from mimctl.model.layout import BoolArray, ComplexArray, FloatArray
 from mimctl.safety.picture import Picture
@@ -16,14 +18,6 @@ from mimctl.safety.segment import BOUNDLESS, band_interval, disc_interval
 _RELATIVE, _ABSOLUTE = 1e-9, 1e-6
 #: a voltage row is in thousandths of nominal, so that one tolerance fits all
 _PER_MILLE = 1000.0
-
-
-def _with_neutral(currents: ComplexArray) -> ComplexArray:
-    """(…, 4) the three phases and their sum; spelled out, for a reduction over an axis of three costs several times as much."""
-    result = np.empty((*currents.shape[:-1], 4), dtype=np.complex128)
-    result[..., :3] = currents
-    result[..., 3] = currents[..., 0] + currents[..., 1] + currents[..., 2]
-    return result
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,40 +47,67 @@ class Rows:
     def limit(self) -> FloatArray:
         """(R,)"""
         picture, control = self.picture, self.ratings.layout.site.control
-        cones = np.concatenate([picture.current_a, picture.neutral_a[:, :, None]], axis=2).reshape(-1)
-        heads = -(picture.import_w / self.ratings.guarded_v).reshape(-1)
-        known = np.isfinite(picture.highest_pu).reshape(-1)
-        above = np.where(known, _PER_MILLE * control.max_voltage_pu, BOUNDLESS)
-        below = np.where(known, -_PER_MILLE * control.min_voltage_pu, BOUNDLESS)
-        return np.concatenate([cones, np.maximum(np.minimum(heads, BOUNDLESS), -BOUNDLESS), above, below])
+        result = np.empty(self._count)
+        cones, heads, voltages = self._parts(result)
+        cones[..., :3], cones[..., 3] = picture.current_a, picture.neutral_a
+        np.clip(-(picture.import_w / self.ratings.guarded_v), -BOUNDLESS, BOUNDLESS, out=heads)
+        known = np.isfinite(picture.highest_pu)
+        voltages[0] = np.where(known, _PER_MILLE * control.max_voltage_pu, BOUNDLESS)
+        voltages[1] = np.where(known, -_PER_MILLE * control.min_voltage_pu, BOUNDLESS)
+        return result
+
+    @cached_property
+    def _count(self) -> int:
+        layout = self.ratings.layout
+        return int(self.cones + self._views * len(layout.guarded) * 3 + 2 * len(layout.nodes) * 3)
+
+    def _parts(self, rows: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]:
+        """Views of rows (R,): (V, N, 4) cones, (V, G, 3) guarded nodes, (2, N, 3) voltages above and below."""
+        views, bands = self._views, self.cones + self._views * len(self.ratings.layout.guarded) * 3
+        return (
+            rows[: self.cones].reshape(views, -1, 4),
+            rows[self.cones : bands].reshape(views, -1, 3),
+            rows[bands:].reshape(2, -1, 3),
+        )
 
     @cached_property
     def tolerance(self) -> FloatArray:
         """(R,)"""
         return _ABSOLUTE + _RELATIVE * np.abs(self.limit)
 
+    def _made_of(self, flow_va: ComplexArray, high_pu: FloatArray, low_pu: FloatArray) -> ComplexArray:
+        """(R,) rows of flows (V, N, 3), or (N, 3) in every view [VA], and of voltages (N, 3) [pu]; the bands real."""
+        result = np.empty(self._count, dtype=np.complex128)
+        cones, heads, voltages = self._parts(result)
+        currents = flow_va * self.ratings.per_volt
+        cones[..., :3] = currents
+        # spelled out, for a reduction over an axis of three costs several times as much
+        cones[..., 3] = currents[..., 0] + currents[..., 1] + currents[..., 2]
+        heads[:] = flow_va.real[..., self.ratings.layout.guarded, :] / -self.ratings.guarded_v
+        np.multiply(high_pu, _PER_MILLE, out=voltages[0])
+        np.multiply(low_pu, -_PER_MILLE, out=voltages[1])
+        return result
+
     @cached_property
     def _base(self) -> ComplexArray:
         """(R,) every row with the MIMs under command at zero."""
-        picture, layout = self.picture, self.ratings.layout
-        currents = picture.base_va * self.ratings.per_volt
-        cones = _with_neutral(currents).reshape(-1)
-        heads = -(picture.base_va[:, layout.guarded].real / self.ratings.guarded_v).reshape(-1)
-        high, low = (_PER_MILLE * np.where(np.isnan(pu), 0.0, pu).reshape(-1) for pu in (picture.highest_pu, picture.lowest_pu))
-        return np.concatenate([cones, heads, high, -low])
+        picture = self.picture
+        high_pu = np.where(np.isnan(picture.highest_pu), 0.0, picture.highest_pu)
+        same = picture.lowest_pu is picture.highest_pu
+        low_pu = high_pu if same else np.where(np.isnan(picture.lowest_pu), 0.0, picture.lowest_pu)
+        return self._made_of(picture.base_va, high_pu, low_pu)
 
     def response(self, power_va: ComplexArray) -> ComplexArray:
         """(R,) what setpoints (K,) add to every row; the bands real."""
-        layout, flow_va = self.ratings.layout, self.ratings.operators.behind(power_va)
-        cones = _with_neutral(-flow_va * self.ratings.per_volt)
-        heads = flow_va.real[layout.guarded] / self.ratings.guarded_v
-        voltages = _PER_MILLE * self.ratings.sensitivity.rise_pu(flow_va, self.picture.impedance_scale).ravel()
-        parts = [cones.ravel()] * self._views + [heads.ravel()] * self._views
-        return np.concatenate([*parts, voltages, -voltages])
+        lowered_va = self.ratings.operators.behind(power_va)
+        rise_pu = self.ratings.sensitivity.rise_pu(lowered_va, self.picture.impedance_scale)
+        return self._made_of(-lowered_va, rise_pu, rise_pu)
 
     def values(self, affine: ComplexArray) -> FloatArray:
         """(R,) the sizes that the limits hold, of affine values (R,)."""
-        return np.concatenate([np.abs(affine[: self.cones]), affine[self.cones :].real])
+        result = affine.real.copy()
+        np.abs(affine[: self.cones], out=result[: self.cones])
+        return result
 
     def affine(self, power_va: ComplexArray) -> ComplexArray:
         """(R,) every row with these setpoints (K,) [VA]."""

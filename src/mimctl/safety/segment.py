@@ -16,9 +16,8 @@ BOUNDLESS = 1e9
 
 def narrower(limit: FloatArray, bound: FloatArray) -> FloatArray:
     """The smaller of a limit and a bound, both ≥ 0, element by element. A bound that is no number permits nothing."""
-    result: FloatArray = np.maximum(np.minimum(limit, bound), 0.0)
-    missing = np.isnan(result)
-    return np.where(missing, 0.0, result) if missing.any() else result
+    result: FloatArray = np.fmax(np.minimum(limit, bound), 0.0)  # the minimum keeps a NaN, fmax takes the other for it
+    return result
 
 
 def disc_interval(start: ComplexArray, move: ComplexArray, radius: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -60,6 +59,6 @@ def furthest(lower: FloatArray, upper: FloatArray) -> FloatArray:
 
 def whole(power_va: ComplexArray, unit: float) -> ComplexArray:
     """Round both parts towards zero to whole units; a part that is whole but for the last bits of its float stays."""
-    scale = (1 + 1e-12) / unit
-    rounded: ComplexArray = (np.trunc(power_va.real * scale) + 1j * np.trunc(power_va.imag * scale)) * unit
+    parts = np.trunc(np.ascontiguousarray(power_va).view(np.float64) * ((1 + 1e-12) / unit))
+    rounded: ComplexArray = (parts * unit + 0.0).view(np.complex128)  # + 0: no minus zero
     return rounded

@@ -19,7 +19,7 @@ def dead_bus(case: Case) -> Iterator[Interlock]:
     """Never energise a dead bus: some conductor on the way from the source to the port, or the port itself, has no voltage."""
     ratings, limit = case.ratings, case.settings.dead_bus_pu
     layout, evidence = ratings.layout, case.evidence
-    voltage_pu = _port_voltage_pu(case)
+    voltage_pu = evidence.port_voltage_pu
     at_port = voltage_pu < limit
     dead = (evidence.voltage_pu < limit) & layout.phase_present
     if not (at_port.any() or dead.any()):
@@ -71,8 +71,8 @@ def off_frequency(case: Case) -> Iterator[Interlock]:
         return
     ratings, site = case.ratings, case.ratings.layout.site
     band, usable = site.control.grid, case.evidence.node_usable
-    share = np.where(usable, frequency_hz / site.frequency_hz, np.nan)
-    wrong: BoolArray = (share < band.min_frequency_pu) | (share > band.max_frequency_pu)
+    share = frequency_hz / site.frequency_hz
+    wrong: BoolArray = usable & ((share < band.min_frequency_pu) | (share > band.max_frequency_pu))
     if not wrong.any():
         return
     flagged = ratings.touches.T @ wrong.astype(np.float64) > 0
@@ -88,17 +88,10 @@ def voltage_unknown(case: Case) -> Iterator[Interlock]:
     ratings, limit = case.ratings, case.settings.dead_bus_pu
     recent_s = np.maximum(case.evidence.max_age_s, _PROOF_PERIODS * ratings.report_every_s)
     recent: BoolArray = case.evidence.mim_age_s <= recent_s
-    alive = (_port_voltage_pu(case) >= limit) & recent[ratings.layout.port_mim]
+    alive = (case.evidence.port_voltage_pu >= limit) & recent[ratings.layout.port_mim]
     if alive.all():
         return
     at_node = case.evidence.voltage_pu[ratings.layout.port_node]
     alive |= ((at_node >= limit) | ~ratings.port_phases).all(axis=1)
     sentence = "no voltage is measured at its ports: the bus may be dead"
     yield Interlock(ratings.any_of(~alive), Leave.HOLD, "interlock.voltage_unknown", lambda _: sentence)
-
-
-def _port_voltage_pu(case: Case) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """(K,) what the MIMs themselves measure, NaN where unknown."""
-    layout = case.ratings.layout
-    fresh = case.evidence.mim_usable[layout.port_mim]
-    return np.where(fresh, case.state.ports.voltage_v / layout.port_voltage_v, np.nan)

@@ -159,7 +159,8 @@ def test_brief_report_agrees_where_it_speaks_and_is_silent_elsewhere(bench: Benc
     state = bench.state(loads(r1=(2300, 500, 900), r3=(100, 900j, 800)))
     analyst = Analyst(bench.operators)
     full, brief = analyst.report(state), analyst.report(state, detail=False)
-    silent = {"vuf2_pct", "vuf0_pct", "concentration_pct", "headroom_firm_a", "headroom_n1_a", "failover_headroom_a"}
+    silent = {"i2_i1", "i0_i1", "unbalance_nema_pct", "headroom_assisted_a"}
+    silent |= {"vuf2_pct", "vuf0_pct", "concentration_pct", "headroom_firm_a", "headroom_n1_a", "failover_headroom_a"}
     silent |= {"thd_v_pct", "thd_i_pct", "tdd_pct", "thd_v_limit_pct", "tdd_limit_pct"}
     silent |= {"lvur_nema_pct", "pvur_ieee112_pct", "pvur_ieee936_pct"}
     for field in fields(full):
