@@ -6,6 +6,7 @@ A link that is slow or dead never holds the others up: its devices keep their la
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,6 +28,8 @@ from mimctl.model.tasks import end_tasks
 _BACKOFF_FIRST_S = 1.0
 _BACKOFF_MOST_S = 30.0
 _KEPT_SWEEPS = 500
+#: a link to devices that report may take so long to come up [s]
+_LINK_STARTS_S = 10.0
 
 
 @dataclass(slots=True)
@@ -119,6 +122,9 @@ class Collector:
         self._max_age_s = max_age_s
         #: devices whose medium brings news less often
         self._seldom_s = {m.id: m.latency.stale_s for m in layout.mims if m.latency.stale_s > max_age_s}
+        #: devices that nobody can ask: how long after the beginning it may take until they are first heard
+        self._patience_s = {m.id: m.latency.stale_s for m in layout.mims if m.latency.report_every_s > 0}
+        self._began_s = math.inf
         self._meters = [meter.id if meter is not None else None for meter in layout.meter_of_node]
         self._mims = [mim.id for mim in layout.mims]
         self._transfers = [transfer.id for transfer in layout.site.transfers]
@@ -138,6 +144,7 @@ class Collector:
 
         A sweep that is not done by then goes on; its late samples are taken by the next call.
         """
+        self._began_s = min(self._began_s, self._clock.monotonic_s())
         for sweep in self._sweeps:
             if sweep not in self._running:
                 self._running[sweep] = asyncio.create_task(sweep.run(), name=f"sweep {sweep.group.link}")
@@ -158,6 +165,15 @@ class Collector:
     def errors(self) -> Mapping[str, LinkError]:
         """The devices whose last read failed, and how."""
         return {name: h.error for sweep in self._sweeps for name, h in sweep.health.items() if h.error is not None}
+
+    def awaited(self) -> frozenset[str]:
+        """Devices that report by themselves and were never heard, so soon after the beginning that nothing need be wrong."""
+        since_s = self._clock.monotonic_s() - self._began_s
+        waiting = {name: patience_s for name, patience_s in self._patience_s.items() if since_s < patience_s}
+        if not waiting:
+            return frozenset()
+        never = ((sweep, d.device) for sweep in self._sweeps for d in sweep.devices if d.device not in sweep.samples)
+        return frozenset(n for sweep, n in never if n in waiting and (since_s < _LINK_STARTS_S or not sweep.is_down(n)))
 
     def doubts(self) -> Mapping[str, Reason]:
         """The devices that answer, but not with everything they should, and why."""

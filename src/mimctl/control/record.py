@@ -38,7 +38,9 @@ def report_events(events: EventLog, record: DecisionRecord, collector: Collector
         collector: knows how the devices answered.
         silenced: (M,) no heartbeat was sent to the MIM, for too many solves have failed.
     """
-    failing = [(device, f"{device} does not answer: {error.what}") for device, error in collector.errors().items()]
+    awaited = collector.awaited()
+    errors = ((device, error) for device, error in collector.errors().items() if device not in awaited)
+    failing = [(device, f"{device} does not answer: {error.what}") for device, error in errors]
     events.keep_only("device.unreachable", failing, Severity.ERROR)
     doubted = [(device, f"{device}: {reason.text}") for device, reason in collector.doubts().items()]
     events.keep_only("device.values_missing", doubted, Severity.WARNING)

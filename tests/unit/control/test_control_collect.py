@@ -14,6 +14,7 @@ from tests.builders import START, rack_site
 from mimctl.control.collect import Collector
 from mimctl.model.clock import SystemClock, VirtualClock
 from mimctl.model.errors import BadReply, DeviceRefusal, LinkDown, LinkError, LinkTimeout
+from mimctl.model.latency import TYPICAL, WIRED, LatencyClass
 from mimctl.model.layout import SiteLayout
 from mimctl.model.reason import Reason
 from mimctl.model.sample import Quality, Sample
@@ -240,6 +241,42 @@ async def test_it_is_starting_until_every_device_has_answered_or_failed():
     group.drivers["mim-rack2"].hangs, group.drivers["mim-rack2"].fails = False, True
     await collector.collect(clock.monotonic_s() + 1.0)
     assert not collector.starting()
+
+
+@pytest.mark.parametrize(
+    ("error", "latency", "awaited_s"),
+    [
+        (LinkTimeout, TYPICAL[LatencyClass.MEDIUM], 15.0),
+        (LinkTimeout, TYPICAL[LatencyClass.SLOW], 180.0),
+        (LinkDown, TYPICAL[LatencyClass.SLOW], 10.0),
+        (LinkTimeout, WIRED, 0.0),
+    ],
+)
+async def test_a_device_that_reports_by_itself_is_awaited_until_its_reports_are_overdue(error, latency, awaited_s):
+    site, clock = rack_site(), VirtualClock(START, monotonic_s=100.0)
+    site = replace(site, mims=(site.mims[0], replace(site.mims[1], latency=latency)))
+    group = fleet(site, clock)
+    group.drivers["mim-rack2"].fails, group.drivers["mim-rack2"].error = True, error
+    collector = Collector(SiteLayout(site), [group], clock, 5.0)
+    awaited = []
+    for second in range(200):
+        clock.advance_to(100.0 + second)
+        await collector.collect(clock.monotonic_s() + 1.0)
+        assert set(collector.errors()) == {"mim-rack2"}
+        awaited += [second] if collector.awaited() == {"mim-rack2"} else []
+    assert awaited == list(range(int(awaited_s)))
+
+
+async def test_a_device_that_was_heard_once_is_awaited_no_more():
+    site, clock = rack_site(), VirtualClock(START)
+    site = replace(site, mims=(site.mims[0], replace(site.mims[1], latency=TYPICAL[LatencyClass.SLOW])))
+    group = fleet(site, clock)
+    collector = Collector(SiteLayout(site), [group], clock, 5.0)
+    await collector.collect(1.0)
+    group.drivers["mim-rack2"].fails, group.drivers["mim-rack2"].error = True, LinkTimeout
+    await collector.collect(1.0)
+    assert set(collector.errors()) == {"mim-rack2"}
+    assert collector.awaited() == frozenset()
 
 
 async def test_a_driver_that_trips_over_its_device_does_not_stop_the_others():

@@ -33,7 +33,7 @@ def opened(*outcomes: WriteOutcome, plan=None, silenced=(False, False)) -> list[
         state=SimpleNamespace(layout=SiteLayout(SITE)),
         zone="z",
     )
-    collector = SimpleNamespace(errors=dict, doubts=dict, starting=lambda: False)
+    collector = SimpleNamespace(errors=dict, doubts=dict, awaited=frozenset, starting=lambda: False)
     report_events(events, record, collector, np.array(silenced))  # type: ignore[arg-type]
     return [(event.code, event.text) for event in events.open()]
 
