@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import sqlite3
 import stat
 import threading
 from dataclasses import replace
@@ -283,6 +284,25 @@ async def test_closing_while_it_cannot_start_or_in_the_middle_of_it_never_hangs(
         await asyncio.sleep(seconds)
         async with asyncio.timeout(5):
             await bench.bridge.close()
+
+
+async def test_reports_are_not_written_into_the_database_and_what_a_device_is_is(bench):
+    for n in range(50):
+        bench.mim.show({"voltage.port1": 200.0 + 2 * n})
+        bench.mim.node.tick(float(n))
+    await until(lambda: bench.watched.values[VOLTAGE].raw == 29800)
+    assert bench.bridge._app._dblistener._callback_handlers.qsize() == 0
+    await bench.bridge.close()
+    with contextlib.closing(sqlite3.connect(bench.folder / "zb.db")) as database:
+        kept = set(database.execute("SELECT cluster_id FROM attributes_cache_v16").fetchall())
+        (heard,) = database.execute("SELECT count(*) FROM devices_v16 WHERE last_seen > 0").fetchone()
+    assert kept == {(0,)}
+    assert heard
+    bench.bridge = bench.new_bridge()
+    await bench.bridge.open()
+    await until(lambda: bench.bridge.connected)
+    (found,) = await bench.bridge.by_hand(hands.listed)
+    assert (found.maker, found.model, found.ready) == ("mimctl", "MIM", True)
 
 
 async def test_the_database_is_private_and_no_key_is_logged(tmp_path, caplog):

@@ -19,6 +19,8 @@ from mimctl.wire.zigbee.radios import check_database, configuration, hush, make_
 MakeRadio = Callable[[], Any]
 #: longest wait for the database's thread to be there, when nobody wants it any more [s]
 _DATABASE_S = 10.0
+#: cluster that tells what a device is; how often it is written down when a device was heard [s]
+_BASIC, _HEARD_EVERY_S = 0x0000, 60.0
 _T = TypeVar("_T")
 #: by the name of the error: its own words may hold keys
 _WORDS = {
@@ -99,7 +101,28 @@ async def _open(radio: ZigbeeRadio, database: Path, make_radio: MakeRadio | None
     except BaseException:
         await release(app, _DATABASE_S)
         raise
+    _keep_little(app._dblistener)
     return app
+
+
+def _keep_little(kept: Any) -> None:
+    """Have little written: without this each report is a write or two, in a queue that has no bound and is waited for at the end.
+
+    No measurement is ever believed that comes out of a database; what a device is, and about when it was last heard, is kept.
+    """
+    enqueue, told_at_s = kept.enqueue, dict[Any, float]()
+
+    def seldom(name: str, *args: Any) -> None:
+        if name == "_save_attribute" and int(args[0].cluster_id) != _BASIC:
+            return
+        if name == "_save_device_last_seen":
+            now_s = asyncio.get_running_loop().time()
+            if now_s - told_at_s.get(args[0], -_HEARD_EVERY_S) < _HEARD_EVERY_S:
+                return
+            told_at_s[args[0]] = now_s
+        enqueue(name, *args)
+
+    kept.enqueue = seldom
 
 
 async def release(app: Any, within_s: float) -> None:
