@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mimctl.cli.tables import fitted
+from mimctl.model.phases import PHASES
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -22,7 +23,7 @@ _ABOVE_NODES = 4
 _FEWEST_NODES = 3
 
 NODE_COLUMNS = ("node", "L1 A", "L2 A", "L3 A", "I2/I1 %", "I0/I1 %", "neutral₁ A", "load %", "headroom A", "firm A")
-ZONE_COLUMNS = ("zone", "state", "MIMs", "cycle ms", "of ms", "cycles", "skipped", "J")
+ZONE_COLUMNS = ("zone", "state", "rule", "MIMs", "cycle ms", "of ms", "cycles", "skipped", "J")
 LINK_COLUMNS = ("link", "state", "devices", "sweep ms", "of ms", "busy %", "requests", "timeouts", "late", "wrong", "resting units")
 LEASE_COLUMNS = ("lease", "scope", "what", "source", "owner", "ends in", "in force", "reason")
 RULE_COLUMNS = ("rule", "type", "where", "condition", "what")
@@ -32,7 +33,7 @@ EVENT_COLUMNS = ("since UTC", "severity", "where", "what")
 #: what a narrow terminal goes without, the first first
 NODE_SPARE = ("firm A", "I0/I1 %", "headroom A", "load %", "neutral₁ A")
 LEASE_SPARE = ("source", "reason")
-ZONE_SPARE = ("skipped", "of ms", "cycles", "J", "cycle ms")
+ZONE_SPARE = ("skipped", "of ms", "cycles", "J", "cycle ms", "rule")
 LINK_SPARE = ("requests", "of ms", "devices", "wrong", "late")
 
 #: states in which no setpoint is refreshed, or nothing is known to refresh it on
@@ -91,8 +92,8 @@ def _node_row(name: str, node: Mapping[str, Any]) -> list[str]:
         number(_percent(node["i0_i1"])),
         number(node["neutral_a"]),
         number(node["loading_pct"], 0),
-        number(_least(node["headroom_assisted_a"])),
-        number(_least(node["headroom_firm_a"])),
+        number(_least(node, "headroom_assisted_a")),
+        number(_least(node, "headroom_firm_a")),
     ]
 
 
@@ -100,9 +101,11 @@ def _percent(share: float | None) -> float | None:
     return None if share is None else 100 * share
 
 
-def _least(values: Sequence[float | None]) -> float | None:
-    known = [v for v in values if v is not None]
-    return min(known) if len(known) == len(values) else None
+def _least(node: Mapping[str, Any], key: str) -> float | None:
+    """Of the phases that the node has; unknown where one of them is."""
+    there = node.get("phases", PHASES)
+    values = [value for phase, value in zip(PHASES, node[key], strict=True) if phase in there]
+    return None if None in values else min(values, default=None)
 
 
 def zone_rows(status: Mapping[str, Any]) -> list[list[str]]:
@@ -110,6 +113,7 @@ def zone_rows(status: Mapping[str, Any]) -> list[list[str]]:
         [
             name,
             zone["state"],
+            zone.get("balance_rule") or _MISSING,
             f"{sum(mim['in_force'] for mim in zone['mims'].values())}/{len(zone['mims'])}",
             number(zone.get("cycle_ms")),
             f"{1000 * zone['cycle_s']:.0f}",
@@ -262,7 +266,7 @@ def live_view(status: Mapping[str, Any], only: frozenset[str], title: str, size:
             table(NODE_COLUMNS, nodes[: room - 1], spare=NODE_SPARE),
             Text(f"… and {len(nodes) - room + 1} more", style="dim"),
         ]
-    parts += [Text(""), table(ZONE_COLUMNS, zones, left=2, spare=ZONE_SPARE), Text("")]
+    parts += [Text(""), table(ZONE_COLUMNS, zones, left=3, spare=ZONE_SPARE), Text("")]
     parts.append(table(EVENT_COLUMNS, events, left=4) if events else Text("no events", style="dim"))
     return Group(*parts)
 

@@ -47,7 +47,7 @@ def _show(site: Site, status: dict[str, Any], every_node: bool) -> None:
     if hidden := len(everything) - len(nodes):
         click.echo(f"… and {hidden} racks; --all shows them")
     click.echo()
-    print_table(live.ZONE_COLUMNS, live.zone_rows(status), right=live.ZONE_COLUMNS[2:], spare=live.ZONE_SPARE)
+    print_table(live.ZONE_COLUMNS, live.zone_rows(status), right=live.ZONE_COLUMNS[3:], spare=live.ZONE_SPARE)
     click.echo()
     print_table(live.LINK_COLUMNS, live.link_rows(status), right=live.LINK_COLUMNS[2:-1], spare=live.LINK_SPARE)
     if transfers := live.transfer_rows(status):

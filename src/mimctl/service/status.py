@@ -18,6 +18,8 @@ from mimctl.model.decision import DecisionRecord
 from mimctl.model.event import Event
 from mimctl.model.latency import LatencyClass
 from mimctl.model.layout import FloatArray
+from mimctl.model.node import Node
+from mimctl.model.phases import PHASES
 from mimctl.model.report import SiteReport
 from mimctl.model.sample import Quality
 from mimctl.model.state import SiteState
@@ -36,6 +38,8 @@ _NODE_FIGURES = {
     "concentration_pct": "concentration_pct",
 }
 
+#: these compare three phases
+_OF_THREE = ("i2_i1", "i0_i1", "vuf2_pct", "unbalance_nema_pct", "vuf0_pct", "concentration_pct")
 
 #: likewise, of reports with detail
 _DETAILS = ("lvur_nema_pct", "pvur_ieee112_pct", "pvur_ieee936_pct", "thd_v_limit_pct", "tdd_limit_pct")
@@ -52,13 +56,17 @@ def _row(values: FloatArray) -> list[float | None]:
     return [_number(v) for v in values]
 
 
-def node_status(report: SiteReport, i: int) -> dict[str, Any]:
-    """One node as last measured; unknown is None."""
+def node_status(report: SiteReport, i: int, node: Node) -> dict[str, Any]:
+    """One node as last measured; unknown is None, and so is whatever its missing conductors would carry."""
+    present = [phase in node.phases for phase in PHASES]
     figures: dict[str, Any] = {key: _number(getattr(report, name)[i]) for name, key in _NODE_FIGURES.items()}
+    if not all(present):
+        figures |= dict.fromkeys(_OF_THREE)
     for name in _DETAILS:
         values = getattr(report, name)
         figures[name] = None if values is None else _number(values[i])
-    figures["current_a"] = _row(report.current_a[i])
+    figures["phases"] = [phase.value for phase in node.phases]
+    figures["current_a"] = [a if there else None for a, there in zip(_row(report.current_a[i]), present, strict=True)]
     for name in ("thd_v_pct", "thd_i_pct", "tdd_pct", "failover_headroom_a"):
         figures[name] = _row(getattr(report, name)[i])
     figures["headroom_firm_a"] = _row(report.headroom_firm_a[i])
@@ -121,9 +129,12 @@ def event_status(event: Event) -> dict[str, Any]:
 def zone_status(zone: ZoneController, *, dry_run: bool = False) -> dict[str, Any]:
     """One zone: is it controlling, how long do its cycles take, what does it see."""
     record, loop, stopped = zone.cycle.last, zone.loop, zone.cycle.leases.stopped
+    states = zone.cycle.rules.states()
     status: dict[str, Any] = {"cycle_s": loop.period_s, "cycles": loop.ticks, "skipped": loop.skipped, "errors": loop.errors}
+    status["balance_rule"] = next((rule.id for rule in states if rule.kind == "balance" and rule.in_force), None)
     if record is None:
-        return status | {"state": "stopped" if stopped else "starting", "devices": _devices(zone, None), "nodes": {}, "mims": {}}
+        begun = "failing" if loop.errors else "starting"
+        return status | {"state": "stopped" if stopped else begun, "devices": _devices(zone, None), "nodes": {}, "mims": {}}
     report = zone.cycle.detailed_report() or record.report
     durations = dict(record.durations_s)
     return status | {
@@ -135,17 +146,26 @@ def zone_status(zone: ZoneController, *, dry_run: bool = False) -> dict[str, Any
         "remembered": _remembered(zone),
         "loops": _loops(zone),
         "objective": _number(record.report.objective, 9),
+        "refused": _refused(zone),
         "plan": {"status": record.plan.status.value, "iterations": record.plan.iterations},
         "devices": _devices(zone, record.state),
         "bad_nodes": record.state.bad_nodes(),
         "nodes": {
-            n.id: node_status(report, i) | node_sources(record.state, i) | node_reliance(zone.headroom, i)
+            n.id: node_status(report, i, n) | node_sources(record.state, i) | node_reliance(zone.headroom, i)
             for i, n in enumerate(zone.layout.nodes)
         },
         "load_shift": load_shifts(zone.headroom),
         "transfers": transfers(record.state),
         **({"islands": islands_status(zone)} if zone.layout.site.islands else {}),
         "mims": _mims(zone, record.state.mims.quality, record.state.ports.inject_w),
+    }
+
+
+def _refused(zone: ZoneController) -> dict[str, Any]:
+    """MIMs whose plans the judge refuses again and again."""
+    return {
+        mim: {"cycles": s.count, "since": s.since.isoformat(timespec="seconds"), "code": s.why.code, "text": s.why.text}
+        for mim, s in zone.plans.refused.items()
     }
 
 
@@ -242,7 +262,8 @@ def above_status(controller: SiteController) -> dict[str, Any]:
         return {"devices": devices, "nodes": {}}
     report, watch = controller.analyst.report(controller.with_outputs(state)), controller.headroom
     devices["answering"] = int((state.nodes.quality[metered] > Quality.BAD).sum())
-    nodes = {controller.layout.nodes[i].id: node_status(report, i) | node_reliance(watch, i) for i in rows}
+    named = [(i, controller.layout.nodes[i]) for i in rows]
+    nodes = {node.id: node_status(report, i, node) | node_reliance(watch, i) for i, node in named}
     return {"devices": devices, "nodes": nodes, "load_shift": load_shifts(watch)}
 
 

@@ -42,7 +42,7 @@ def event(text: str, severity: str = "error", cleared: str | None = None) -> dic
 def status(nodes: int = 2, events: int = 0) -> dict:
     zone = {"cycle_s": 1.0, "cycles": 7, "skipped": 0, "state": "balancing", "cycle_ms": 12.34, "objective": 0.00042}
     zone |= {"nodes": {f"pdu-{i}": node() for i in range(nodes)}, "mims": {"a": {"in_force": True}, "b": {"in_force": False}}}
-    zone |= {"devices": {"answering": 9, "total": 12}}
+    zone |= {"devices": {"answering": 9, "total": 12}, "balance_rule": "night"}
     return {
         "name": "Hall",
         "dry_run": False,
@@ -71,7 +71,7 @@ def test_a_row_says_what_is_known_and_marks_what_is_not() -> None:
 
 
 def test_a_zone_says_how_many_mims_are_at_work() -> None:
-    assert zone_rows(status()) == [["hall", "balancing", "1/2", "12.3", "1000", "7", "0", "0.000420"]]
+    assert zone_rows(status()) == [["hall", "balancing", "night", "1/2", "12.3", "1000", "7", "0", "0.000420"]]
 
 
 def test_a_link_says_whether_it_is_up_how_busy_it_is_and_who_is_left_alone() -> None:
@@ -88,7 +88,7 @@ def test_a_link_says_whether_it_is_up_how_busy_it_is_and_who_is_left_alone() -> 
 
 def test_a_zone_that_has_not_begun_is_shown() -> None:
     starting = {"cycle_s": 1.0, "cycles": 0, "skipped": 0, "state": "starting", "nodes": {}, "mims": {}}
-    assert zone_rows({"zones": {"hall": starting}}) == [["hall", "starting", "0/0", "–", "1000", "0", "0", "–"]]
+    assert zone_rows({"zones": {"hall": starting}}) == [["hall", "starting", "–", "0/0", "–", "1000", "0", "0", "–"]]
 
 
 def test_open_events_come_first_then_the_last_that_passed() -> None:
@@ -161,3 +161,11 @@ def test_a_transfer_device_is_shown_once_with_the_newest_that_was_heard_of_it() 
         ["ups", "ats", "feed-a", "normal", "site file"],
         ["sts", "ats", "feed-a", "unknown", "never"],
     ]
+
+
+def test_a_node_of_one_phase_has_its_headroom_and_no_figures_of_the_others():
+    single = {"current_a": [None, 3.7, None], "headroom_assisted_a": [None, 9.1, None], "headroom_firm_a": [None, 8.0, None]}
+    shown = {"zones": {"hall": {"nodes": {"rack": node(**single, phases=["L2"])}, "devices": {}, "mims": {}}}}
+    [row] = node_rows(shown, frozenset({"rack"}))
+    assert row[1:4] == ["–", "3.7", "–"]
+    assert row[-2:] == ["9.1", "8.0"]

@@ -25,7 +25,8 @@ def test_a_port_that_no_meter_sees_is_an_error() -> None:
 def test_a_node_whose_load_is_not_seen_is_a_warning_once() -> None:
     found = check(rack_site(unmetered=frozenset({"r2"})))
     assert [(p.code, p.path, p.severity) for p in found] == [("safety.load_unseen", "mims[1].ports[0].node", Severity.WARNING)]
-    assert "that the bus is alive is known by the voltage that mim-rack2 tells of its own port alone" in found[0].message
+    mim = rack_site().mims[1].id
+    assert f"that the bus is alive is known by the voltage that {mim} tells of its own port alone" in found[0].message
 
 
 def test_reverse_power_into_a_ups_is_a_warning_and_into_the_utility_is_not() -> None:

@@ -13,7 +13,7 @@ from mimctl.control.explain.limits import Limit, Limits
 from mimctl.control.explain.numbers import Numbers
 from mimctl.control.explain.reasons import Reasons
 from mimctl.control.explain.without import Alternative
-from mimctl.control.explain.words import clock, counted, heavy, objective, phases, seconds
+from mimctl.control.explain.words import clock, counted, heavy, objective, phases, places, seconds
 from mimctl.model.bounds import Restriction, UpstreamPrice
 from mimctl.model.layout import FloatArray
 from mimctl.model.phases import PHASES
@@ -75,7 +75,9 @@ def node_line(n: Numbers, node: int, power_va: Any, how: str = "as set") -> str:
     alone, with_mims = n.amps(n.flow())[node], n.amps(n.flow(power_va))[node]
     if np.isnan(alone).any():
         return f"{name}: its flow is not known, so it counts for nothing"
-    return f"{name}: the loads alone draw {phases(alone)}, {heavy(alone)}; with the MIMs {how} {phases(with_mims)}"
+    there = n.layout.nodes[node].phases
+    uneven = f", {heavy(alone)}" if len(there) == len(PHASES) else ""
+    return f"{name}: the loads alone draw {places(alone, there)}{uneven}; with the MIMs {how} {places(with_mims, there)}"
 
 
 def neutral_lines(n: Numbers, node: int, power_va: Any) -> list[str]:
@@ -89,10 +91,10 @@ def neutral_lines(n: Numbers, node: int, power_va: Any) -> list[str]:
 def measured_lines(view: View, node: int) -> list[str]:
     """What its meter showed, the MIMs included."""
     record, name = view.case.record, view.numbers.layout.nodes[node].id
-    amps = np.asarray(record.current_a[node], dtype=np.float64)
+    amps, there = np.asarray(record.current_a[node], dtype=np.float64), view.numbers.layout.nodes[node].phases
     if np.isnan(amps).all():
         return []
-    return [f"{name} was {'estimated' if record.estimated[node] else 'measured'} at {phases(amps)} rms"]
+    return [f"{name} was {'estimated' if record.estimated[node] else 'measured'} at {places(amps, there)} rms"]
 
 
 def limit_lines(view: View, limits: Sequence[Limit], most: int = 12) -> list[str]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from mimctl.model.calendar import local_time
 from mimctl.model.layout import ComplexArray, FloatArray, SiteLayout
-from mimctl.model.phases import PHASES
+from mimctl.model.phases import PHASES, Phase
 
 #: currents below it are not worth a word [A]
 LEAST_A = 0.05
@@ -39,6 +39,13 @@ def seconds(value: float) -> str:
 def phases(amps: FloatArray) -> str:
     """Three currents, `12.3 / 4.5 / 6.7 A`; an unknown one is `?`."""
     return " / ".join("?" if np.isnan(a) else f"{a:.1f}" for a in amps) + " A"
+
+
+def places(amps: FloatArray, there: Sequence[Phase]) -> str:
+    """The currents of a node: of all three phases, or of those that it has, `3.7 A on L2`."""
+    if len(there) == len(PHASES):
+        return phases(amps)
+    return joined([f"{'?' if np.isnan(amps[p.column]) else f'{amps[p.column]:.1f}'} A on {p.value}" for p in there])
 
 
 def objective(value: float) -> str:
