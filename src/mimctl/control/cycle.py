@@ -171,7 +171,8 @@ class Cycle:
         record = DecisionRecord(
             self.number, self.zone, state, report, forecast, bounds, plan, safe_plan, outcomes, laps, anchor_va, setpoint_va, gain
         )
-        report_events(self.events, record, self.collector, self.silenced)
+        unreached_s = self.clock.monotonic_s() - self.dispatcher.written_at_s
+        report_events(self.events, record, self.collector, self.silenced, unreached_s)
         self.last = record
         self.forming.look(record)
         return record

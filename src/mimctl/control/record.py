@@ -10,7 +10,7 @@ from mimctl.control.collect import Collector
 from mimctl.control.events import EventLog
 from mimctl.control.room import LOAD_UNSEEN
 from mimctl.model.decision import DecisionRecord
-from mimctl.model.layout import BoolArray
+from mimctl.model.layout import BoolArray, FloatArray
 from mimctl.model.plan import SolveStatus
 from mimctl.model.problem import Severity
 
@@ -31,12 +31,15 @@ class Stopwatch:
         return tuple(self._laps)
 
 
-def report_events(events: EventLog, record: DecisionRecord, collector: Collector, silenced: BoolArray) -> None:
+def report_events(
+    events: EventLog, record: DecisionRecord, collector: Collector, silenced: BoolArray, unreached_s: FloatArray
+) -> None:
     """Raise and clear the conditions that this cycle shows.
 
     Args:
         collector: knows how the devices answered.
         silenced: (M,) no heartbeat was sent to the MIM, for too many solves have failed.
+        unreached_s: (M,) since the last write to the MIM that succeeded, inf = never [s].
     """
     awaited = collector.awaited()
     errors = ((device, error) for device, error in collector.errors().items() if device not in awaited)
@@ -44,13 +47,21 @@ def report_events(events: EventLog, record: DecisionRecord, collector: Collector
     events.keep_only("device.unreachable", failing, Severity.ERROR)
     doubted = [(device, f"{device}: {reason.text}") for device, reason in collector.doubts().items()]
     events.keep_only("device.values_missing", doubted, Severity.WARNING)
-    unwritten = [(o.mim, f"{o.mim}: {o.kind} failed: {o.error}") for o in record.outcomes if o.error is not None and o.held is None]
+    failed = [o for o in record.outcomes if o.error is not None and o.held is None]
+    unwritten = [(o.mim, f"{o.mim}: {o.kind} failed: {o.error}") for o in failed if not _may_fail(record, o.mim, unreached_s)]
     events.keep_only("mim.write_failed", unwritten, Severity.ERROR)
     spent = [(o.mim, f"{o.mim} keeps its setpoint: {o.error}") for o in record.outcomes if o.held == "budget"]
     events.keep_only("mim.write_held", spent, Severity.WARNING)
     unseen = [(r.where, r.reason.text) for r in record.bounds.restrictions if r.reason.code == LOAD_UNSEEN]
     events.keep_only(LOAD_UNSEEN, unseen, Severity.WARNING)
     events.keep_only("solve.failed", _failed(record, silenced), Severity.ERROR)
+
+
+def _may_fail(record: DecisionRecord, mim: str, unreached_s: FloatArray) -> bool:
+    """A radio loses frames, and the next one makes up for it: not worth a word while half of the validity is left."""
+    layout = record.state.layout
+    m = layout.mim_index[mim]
+    return layout.mims[m].latency.is_late and bool(unreached_s[m] < layout.mims[m].validity_s / 2)
 
 
 def _failed(record: DecisionRecord, silenced: BoolArray) -> list[tuple[str, str]]:

@@ -23,7 +23,7 @@ SITE = rack_site(2)
 SITE = replace(SITE, mims=(SITE.mims[0], replace(SITE.mims[1], latency=TYPICAL[LatencyClass.SLOW])))
 
 
-def opened(*outcomes: WriteOutcome, plan=None, silenced=(False, False)) -> list[tuple[str, str]]:
+def opened(*outcomes: WriteOutcome, plan=None, silenced=(False, False), unreached_s=(0.0, 0.0)) -> list[tuple[str, str]]:
     events = EventLog(VirtualClock(START))
     record = SimpleNamespace(
         outcomes=outcomes,
@@ -34,24 +34,31 @@ def opened(*outcomes: WriteOutcome, plan=None, silenced=(False, False)) -> list[
         zone="z",
     )
     collector = SimpleNamespace(errors=dict, doubts=dict, awaited=frozenset, starting=lambda: False)
-    report_events(events, record, collector, np.array(silenced))  # type: ignore[arg-type]
+    report_events(events, record, collector, np.array(silenced), np.array(unreached_s))  # type: ignore[arg-type]
     return [(event.code, event.text) for event in events.open()]
 
 
 @pytest.mark.parametrize(
     ("outcome", "told"),
     [
-        (WriteOutcome("m1", "setpoint", WHY), []),
-        (WriteOutcome("m1", "setpoint", WHY, "no answer"), [("mim.write_failed", "m1: setpoint failed: no answer")]),
+        (WriteOutcome("mim-rack1", "setpoint", WHY), []),
+        (WriteOutcome("mim-rack1", "setpoint", WHY, "no answer"), [("mim.write_failed", "mim-rack1: setpoint failed: no answer")]),
         (
-            WriteOutcome("m1", "setpoint", WHY, "50 are spent", held="budget"),
-            [("mim.write_held", "m1 keeps its setpoint: 50 are spent")],
+            WriteOutcome("mim-rack1", "setpoint", WHY, "50 are spent", held="budget"),
+            [("mim.write_held", "mim-rack1 keeps its setpoint: 50 are spent")],
         ),
-        (WriteOutcome("m1", "setpoint", WHY, "written 1 s ago", held="soon"), []),
+        (WriteOutcome("mim-rack1", "setpoint", WHY, "written 1 s ago", held="soon"), []),
     ],
 )
 def test_a_command_held_back_is_no_failure(outcome: WriteOutcome, told: list[tuple[str, str]]) -> None:
     assert opened(outcome) == told
+
+
+@pytest.mark.parametrize(("unreached_s", "told"), [(0.0, 0), (0.49, 0), (0.51, 1), (np.inf, 1)])
+def test_a_frame_that_a_radio_lost_is_worth_a_word_once_half_of_the_validity_is_gone(unreached_s: float, told: int) -> None:
+    lost = WriteOutcome("mim-rack2", "refresh", WHY, "the answer was lost")
+    since_s = (0.0, unreached_s * SITE.mims[1].validity_s)
+    assert opened(lost, unreached_s=since_s) == [("mim.write_failed", "mim-rack2: refresh failed: the answer was lost")] * told
 
 
 @pytest.mark.parametrize(
