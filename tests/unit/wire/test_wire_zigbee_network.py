@@ -1,14 +1,18 @@
 """Forming, letting one device in, backups and the map, on the in-memory radio."""
 
 import asyncio
+import logging
 import sqlite3
 
 import pytest
 
+from mimctl.drivers.zigbee_group import ZigbeeGroup
+from mimctl.model.clock import SystemClock
 from mimctl.model.errors import Unreachable, UserError
 from mimctl.model.zigbee import RadioKind, ZigbeeRadio
 from mimctl.wire.zigbee import hands, network
 from mimctl.wire.zigbee.air import Air, Frame
+from mimctl.wire.zigbee.bridge import ZigbeeBridge
 from mimctl.wire.zigbee.guard import guarded
 from mimctl.wire.zigbee.memory_radio import AirPort, memory_radio
 from mimctl.wire.zigbee.sticks import NoInstallCodes
@@ -242,3 +246,60 @@ async def test_the_database_holds_the_key_as_the_security_page_says(hand):
         kept = "".join(row[0] for row in database.execute("SELECT backup_json FROM network_backups_v16"))
     database.close()
     assert hand.air.stick.network["network_key"]["key"] in kept
+
+
+async def test_no_key_is_in_any_log_or_word_of_forming_joining_backing_up_and_bringing_back(tmp_path, caplog, capfd):
+    for name in ("zigpy", "zigpy_znp", "bellows", "aiosqlite", "serialx"):  # as a program would that wants to see everything
+        logging.getLogger(name).setLevel(logging.DEBUG)
+    caplog.set_level(logging.DEBUG)
+    said = []
+    hand = Hand(tmp_path)
+    said.append(await hand.form(channel=20))
+    coming = asyncio.create_task(comes(ZigbeeMim(hand.air), hand.air, KEY))
+    said.append(await hand.permit(EUI, CODE, 5.0))
+    await coming
+    kept = await hand.backup()
+    spare = Hand(tmp_path / "spare")
+    said += [await spare.restore(kept), await spare.devices(), await hand.survey()]
+    held = hand.air.stick.network["network_key"]["key"]
+    wrong = [
+        hand.permit(EUI, CODE[:-1] + "6"),
+        hand.permit(EUI, CODE, 0.2),
+        spare.restore({**kept, "node_info": None}),
+        spare.restore({**kept, "network_info": {**kept["network_info"], "network_key": {"key": held + "zz"}}}),
+        hand.form(),
+    ]
+    await hand.form(replace=True)
+    hand.air.stick.network = {**hand.air.stick.network, "pan_id": "0001"}
+    wrong.append(hand.devices())  # another network than the backup's
+    for attempt in wrong:
+        with pytest.raises((UserError, Unreachable)) as told:
+            await attempt
+        said += [str(told.value), *(repr(error) for error in _causes(told.value))]
+    out, err = capfd.readouterr()
+    spoken = "".join(map(str, said)) + caplog.text + out + err
+    secrets = [held, hand.air.stick.network["network_key"]["key"], KEY, CODE]
+    for secret in secrets:
+        assert _digits(secret) not in _digits(spoken)
+    assert _digits(held) in _digits(str(kept))  # the search would find it
+
+
+def _digits(text):
+    return text.lower().replace(":", "").replace(" ", "")
+
+
+def _causes(error):
+    """What a traceback would show."""
+    while (error := error.__cause__ or (None if error.__suppress_context__ else error.__context__)) is not None:
+        yield error
+
+
+async def test_a_bridge_shows_no_key_in_its_status_or_its_representation(hand, tmp_path):
+    bridge = ZigbeeBridge("zb", RADIO, hand.database, SystemClock(), make_radio=lambda: hand.radio)
+    await bridge.open()
+    async with asyncio.timeout(10):
+        while not bridge.connected:  # noqa: ASYNC110 - nobody signals it
+            await asyncio.sleep(0.01)
+    shown = _digits(repr(bridge) + str(ZigbeeGroup(bridge).status()))
+    await bridge.close()
+    assert _digits(hand.air.stick.network["network_key"]["key"]) not in shown
