@@ -179,6 +179,7 @@ def _contents(site: Site) -> str:
         (len(site.meters), "meter"),
         (len(site.batteries), "battery"),
         (len(site.transfers), "transfer device"),
+        (len(site.islands), "island"),
         (len(site.zones), "zone"),
     ]
     return ", ".join(count(number, word) for number, word in parts if number)
