@@ -66,6 +66,22 @@ def test_links_between_pages_lead_somewhere(page):
             assert (page.parent / target).exists(), target
 
 
+def headings(page: Path) -> set[str]:
+    """What can stand behind # in a link to a page: its headings in lower case, with hyphens for blanks."""
+    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    return {
+        re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in re.findall(r"^#+ +(.+?) *$", text, flags=re.MULTILINE)
+    }
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_links_into_pages_name_a_heading(page):
+    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    for target, heading in re.findall(r"\]\(([^)#\s]*)#([^)]+)\)", text):
+        if "://" not in target:
+            assert heading in headings(page.parent / target if target else page), f"{target}#{heading}"
+
+
 def test_every_page_can_be_reached_from_the_index():
     index = ROOT / "docs" / "index.md"
     seen, todo = set(), [index]

@@ -38,14 +38,16 @@ def print_before_after(
     """Every cell says before → after; nothing is shown where one of the two is missing.
 
     Args:
-        fundamental_neutral: the neutral is that of phase meters: the fundamental, without the triplens that come on top.
+        fundamental_neutral: the neutral is that of phase meters: the fundamental, without the triplens that come on top; and they
+            do not tell what is lost between them.
     """
     from mimctl.simulation.table import COLUMNS, before_after
 
     before, after = result.get("baseline"), result.get("controlled")
     if before is None or after is None:
         return
-    chosen = tuple(column for column in COLUMNS if column.key in _SHOWN)
+    hidden = {"loss_kwh"} if fundamental_neutral else set()
+    chosen = tuple(column for column in COLUMNS if column.key in _SHOWN and column.key not in hidden)
     names = {column.key: column.title for column in chosen}
     if fundamental_neutral:
         names["neutral_a_mean"] = "neutral₁ A"
@@ -54,5 +56,5 @@ def print_before_after(
         [row.where, *(f"{cell.before_text} → {cell.after_text}" for cell in row.cells)]
         for row in before_after(site, before, after, chosen)
     ]
-    spare = [names[key] for key in _SPARE]
+    spare = [names[key] for key in _SPARE if key in names]
     print_table(titles, rows, title=title, right=titles[1:], spare=spare, stderr=to_stderr)

@@ -35,3 +35,13 @@ def test_it_fits_and_keeps_what_matters_most(
 @pytest.mark.parametrize("missing", ["baseline", "controlled"])
 def test_half_a_comparison_is_none(capsys: pytest.CaptureFixture[str], missing: str) -> None:
     assert lines(capsys, {"baseline": SCENARIO, "controlled": SCENARIO} | {missing: None}) == []
+
+
+def test_a_demonstration_tells_no_losses(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Meters of currents and powers do not show what is lost below each of them."""
+    monkeypatch.setattr("mimctl.cli.render.PIPE_WIDTH", 200)
+    result = {"baseline": SCENARIO, "controlled": SCENARIO}
+    before_after.print_before_after(rack_site(), result, "Before → after", to_stderr=False, fundamental_neutral=True)
+    columns = capsys.readouterr().out.splitlines()[1]
+    assert "neutral₁ A" in columns
+    assert "loss" not in columns
