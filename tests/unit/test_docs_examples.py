@@ -15,6 +15,8 @@ from mimctl.wire.golden import check_vectors
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+#: a golden vector of a device that tells its own register map is a whole chain: too long for a page
+LEFT_OUT = ("profile.vector", "profile.command_test")
 
 
 def examples():
@@ -37,7 +39,7 @@ def test_the_example_is_right(text, tmp_path):
         assert [str(p) for p in check_zigbee_profile(file)] == []
         return
     if profile:
-        assert [str(p) for p in check_profile(file)] == []
+        assert [str(p) for p in check_profile(file) if p.code not in LEFT_OUT] == []
         assert check_vectors(load_profile(file)) == []
         return
     site, problems = check_site(file)
