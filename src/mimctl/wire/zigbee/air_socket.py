@@ -51,7 +51,9 @@ class AirServer:
         self._drop()
         if server is not None:
             server.close()
-            await server.wait_closed()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_CLOSE_S):
+                    await server.wait_closed()
 
     def _drop(self) -> None:
         writer, self._writer = self._writer, None

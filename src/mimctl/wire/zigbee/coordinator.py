@@ -72,16 +72,28 @@ async def bounded(step: Awaitable[_T], within_s: float | None) -> _T:
 async def opened(radio: ZigbeeRadio, database: Path, make_radio: MakeRadio | None, gate: Gate, channel: int | None = None) -> Any:
     """A controller with its database open, not connected.
 
-    Where the caller is called off meanwhile it is let go again: its thread would keep the process from ending.
+    Where the caller does not wait for it any longer it is let go as soon as it is there: its thread would keep the process from
+    ending.
+
+    Raises:
+        TimeoutError: the disk does not answer.
     """
     opening = asyncio.create_task(_open(radio, database, make_radio, gate, channel), name="zigbee database")
     try:
-        return await asyncio.shield(opening)
+        await asyncio.wait([opening], timeout=_DATABASE_S)
+        if opening.done():
+            return opening.result()
     except asyncio.CancelledError:
-        done, _ = await asyncio.wait([opening], timeout=_DATABASE_S)
-        if done and opening.exception() is None:
-            await release(opening.result(), _DATABASE_S)
+        await asyncio.wait([opening], timeout=_DATABASE_S)
+        await _let_go(opening)
         raise
+    opening.add_done_callback(lambda _: asyncio.ensure_future(_let_go(opening)))
+    raise TimeoutError("the disk does not answer")
+
+
+async def _let_go(opening: asyncio.Task[Any]) -> None:
+    if opening.done() and not opening.cancelled() and opening.exception() is None:
+        await release(opening.result(), _DATABASE_S)
 
 
 async def _open(radio: ZigbeeRadio, database: Path, make_radio: MakeRadio | None, gate: Gate, channel: int | None) -> Any:

@@ -135,7 +135,7 @@ async def _opened(
     except sqlite3.DatabaseError as error:
         raise UserError(f"{database} is damaged; move it away, devices are found again") from error
     except OSError as error:
-        raise UserError(f"{database}: {error.strerror}") from error
+        raise UserError(f"{database}: {error.strerror or error}") from error
     except MimctlError:
         raise
     except Exception as error:  # noqa: BLE001 - the package has no one error for a database that it cannot read
