@@ -52,6 +52,8 @@ class Bench:
         another: a driver of another controller on the same link.
         firmware: of a MIM.
         report: have a device that reports by itself do it now; one that is asked has nothing to do.
+        counts_all: a sign of life is a command like any other, with a number of its own.
+        used_up: numbers that a command takes up which could not be sent, for nobody knows whether it was.
     """
 
     driver: Driver
@@ -64,6 +66,8 @@ class Bench:
     another: Callable[[], Driver]
     firmware: Firmware | None = None
     report: Callable[[], None] = lambda: None
+    counts_all: bool = False
+    used_up: int = 0
 
     @property
     def mim(self) -> MimDriver:

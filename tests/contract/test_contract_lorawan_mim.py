@@ -1,93 +1,26 @@
-"""A MIM over LoRaWAN and a sensor beside it: what every driver owes its callers, over a real broker and ChirpStack's interface."""
+"""A MIM over LoRaWAN and a sensor beside it: what only they do. What every driver owes its callers: `test_contract_drivers`."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import pytest
+from contract_lorawan import METER, MIM, Firmware, the_mim
 
 from lorawan_air import EUI, air, throwaway, until
-from mimctl.config.payload import find_payload_profile, load_payload_profile
 from mimctl.drivers.lorawan_device import LorawanDevice
 from mimctl.drivers.lorawan_mim import LorawanMim
-from mimctl.model.address import DeviceAddress
 from mimctl.model.clock import SystemClock
-from mimctl.model.connection import Connection
 from mimctl.model.errors import BadReply, LinkDown, LinkError, LinkTimeout, Unencodable
 from mimctl.model.harmonics import HarmonicShare
-from mimctl.model.latency import Latency, LatencyClass
 from mimctl.model.lorawan import DownlinkState
-from mimctl.model.protocols import Commanded, Driver, HeldSetpoint, MimCommand, MimDriver, Recall
-from mimctl.model.quantity import quantity_of
+from mimctl.model.protocols import HeldSetpoint, MimCommand, MimDriver, Recall
 from mimctl.model.reason import Reason
-from mimctl.model.sample import Quality
-from mimctl.model.site import Mim, PortSpec
-from mimctl.wire.payload import encode_payload, read_payload
 
 pytestmark = pytest.mark.bound_s(30)
 WHY = Reason("contract", "the contract suite asks")
-SLOW = Latency(LatencyClass.SLOW, delay_s=1.0, command_every_s=20.0, report_every_s=20.0)
 SENSOR = "70b3d57ed0000002"
-
-
-def profile(name):
-    path = find_payload_profile(name)
-    assert path is not None
-    return load_payload_profile(path)
-
-
-MIM, METER = profile("mimctl/mim"), profile("example/meter3")
-
-
-@dataclass
-class Firmware:
-    """A MIM that takes and echoes setpoints, and reports when told to."""
-
-    link: object
-    shown: dict[str, float] = field(default_factory=dict)
-    number: int = 0
-    validity_s: float = 0.0
-    status: int = 0
-    setpoint: tuple[float, ...] = (0.0,) * 6
-    deaf: bool = False
-
-    def take(self, port: int, payload: bytes) -> bool:
-        assert MIM.setpoint is not None
-        assert MIM.question is not None
-        if (port, payload) == (MIM.question.port, MIM.question.payload):
-            self.report(frame=2)
-            return True
-        reading = read_payload([MIM.setpoint], port, payload)
-        assert reading is not None
-        number = int(reading.get("sequence") or 0)
-        if self.deaf or number == self.number:
-            return False
-        self.number, self.validity_s, self.status = number, reading.get("validity") or 0.0, 0
-        self.setpoint = tuple(reading.values[2:])
-        self.report()
-        return True
-
-    def report(self, frame: int = 0) -> None:
-        layout = MIM.uplinks[frame]
-        values = dict.fromkeys(layout.keys, 0.0) | {"voltage.port1": 230.4, "frequency": 50.0, "thd_v.port1": math.nan}
-        for n in range(3):
-            watts, vars_ = self.setpoint[2 * n : 2 * n + 2]
-            values |= {f"active_power.port{n + 1}": watts, f"setpoint_active_power.port{n + 1}": watts}
-            values |= {f"reactive_power.port{n + 1}": vars_, f"setpoint_reactive_power.port{n + 1}": vars_}
-        values |= {
-            "sequence_ack": float(self.number),
-            "command_status": float(self.status),
-            "status": float(self.status),
-            "watchdog_remaining": self.validity_s,
-        } | self.shown
-        values = {key: values[key] for key in layout.keys}
-        self.link.server.uplink(EUI, layout.port, encode_payload("mim1", layout, values, measured=True))
-
-
-def mim(**more):
-    ports = tuple(PortSpec("rack1", Connection(f"L{n}"), 2000.0) for n in (1, 2, 3))
-    return Mim("mim1", DeviceAddress("air", 1, "mimctl/mim", eui=EUI), ports, latency=SLOW, validity_s=120.0, **more)
 
 
 @dataclass
@@ -118,7 +51,7 @@ async def bench(request, tmp_path, pki):
         firmware = Firmware(link)
         link.server.add(EUI, "mim1", firmware.take)
         bridge = link.bridge()
-        driver = LorawanMim(mim(), bridge, MIM, SystemClock())
+        driver = LorawanMim(the_mim(), bridge, MIM, SystemClock())
         await bridge.open()
         await until(lambda: bridge.connected)
         yield Bench(link, bridge, driver, firmware)
@@ -129,36 +62,12 @@ def command(w=400.0, var=-60.0, validity_s=120.0, **more):
     return MimCommand((w, w - 10, w - 20), (var,) * 3, validity_s, WHY, **more)
 
 
-async def test_it_is_a_driver_that_can_be_commanded(bench):
-    assert isinstance(bench.driver, Driver)
-    assert isinstance(bench.driver, MimDriver)
-    assert isinstance(bench.driver, Commanded)
-    assert (await bench.reported()).device == bench.driver.device == "mim1"
-
-
 async def test_before_the_first_report_reading_is_a_link_error_and_nothing_is_commanded(bench):
     with pytest.raises(LinkTimeout, match="not reported"):
         await bench.driver.read()
     with pytest.raises(LinkTimeout, match="not reported"):
         await bench.driver.apply(command())
     assert bench.link.server.enqueued == 0
-
-
-async def test_a_sample_tells_what_the_device_shows(bench):
-    bench.firmware.shown = {"active_power.port1": -150.0, "reactive_power.port1": 25.0, "soc": 61.5, "temperature": 41.0}
-    sample = await bench.reported()
-    assert {key: sample.get(key) for key in bench.firmware.shown} == pytest.approx(bench.firmware.shown)
-    assert sample.quality is Quality.GOOD
-    assert sample.get("thd_v.port1") is None
-    assert all(quantity_of(key) is not None for key in sample.keys)
-    assert len(set(sample.keys)) == len(sample.keys) == len(sample.values)
-
-
-async def test_keys_are_the_same_object_and_a_sample_cannot_be_changed(bench):
-    first, second = await bench.reported(), await bench.reported()
-    assert second.keys is first.keys
-    with pytest.raises(ValueError, match="read-only"):
-        first.values[0] = 1.0
 
 
 async def test_until_the_device_tells_something_new_the_sample_is_the_same_object(bench):
@@ -173,13 +82,6 @@ async def test_a_short_report_leaves_what_it_does_not_carry_with_its_older_insta
     assert second.get("active_power.port1") == 500.0
     assert second.get("voltage.port1") == pytest.approx(230.4)
     assert second.instant_s("voltage.port1") == first.taken_at_s < second.taken_at_s == second.instant_s("active_power.port1")
-
-
-async def test_reading_never_writes(bench):
-    await bench.reported()
-    for _ in range(3):
-        await bench.driver.read()
-    assert bench.link.server.enqueued == 0
 
 
 async def test_a_value_that_cannot_be_is_unknown_and_said_so(bench):
@@ -228,29 +130,12 @@ async def test_every_command_and_every_sign_of_life_has_a_new_number(bench):
     assert bench.firmware.setpoint[0] == 400
 
 
-async def test_releasing_gives_the_device_back(bench):
-    await bench.reported()
-    await bench.driver.apply(command())
-    await bench.state(DownlinkState.ECHOED)
-    await bench.driver.release(WHY)
-    await until(lambda: bench.firmware.validity_s == 0)
-    assert bench.firmware.setpoint == (0,) * 6
-    assert bench.driver.held() is None
-
-
 async def test_releasing_needs_no_report_and_no_broker(bench):
     bench.firmware.number = 7
     await bench.link.broker.stop()
     await until(lambda: not bench.bridge.connected)
     await bench.driver.release(WHY)
     await until(lambda: bench.firmware.number != 7)
-
-
-async def test_a_validity_is_never_endless(bench):
-    await bench.reported()
-    await bench.driver.apply(command(validity_s=0.0))
-    await bench.state(DownlinkState.ECHOED)
-    assert bench.firmware.validity_s == 1
 
 
 @pytest.mark.parametrize(
@@ -353,7 +238,7 @@ async def test_a_new_controller_asks_what_is_held_and_goes_on_from_the_number_in
     await bench.driver.apply(command())
     await bench.state(DownlinkState.ECHOED)
     number = bench.firmware.number
-    bench.driver = LorawanMim(mim(), bench.bridge, MIM, SystemClock())
+    bench.driver = LorawanMim(the_mim(), bench.bridge, MIM, SystemClock())
     await bench.reported()
     assert bench.driver.recall in (Recall.ASKED, Recall.SETTLED)  # the answer may be there
     await until(lambda: bench.driver.recall is Recall.SETTLED)
@@ -378,11 +263,11 @@ async def test_a_sensor_of_another_make_needs_no_code(bench):
 
 
 async def test_the_frequency_is_relative_to_that_of_the_site(bench):
-    bench.driver = LorawanMim(mim(), bench.bridge, MIM, SystemClock(), nominal_hz=60.0)
+    bench.driver = LorawanMim(the_mim(), bench.bridge, MIM, SystemClock(), nominal_hz=60.0)
     sample = await bench.reported()
     assert sample.get("frequency") == pytest.approx(60.0)
 
 
 def test_a_profile_without_setpoints_makes_no_mim():
     with pytest.raises(ValueError, match="no setpoint"):
-        LorawanMim(mim(), type("Bridge", (), {"watch": lambda *_: None})(), replace(MIM, setpoint=None), SystemClock())
+        LorawanMim(the_mim(), type("Bridge", (), {"watch": lambda *_: None})(), replace(MIM, setpoint=None), SystemClock())

@@ -22,6 +22,7 @@ from mimctl.wire.payload_group import encode_part
 
 #: a release is worth sending for so long [s]
 _RELEASE_VALID_S = 3600.0
+_KEPT = Reason("lorawan.kept", "what a controller before held stands; validity renewed")
 
 
 class LorawanMim(LorawanDevice):
@@ -105,7 +106,10 @@ class LorawanMim(LorawanDevice):
         return held
 
     async def refresh(self) -> None:
-        sent = self._bridge.downlinks(self._eui).current
+        sent, before = self._bridge.downlinks(self._eui).current, self._recall.held
+        if self._wanted is None and before is not None:  # of a controller before us: kept alive as it is
+            await self.apply(MimCommand(before.inject_w, before.inject_var, self._mim.validity_s, _KEPT))
+            return
         if self._wanted is None or self._foreign is not None:
             raise BadReply(self._device, "no command of ours is in force")
         if sent is not None and sent.state.is_failure:
