@@ -25,7 +25,7 @@ from mimctl.twin.drivers import PlantDriverGroup
 from mimctl.twin.firmware import MimFleet
 from mimctl.twin.gateway import VirtualServer
 from mimctl.twin.instruments import Instruments
-from mimctl.twin.lorawan import ECHO_S, LorawanMimTwin
+from mimctl.twin.lorawan_mim import ECHO_S, LorawanMimTwin
 from mimctl.twin.mesh_drivers import LONGEST_FRAME_S, MeshMim, MeshWay
 from mimctl.twin.picture import World
 from mimctl.twin.plant import Plant
