@@ -146,7 +146,9 @@ async def on_the_air(
     try:
         await bridge.open()
         await until(lambda: bridge.devices[EUI].ready)
-        yield AirBench(driver, shown, unknown, show, cut, mend, written, another, firmware, report, air, bridge, fake)
+        yield AirBench(
+            driver, shown, unknown, show, cut, mend, written, another, firmware, report, air=air, bridge=bridge, fake=fake
+        )
     finally:
         await bridge.close()
 
