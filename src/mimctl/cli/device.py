@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mimctl.cli.device_session import DeviceSession
 
 
-@click.group(no_args_is_help=True)
+@click.group(no_args_is_help=True, epilog="Example: mimctl device read site.yaml mim-a11")
 def command() -> None:
     """Read, watch, dump or set one device.
 
@@ -24,7 +24,13 @@ def command() -> None:
     """
 
 
-@command.command("read", epilog="Example: mimctl device read --dump inverter.json --all")
+@command.command(
+    "read",
+    epilog="""\b
+Examples:
+  mimctl device read site.yaml mim-a11
+  mimctl device read --dump inverter.json --all""",
+)
 @click.argument("site", type=click.Path(path_type=Path), required=False)
 @click.argument("device", required=False)
 @click.option("--dump", type=click.Path(path_type=Path), help="A register dump instead of a device of a site.")
@@ -94,19 +100,38 @@ def _profile(name: str, dump: Path) -> Any:
     return load_profile(path)
 
 
-@command.command("watch")
+@command.command(
+    "watch",
+    epilog="""\b
+Examples:
+  mimctl device watch site.yaml mim-a11
+  mimctl device watch site.yaml mim-a11 --seconds 60 --json - | jq .quality""",
+)
 @click.argument("site", type=click.Path(path_type=Path))
 @click.argument("device")
 @click.option("--every", "every_s", type=Number(0.1, 3600), default=1.0, show_default=True, help="Seconds between readings.")
 @click.option("--seconds", type=positive(YEAR_S), help="Stop by itself after this time.")
 @click.option("--all", "every_point", is_flag=True, help="Every point of every SunSpec model too.")
 @click.option("--raw", is_flag=True, help="Addresses and raw registers too.")
-def watch(site: Path, device: str, every_s: float, seconds: float | None, every_point: bool, raw: bool) -> None:
-    """Read a device again and again; what changes is marked on a terminal, and is all that is printed elsewhere."""
-    from mimctl.cli.device_watch import watch_device
+@json_option
+def watch(
+    site: Path, device: str, every_s: float, seconds: float | None, every_point: bool, raw: bool, json_target: str | None
+) -> None:
+    """Read a device again and again; what changes is marked on a terminal, and is all that is printed elsewhere.
+
+    With --json each reading is a line of its own, whole, as it comes; a reading that failed is a line with `error`.
+    """
+    from mimctl.cli.device_watch import watch_device, write_lines
 
     with _session(site, device) as session:
-        watch_device(lambda: session.read(every_point=every_point), every_s, seconds, raw=raw)
+
+        def read_once() -> dict[str, Any]:
+            return session.read(every_point=every_point)
+
+        if json_target is None:
+            watch_device(read_once, every_s, seconds, raw=raw)
+        else:
+            write_lines(read_once, every_s, seconds, json_target)
 
 
 @command.command("dump", epilog="Example: mimctl device dump site.yaml pdu-a1 --output pdu-a1.json")
@@ -114,13 +139,22 @@ def watch(site: Path, device: str, every_s: float, seconds: float | None, every_
 @click.argument("device")
 @click.option("--output", "-o", default=STDOUT, show_default=True, metavar="FILE", help="Where to write; - is standard output.")
 @click.option("--keep-secrets", is_flag=True, help="Do not take out serial numbers, host and network addresses.")
-def dump_command(site: Path, device: str, output: str, keep_secrets: bool) -> None:
-    """Write a device's registers to a file that `device read --dump` decodes and `mimctl twin --replay` serves."""
+@json_option
+def dump_command(site: Path, device: str, output: str, keep_secrets: bool, json_target: str | None) -> None:
+    """Write a device's registers to a file that `device read --dump` decodes and `mimctl twin --replay` serves.
+
+    The file is JSON. --json tells what was written: how many registers, in how many blocks, what was redacted.
+    """
+    if json_target == STDOUT == output:
+        raise click.UsageError("--output and --json cannot both be standard output")
     with _session(site, device) as session:
         taken = session.dump(redact=not keep_secrets)
     write_json(output, taken)
-    if output != STDOUT:
-        registers = sum(block["count"] for block in taken["blocks"])
+    registers = sum(block["count"] for block in taken["blocks"])
+    if json_target is not None:
+        told = {"file": output, "registers": registers, "blocks": len(taken["blocks"]), "redacted": taken["redacted"]}
+        write_json(json_target, told)
+    if STDOUT not in (output, json_target):
         gone = f", {len(taken['redacted'])} places redacted" if taken["redacted"] else ""
         click.echo(f"{output}: {registers} registers in {len(taken['blocks'])} blocks{gone}")
 
@@ -164,7 +198,10 @@ def write(
                 wishes_of(ports, watts, vars_), seconds, yes=yes, on_told=lambda t: show_write(t, seconds, json_target)
             )
     if release:
-        click.echo(f"{device}: {'its setpoint has ended' if told['was_pinned'] else 'no such setpoint stood'}")
+        if json_target is not None:
+            write_json(json_target, told)
+        if json_target != STDOUT:
+            click.echo(f"{device}: {'its setpoint has ended' if told['was_pinned'] else 'no such setpoint stood'}")
     elif yes and not told["applied"]:
         fail(f"{device}: nothing was written")
     elif not yes and not agreed(told):

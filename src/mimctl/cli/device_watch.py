@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -28,6 +30,27 @@ def watch_device(read: Read, every_s: float, seconds: float | None, *, raw: bool
         _live(readings, raw=raw)
     else:
         _lines(readings)
+
+
+def write_lines(read: Read, every_s: float, seconds: float | None, target: str) -> None:
+    """The same as JSON, one reading a line, each out as soon as it is there.
+
+    Args:
+        target: path, or `-`.
+    """
+    import json
+
+    from mimctl.cli.render import STDOUT, to_plain
+    from mimctl.model.clock import SystemClock
+
+    clock = SystemClock()
+    with contextlib.ExitStack() as stack:
+        out = None if target == STDOUT else stack.enter_context(Path(target).open("w", encoding="utf-8"))
+        for now in _readings(read, every_s, seconds):
+            at = clock.utc().isoformat(timespec="milliseconds")
+            told = {"utc": at, "error": str(now)} if isinstance(now, MimctlError) else {"utc": at, **now}
+            click.echo(json.dumps(to_plain(told), ensure_ascii=False, allow_nan=False), file=out)
+            (out or sys.stdout).flush()
 
 
 def _readings(read: Read, every_s: float, seconds: float | None) -> Iterator[Mapping[str, Any] | MimctlError]:

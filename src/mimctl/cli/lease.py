@@ -16,7 +16,7 @@ from mimctl.cli.render import STDOUT, fail, json_option, print_table, write_json
 _PATIENCE_S = 60.0
 
 
-@click.group(no_args_is_help=True)
+@click.group(no_args_is_help=True, epilog="Example: mimctl lease grant site.yaml lock-out rack-a3 --reason 'PSU swap'")
 def command() -> None:
     """List, grant or revoke leases: lock-outs, caps, pauses, setpoints and form mode with an owner, a reason and an end.
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import gc
 from pathlib import Path
+from typing import Any
 
 import click
 
 from mimctl.cli.interrupts import loading
+from mimctl.cli.render import json_option, write_json
 
 
 @click.command(epilog="Example: mimctl run site.yaml --dry-run")
@@ -27,10 +29,12 @@ from mimctl.cli.interrupts import loading
     help="Least severity.",
 )
 @click.option("--json-logs/--human-logs", default=None, help="One JSON object a line, or lines for people [default: by terminal].")
-def command(site: Path, dry_run: bool, twin: Path | None, log_level: str, json_logs: bool | None) -> None:
+@json_option
+def command(site: Path, dry_run: bool, twin: Path | None, log_level: str, json_logs: bool | None, json_target: str | None) -> None:
     """Run a site: discover, measure, balance, until told to stop.
 
-    Stops on SIGTERM and Ctrl-C after bringing every device it touched to its safe state; the exit code is 0 then.
+    Stops on SIGTERM and Ctrl-C after bringing every device it touched to its safe state; the exit code is 0 then, and 1 if one
+    could not be told. --json is what it came to at the end: cycles, and who could not be released.
     """
     with loading():
         from mimctl.cli.twin_links import pointed_at, read_addresses
@@ -51,6 +55,8 @@ def command(site: Path, dry_run: bool, twin: Path | None, log_level: str, json_l
         directory = state_directory(loaded.id)
     set_up(log_level, human=None if json_logs is None else not json_logs)
 
+    result: dict[str, Any] = {"site": loaded.id, "dry_run": dry_run}
+
     async def serve() -> str:
         clock = SystemClock()
         with stop_on_signals() as stop:
@@ -59,9 +65,14 @@ def command(site: Path, dry_run: bool, twin: Path | None, log_level: str, json_l
             gc.collect()
             gc.freeze()
             left = await service.run(stop)
-            return in_words(left, endless(service.controller, left))
+            stay = endless(service.controller, left)
+            zones = {zone.id: {"cycles": zone.loop.ticks, "errors": zone.loop.errors} for zone in service.controller.zones}
+            result.update(zones=zones, not_released=list(left), endless=list(stay))
+            return in_words(left, stay)
 
     with site_lock(directory, loaded.id):
         left = run(serve())
+    if json_target is not None:
+        write_json(json_target, result)
     if left:
         raise UserError(f"stopped, but not all MIMs could be released: {left}")

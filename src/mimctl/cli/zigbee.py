@@ -32,7 +32,7 @@ def _site_argument(function: _AnyFunction) -> _AnyFunction:
     return click.argument("site", type=click.Path(path_type=Path))(function)
 
 
-@click.group()
+@click.group(no_args_is_help=True, epilog="Example: mimctl zigbee devices site.yaml --json -")
 def command() -> None:
     """Form a Zigbee network, let devices in, keep backups.
 
@@ -41,7 +41,7 @@ def command() -> None:
     """
 
 
-@command.command()
+@command.command(epilog="Example: mimctl zigbee form site.yaml --channel 20")
 @_site_argument
 @click.option("--channel", type=click.IntRange(11, 26), help="Radio channel [default: the quietest of 11, 15, 20 and 25].")
 @click.option("--replace", is_flag=True, help="Give up the network that the coordinator has: every device has to join anew.")
@@ -57,7 +57,11 @@ def form(site: Path, link_id: str | None, channel: int | None, replace: bool, js
     _show(json_target, hands.plain(found), _network_text("formed", found))
 
 
-@command.command()
+@command.command(
+    epilog="""\b
+Example:
+  mimctl zigbee permit site.yaml --eui 00124b0014d9a1b2 --install-code - < code.txt"""
+)
 @_site_argument
 @click.option("--eui", required=True, help="Address of the device, as printed on it: sixteen hexadecimal digits.")
 @click.option("--install-code", required=True, help="Its install code; - reads it from standard input.")
@@ -79,26 +83,28 @@ def permit(site: Path, link_id: str | None, eui: str, install_code: str, seconds
     _show(json_target, found, text if not others else f"{text}\nothers tried {others} times and were turned away")
 
 
-@command.command()
+@command.command(epilog="Example: mimctl zigbee backup site.yaml --to coordinator.json")
 @_site_argument
 @click.option("--to", "target", type=click.Path(path_type=Path), required=True, help="File to write; only its owner may read it.")
-def backup(site: Path, link_id: str | None, target: Path) -> None:
-    """Write what another coordinator needs to take over. The file holds the network key."""
+@json_option
+def backup(site: Path, link_id: str | None, target: Path, json_target: str | None) -> None:
+    """Write what another coordinator needs to take over. The file holds the network key; the result of --json does not."""
     from mimctl.wire.zigbee import network
     from mimctl.wire.zigbee.radios import write_private
 
     kept = _ask_or_do(site, link_id, {"do": "backup"}, network.backup, _BACKUP_S)
     write_private(target, json.dumps(kept, indent=1) + "\n")
-    click.echo(f"{target}: keep it as you keep a key, for it holds one")
+    _show(json_target, {"file": str(target)}, f"{target}: keep it as you keep a key, for it holds one")
 
 
-@command.command()
+@command.command(epilog="Example: mimctl zigbee restore site.yaml --from coordinator.json --yes")
 @_site_argument
 @click.option("--from", "source", type=click.Path(path_type=Path), required=True, help="File that `backup` wrote.")
 @click.option("--yes", is_flag=True, help="Yes, the network that the coordinator has now may go.")
-def restore(site: Path, link_id: str | None, source: Path, yes: bool) -> None:
+@json_option
+def restore(site: Path, link_id: str | None, source: Path, yes: bool, json_target: str | None) -> None:
     """Put a backup on a coordinator: devices go on as if nothing had been."""
-    from mimctl.wire.zigbee import network
+    from mimctl.wire.zigbee import hands, network
 
     if not yes:
         raise click.UsageError("the coordinator's present network is overwritten: confirm it with --yes")
@@ -112,10 +118,11 @@ def restore(site: Path, link_id: str | None, source: Path, yes: bool) -> None:
     def run(radio: ZigbeeRadio, database: Path) -> Coroutine[Any, Any, Network]:
         return network.restore(radio, database, kept)
 
-    click.echo(_network_text("restored", _alone(*_coordinator(site, link_id), "restore", run)))
+    found = _alone(*_coordinator(site, link_id), "restore", run)
+    _show(json_target, hands.plain(found), _network_text("restored", found))
 
 
-@command.command()
+@command.command(epilog="Example: mimctl zigbee devices site.yaml --json devices.json")
 @_site_argument
 @json_option
 def devices(site: Path, link_id: str | None, json_target: str | None) -> None:
@@ -132,7 +139,7 @@ def devices(site: Path, link_id: str | None, json_target: str | None) -> None:
     _table(json_target, found, ("eui", "short", "maker", "model", "heard", "known"), rows)
 
 
-@command.command("map")
+@command.command("map", epilog="Example: mimctl zigbee map site.yaml --link mesh")
 @_site_argument
 @json_option
 def map_(site: Path, link_id: str | None, json_target: str | None) -> None:

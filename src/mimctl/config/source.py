@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import stat
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -106,10 +107,20 @@ def _read_bytes(path: Path) -> tuple[bytes, Problem | None]:
             return b"", error("file.too_large", "", f"the file has {status.st_size / 2**20:.0f} MB; at most 32 MB are read")
         return path.read_bytes(), None
     except FileNotFoundError:
-        return b"", error("file.missing", "", "there is no such file")
+        return b"", error("file.missing", "", f"there is no such file{_neighbour(path)}")
     except (OSError, ValueError) as exc:
         reason = getattr(exc, "strerror", None) or str(exc)
         return b"", error("file.unreadable", "", f"the file cannot be read: {reason}")
+
+
+def _neighbour(path: Path) -> str:
+    """A file beside it that may have been meant."""
+    try:
+        names = [beside.name for beside in path.parent.iterdir() if beside.suffix in (".yaml", ".yml")]
+    except OSError:
+        return ""
+    close = get_close_matches(path.name, names, n=1)
+    return f" (did you mean '{path.parent / close[0]}'?)" if close else ""
 
 
 def _descend(place: Place, path: str) -> tuple[Place, bool]:

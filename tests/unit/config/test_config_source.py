@@ -118,6 +118,15 @@ def test_files_that_are_no_files(tmp_path):
         assert [(p.code, p.line, p.column) for p in document.problems] == [(code, 1, 1)]
 
 
+def test_a_slip_in_the_name_of_a_file_is_answered_with_its_neighbour(tmp_path):
+    (tmp_path / "hall-1.yaml").write_text("schema: 1")
+    (tmp_path / "hall-1.json").write_text("{}")
+    [problem] = read_document(tmp_path / "hal-1.yaml").problems
+    assert problem.message == f"there is no such file (did you mean '{tmp_path / 'hall-1.yaml'}'?)"
+    [problem] = read_document(tmp_path / "unlike.txt").problems
+    assert problem.message == "there is no such file"
+
+
 TREE = """\
 site:
   id: demo
