@@ -473,6 +473,7 @@ async def test_explain_says_who_forms_and_why_it_ended():
     before = await desk.answer({"mim": "mim-rack1"})
     assert "sets voltage and frequency of its bus" in str(before)
     assert "forms i1 at 230 V, 50 Hz by an operator's lease" in str(before)
+    assert "what its bus draws" in str(before)
     await loop.run(2)
     after = await desk.answer({"mim": "mim-rack1"})
     assert "nobody's lease has it form a bus now" in str(after)

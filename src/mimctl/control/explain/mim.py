@@ -33,6 +33,8 @@ _WORTH, _ALL = 0.05, 0.995
 _APART_A = 0.1
 #: outputs within this of the setpoint are it [W]
 _FOLLOWS_W = 25.0
+#: kinds of writes to a MIM that forms a bus
+_OF_FORMS = ("form", "keep_forming")
 #: what the device itself says of its last command (64901 CmdSta)
 _COMMAND_STATUS = {
     1: "it took the command",
@@ -181,6 +183,8 @@ def _sent(view: View, m: int, reasons: Sequence[Narrowing]) -> list[str]:
         return [*lines, "it had told nothing since by the next decision"]
     later_s = float(after.mim_taken_s[m]) - record.now_s
     off_w = float(np.abs(out.real - np.nan_to_num(held).real)[run].max())
+    if wrote in _OF_FORMS:
+        return [*lines, f"by its own reading {seconds(later_s)} later it {moves(n.layout, m, out)}: what its bus draws"]
     follows = "as it was told" if off_w <= _FOLLOWS_W else f"still {off_w:.0f} W from its setpoint"
     lines.append(f"by its own reading {seconds(later_s)} later it {moves(n.layout, m, out)}: {follows}")
     status = float(after.command_status[m])
