@@ -1,6 +1,6 @@
 """Zigbee MIMs that report through the in-memory radio: what the bridge takes of a core, how late a value is, what is lost.
 
-Every frame is real: encoded by the virtual device, parsed by zigpy, kept in its database, taken by the bridge. The same frames
+Every frame is real: encoded by the virtual device, parsed by zigpy, taken by the bridge. The same frames
 parsed by zigpy alone, without a bridge that listens, are the other side of the ratio.
 
 Usage: tools/bench/air_zigbee.py [--mims 300] [--every 5] [--seconds 20] [--json FILE]

@@ -58,7 +58,14 @@ class TwinAir:
         instruments = self._world.plant.instruments
         self._befall(instruments.coordinators.get(self._link.id))
         for station, device in zip(self._stations, self.devices, strict=True):
-            station.tick(now_s, not instruments.mute[instruments.row[device.id]])
+            station.node.online = station.on and not instruments.mute[instruments.row[device.id]]
+            if not station.node.online:
+                continue
+            picture = self._world.look()
+            if picture is not station.shown:
+                station.show(picture)
+                station.shown = picture
+            station.node.tick(now_s)
 
     def _befall(self, how: str | None) -> None:
         """What goes wrong with the coordinator from now on."""
@@ -75,7 +82,7 @@ class TwinAir:
         profile = self._profiles.get(meter.address.profile)
         if profile is None:
             raise UserError(f"{meter.id} needs the Zigbee profile '{meter.address.profile}', which was not loaded")
-        return ZigbeeMeter(meter, self._layout, self._world, rng, profile, nwk, self._sender(meter.id))
+        return ZigbeeMeter(meter, self._layout, rng, profile, nwk, self._sender(meter.id))
 
     def _sender(self, device: str) -> Callable[[Frame], None]:
         """The way from a device to the air, which may lose frames."""

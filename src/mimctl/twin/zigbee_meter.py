@@ -20,7 +20,7 @@ from mimctl.model.zigbee import ZigbeePoint
 from mimctl.model.zigbee_profile import ZigbeeProfile
 from mimctl.twin.images import MARGIN, exponent_for
 from mimctl.twin.meter_values import MeterValues
-from mimctl.twin.picture import Picture, World
+from mimctl.twin.picture import Picture
 from mimctl.wire.zigbee import zcl
 from mimctl.wire.zigbee.air import Frame
 from mimctl.wire.zigbee.node import BASIC, ELECTRICAL, METERING, Node, Place
@@ -49,15 +49,15 @@ class ZigbeeMeter:
         self,
         meter: Meter,
         layout: SiteLayout,
-        world: World,
         rng: np.random.Generator,
         profile: ZigbeeProfile,
         nwk: int,
         send: Callable[[Frame], None],
     ) -> None:
         self._values = MeterValues(meter, layout, rng)
-        self._points, self._world = profile.map.points, world
-        self._seen: Picture | None = None
+        self._points = profile.map.points
+        #: what its attributes show
+        self.shown: Picture | None = None
         conductor = layout.nodes[layout.node_index[meter.node]]
         self._exponents = _exponents(self._points, conductor)
         places: dict[Place, dict[int, Attribute]] = {(1, BASIC, None): _basic(profile)}
@@ -69,18 +69,13 @@ class ZigbeeMeter:
         self.node = Node(meter.address.eui, nwk, send, places)
         self.kind = f"meter over Zigbee, {profile.id}"
 
-    def tick(self, now_s: float, reachable: bool) -> None:
-        """Measure, and report what is due."""
-        self.node.online = reachable
-        if reachable:
-            self._show()
-            self.node.tick(now_s)
+    @property
+    def on(self) -> bool:
+        """It hangs on the mains."""
+        return True
 
-    def _show(self) -> None:
-        picture = self._world.look()
-        if picture is self._seen:
-            return
-        self._seen = picture
+    def show(self, picture: Picture) -> None:
+        """Measure."""
         values = self._values.measured(picture)
         for point in self._points:
             unit = point.scale * 10.0 ** self._exponents[_scale_of(point)]

@@ -55,7 +55,8 @@ class ZigbeeMim:
         self._instruments = MimInstruments(m, layout, world, rng)
         self._stores = any(battery.mim == self._mim.id for battery in layout.batteries)
         self._beats = itertools.count(1)
-        self._seen: Picture | None = None
+        #: what its attributes show
+        self.shown: Picture | None = None
         self._power = _power_scale(max(port.rating_va for port in self._mim.ports))
         places = {(1, BASIC, None): _basic(), _OWN: _own(len(self._mim.ports))}
         for port in range(len(self._mim.ports)):
@@ -64,19 +65,13 @@ class ZigbeeMim:
         self.node.set(_OWN, layout_of.PORTS, len(self._mim.ports))
         self.kind = f"MIM over Zigbee, {len(self._mim.ports)} ports" + (", storage" if self._stores else "")
 
-    def tick(self, now_s: float, reachable: bool) -> None:
-        """Measure, and report what is due."""
-        fleet = self._instruments.fleet
-        self.node.online = bool(fleet.online[self._m]) and reachable
-        if self.node.online:
-            self._show()
-            self.node.tick(now_s)
+    @property
+    def on(self) -> bool:
+        """Whether it runs."""
+        return bool(self._instruments.fleet.online[self._m])
 
-    def _show(self) -> None:
-        picture = self._world.look()
-        if picture is self._seen:
-            return
-        self._seen = picture
+    def show(self, picture: Picture) -> None:
+        """Measure."""
         values = self._instruments.measured(picture)
         own = {
             layout_of.STATE: layout_of.FOLLOW if self._instruments.fleet.enabled[self._m] else layout_of.STANDBY,
@@ -114,7 +109,7 @@ class ZigbeeMim:
 
     def _command(self, command: int, payload: bytes) -> tuple[int, bytes] | int:
         self._world.advance()
-        self._seen = None
+        self.shown = None
         if command == layout_of.KEEP_ALIVE and len(payload) == 3:
             return self._keep_alive(payload[0], int.from_bytes(payload[1:], "little"))
         if command != layout_of.SET_POWER:
