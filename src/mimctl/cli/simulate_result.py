@@ -40,6 +40,7 @@ def _summarise(site: Site, result: Mapping[str, Any], *, to_stderr: bool) -> Non
     screen.print()
     print_harmonics(site, result, to_stderr=to_stderr)
     _tell_harmonics(screen, result)
+    _tell_verdicts(screen, result)
     screen.print(
         f"removed {_pct(result['removed_share'])} of the imbalance, {_pct(result['achieved_share'])} of what was possible "
         f"(clip rule {_pct(result['rule_share'])}); worse than none in {result['worse_than_none_pct']:.2f} % of the time"
@@ -67,6 +68,26 @@ def _tell_harmonics(screen: Console, result: Mapping[str, Any]) -> None:
         f"over a limit of distortion {before['over_limit_min']:.1f} → {after['over_limit_min']:.1f} min; "
         f"lost to harmonics {before['loss_kwh']:.3f} → {after['loss_kwh']:.3f} kWh, in filtering {after['filter_loss_kwh']:.3f} kWh"
     )
+
+
+def _tell_verdicts(screen: Console, result: Mapping[str, Any]) -> None:
+    """Which limits of distortion are kept as the standards mean them; nothing of a run too short for any."""
+    before, after = (
+        [
+            (node, verdict)
+            for node, verdicts in result.get("harmonics", {}).get(name, {}).get("verdicts", {}).items()
+            for verdict in verdicts
+            if verdict["met"] is not None
+        ]
+        for name in ("baseline", "controlled")
+    )
+    if not after:
+        return
+    kept = " → ".join(str(sum(verdict["met"] for _, verdict in verdicts)) for verdicts in (before, after))
+    screen.print(f"limits of distortion by percentiles: {kept} of {len(after)} kept")
+    for node, v in ((node, verdict) for node, verdict in after if not verdict["met"]):
+        told = f"{v['value_pct']:.1f} %, the limit is {v['limit_pct']:.1f} %"
+        screen.print(f"  {node} passes {v['standard']}, {v['what']} of {v['quantity']}: {told}")
 
 
 def _tell_without(result: Mapping[str, Any], *, to_stderr: bool) -> None:

@@ -12,6 +12,7 @@ from mimctl.analysis.harmonics import current_limits_pct, k_factor
 from mimctl.analysis.percentiles import Intervals, percentile
 from mimctl.analysis.unbalance import gate_a
 from mimctl.model.layout import ComplexArray, FloatArray, SiteLayout
+from mimctl.simulation.limit_verdicts import LimitVerdicts
 from mimctl.twin.harmonics import HarmonicFlow
 
 _JOULES_PER_KWH = 3.6e6
@@ -47,6 +48,7 @@ class PowerQuality:
         self._loss_j = np.zeros(count)
         self._filter_j = 0.0
         self._ten = Intervals()
+        self._verdicts = LimitVerdicts(layout, self._limits)
         self._over_s = 0.0
         self._order_limits: FloatArray | None = None
 
@@ -79,6 +81,7 @@ class PowerQuality:
         for name, values in peaks.items():
             self._worst[name] = np.fmax(self._worst[name], values)
         self._ten.add(np.stack([tdd, thd_v]), dt_s)
+        self._verdicts.add(worst["tdd"], worst["thd_v"], dt_s)
         self._over_s += dt_s * bool((worst["tdd"] > self._limits.tdd_pct).any() or (worst["thd_v"] > self._limits.thd_v_pct).any())
         self._loss_j += flow.loss_w * dt_s
         self._filter_j += filter_loss_w * dt_s
@@ -95,7 +98,10 @@ class PowerQuality:
         return result
 
     def summary(self) -> dict[str, Any]:
-        """`nodes` by id and `site`; p95 figures are of whole 10-minute intervals, None in a run without one."""
+        """`nodes` by id and `site`; p95 figures are of whole 10-minute intervals, None in a run without one.
+
+        `verdicts` has the limits of the standards as they are meant: percentiles of the worst day and week, by node.
+        """
         columns = self._columns()
         nodes = {node.id: {name: _number(columns[name][i]) for name in METRICS} for i, node in enumerate(self._layout.nodes)}
         site = {
@@ -105,7 +111,7 @@ class PowerQuality:
             "loss_kwh": float(self._loss_j.sum()) / _JOULES_PER_KWH,
             "filter_loss_kwh": self._filter_j / _JOULES_PER_KWH,
         }
-        return {"site": site, "nodes": nodes}
+        return {"site": site, "nodes": nodes, "verdicts": self._verdicts.summary()}
 
     def _columns(self) -> Mapping[str, FloatArray]:
         mean = {name: self._sums[name] / np.where(self._known_s[name] > 0, self._known_s[name], np.nan) for name in self._sums}
