@@ -33,8 +33,8 @@ from mimctl.wire.chirpstack.bridge import Listener
 from mimctl.wire.chirpstack.events import Log, TxAck, Uplink
 from mimctl.wire.chirpstack.lifecycle import Downlink, DownlinkTracker
 
-#: devices look whether a report is due so often, and the first of them within so long [s]
-_LOOK_S, _FIRST_S = 1.0, 5.0
+#: devices look whether a report is due so often [s]
+_LOOK_S = 1.0
 #: a cycle leaves so much of itself for commands and their answers
 _FOR_COMMANDS = 0.9
 #: a bridge waits so long for an answer where the cycle does not end before: two attempts of 2 s
@@ -209,8 +209,8 @@ class RadioLinks:
             mim, rng = self._layout.mims[m], self._random(m)
             profile = profiles[mim.address.profile]
             soon = partial(self._echo, rng)
-            twin = LorawanMimTwin(m, self._layout, self._world, profile, bridge.server, spec, rng, soon)
-            self._look(twin, float(rng.uniform(0.0, _FIRST_S)))
+            twin = LorawanMimTwin(m, self._layout, self._world, profile, bridge.server, spec, rng, soon, started=False)
+            self._look(twin, float(rng.uniform(0.0, max(_LOOK_S, mim.latency.report_every_s))))
             self._group.replace(LorawanMim(mim, bridge, profile, self._clock, nominal_hz=self._layout.site.frequency_hz))
         return _Lorawan(link, self._rows(mims), bridge)
 

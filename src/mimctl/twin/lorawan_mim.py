@@ -52,6 +52,7 @@ class LorawanMimTwin:
 
     Args:
         soon: has the echo sent after a pause; None = at once.
+        started: it has just been switched on; otherwise it has long reported at its interval.
     """
 
     def __init__(
@@ -64,6 +65,8 @@ class LorawanMimTwin:
         spec: LorawanLink,
         rng: np.random.Generator,
         soon: Callable[[Callable[[], None]], None] | None = None,
+        *,
+        started: bool = True,
     ) -> None:
         report = largest_report(spec.plan, profile)
         if profile.setpoint is None or report is None:
@@ -82,7 +85,7 @@ class LorawanMimTwin:
         self._stores = any(battery.mim == self._mim.id for battery in layout.batteries)
         self._beats = itertools.count(1)
         self._soon = soon
-        self._due_s, self._early = -np.inf, _EARLY_REPORTS
+        self._due_s, self._early = -np.inf, _EARLY_REPORTS if started else 0
         self.kind = f"MIM over LoRaWAN, {len(self._mim.ports)} ports" + (", storage" if self._stores else "")
         server.add(self._mim.address.eui, self._mim.id, self.receive)
 
