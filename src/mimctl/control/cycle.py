@@ -121,7 +121,6 @@ class Cycle:
 
         self.dispatcher.expire(state.now_s)
         self.dispatcher.adopt(state)
-        self.dispatcher.forms.look(state)
         contest = self.rivals.check(state.now_s, self.dispatcher.in_force)
         self.dispatcher.insist(contest.fresh, state.now_s)
         self.dispatcher.let_go(contest.yielded)
@@ -156,8 +155,8 @@ class Cycle:
             plan = self.filters.with_shares(plan, bounds, situation, self.dispatcher.harmonics)
         watch.lap("balance")
 
-        forming = self.dispatcher.forms.state
-        accepted = Accepted(setpoint_va, written_at_s, self.dispatcher.changed_at_s, self.dispatcher.harmonics, forming)
+        told = self.dispatcher
+        accepted = Accepted(setpoint_va, written_at_s, told.changed_at_s, told.harmonics, told.forms.state)
         wishes = self.forming.wishes(state.now_s, paused=self.paused)
         safe_plan = self._judged(situation, bounds, plan, accepted, wishes)
         watch.lap("judge")
@@ -211,24 +210,11 @@ class Cycle:
         last = self.last
         if last is None:
             raise UserError(f"zone {self.zone} has not measured yet")
-        layout = last.state.layout
-        [wish] = form_wishes([lease], layout)
-        return self.judge.objections(
-            wish,
-            last.state,
-            last.forecast,
-            last.bounds,
-            last.plan,
-            Accepted(
-                self.dispatcher.setpoint_va,
-                self.dispatcher.written_at_s,
-                self.dispatcher.changed_at_s,
-                forming=self.dispatcher.forms.state,
-            ),
-            now_s=self.clock.monotonic_s(),
-            emergency_stop=self.leases.stopped,
-            locked=self.leases.locked(layout),
-        )
+        setpoint_va, forming = self.dispatcher.setpoint_va, self.dispatcher.forms.state
+        situation = Situation(last.state, last.report, last.forecast, setpoint_va, self._usable)
+        accepted = Accepted(setpoint_va, self.dispatcher.written_at_s, self.dispatcher.changed_at_s, forming=forming)
+        judged = self._judged(situation, last.bounds, last.plan, accepted, tuple(form_wishes([lease], last.state.layout)))
+        return tuple(j.reason.text for j in judged.judgements if j.mim == lease.scope and j.reason.code == "form.refused")
 
     def preview(self, lease: Lease) -> tuple[Bounds, Plan, SafePlan]:
         """What a setpoint would come to now, on the latest measurements; nothing is kept and nothing is written.

@@ -217,6 +217,7 @@ class Dispatcher:
 
     def adopt(self, state: SiteState) -> None:
         """Take over what each device holds from a controller before us, once, when it first answers: a restart is no bump."""
+        self.forms.look(state)
         if self._met.all():
             return
         for m in np.flatnonzero(~self._met & (state.mims.quality > BAD)):

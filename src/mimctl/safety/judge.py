@@ -21,7 +21,7 @@ from mimctl.safety.case import Case, make_case
 from mimctl.safety.envelope import Envelope, Trimmed, envelope, outside, trim
 from mimctl.safety.filters import judge_shares
 from mimctl.safety.findings import Findings
-from mimctl.safety.forming import Forms, judge_forms, objections
+from mimctl.safety.forming import Forms, judge_forms
 from mimctl.safety.interlocks import interlocks, reverted
 from mimctl.safety.joint import Settling
 from mimctl.safety.leave import Leave
@@ -125,35 +125,6 @@ class Judge:
             wish = _wish(case, formed, findings)
             power_va, released = _fit(case, wish, findings)
         return _safe_plan(case, wish, power_va, released, formed, findings)
-
-    def objections(
-        self,
-        wish: FormWish,
-        state: SiteState,
-        forecast: LoadForecast,
-        bounds: Bounds,
-        plan: Plan,
-        accepted: Accepted,
-        *,
-        now_s: float,
-        emergency_stop: bool,
-        locked: frozenset[str],
-    ) -> tuple[str, ...]:
-        """Everything that keeps a MIM from forming a bus now, one sentence each; the other arguments are those of `judge`."""
-        with np.errstate(invalid="ignore", over="ignore"):
-            case = make_case(
-                self._ratings,
-                self._settings,
-                state=state,
-                forecast=forecast,
-                bounds=bounds,
-                plan=plan,
-                accepted=accepted,
-                now_s=now_s,
-                emergency_stop=emergency_stop,
-                locked=locked,
-            )
-            return tuple(objections(case, wish))
 
     def release_all(self, now_s: float, code: str = "dispatch.release", text: str = "brought to the safe state") -> SafePlan:
         """Everything to its safe state, for an orderly stop. Asks nothing of the samples.
