@@ -1,24 +1,19 @@
 """Zigbee MIMs that report through the in-memory radio: what the bridge takes of a core, how late a value is, what is lost.
 
 Every frame is real: encoded by the virtual device, parsed by zigpy, taken by the bridge. The same frames
-parsed by zigpy alone, without a bridge that listens, are the other side of the ratio.
-
-Usage: tools/bench/air_zigbee.py [--mims 300] [--every 5] [--seconds 20] [--json FILE]
+parsed by zigpy alone, without a bridge that listens, are the other side of the ratio. `air.py` runs it.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import resource
 import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from _measure import show
+from _air import CoreTime, row
 
 from mimctl.model.clock import SystemClock
 from mimctl.model.zigbee import RadioKind, ZigbeeRadio
@@ -71,8 +66,8 @@ class Hall:
         self.sent += len(ATTRIBUTES)
 
 
-async def run(hall: Hall, seconds: float) -> dict[str, Any]:
-    """Reports evenly spread over time, one look at what came after each."""
+async def run(hall: Hall, seconds: float) -> tuple[list[float], int, int, float]:
+    """Reports evenly spread over time, one look at what came after each: how late it was [s], values sent and got, how long [s]."""
     late_s: list[float] = []
     before = sum(w.reports for w in hall.watched)
     hall.sent = 0
@@ -89,22 +84,14 @@ async def run(hall: Hall, seconds: float) -> dict[str, Any]:
         await asyncio.sleep(max(0.0, began_s + count * gap_s - loop.time()))
     wall_s = loop.time() - began_s
     got = sum(w.reports for w in hall.watched) - before
-    p50, p99 = np.percentile(late_s, [50, 99])
-    return {
-        "MIMs": len(hall.mims),
-        "values/s": round(hall.sent / wall_s),
-        "late p50 ms": round(1e3 * p50, 2),
-        "late p99 ms": round(1e3 * p99, 2),
-        "lost": hall.sent - got,
-        "RSS MB": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
-    }
+    return late_s, hall.sent, got, wall_s
 
 
 async def measure(mims: int, every_s: float, seconds: float) -> list[dict[str, Any]]:
     with tempfile.TemporaryDirectory() as folder:
         hall = Hall(Path(folder), mims, every_s)
         ready_s = await hall.start()
-        heard = await run(hall, seconds)
+        late_s, sent, got, wall_s = await run(hall, seconds)
         core, deaf = list[float](), list[float]()
         spots = [watched._spots for watched in hall.watched]
         for _ in range(3):
@@ -116,30 +103,17 @@ async def measure(mims: int, every_s: float, seconds: float) -> list[dict[str, A
             deaf.append(await cpu(hall, seconds / 3))
         await hall.bridge.close()
     ours, alone = min(core), min(deaf)
-    return [{**heard, "set up s": round(ready_s, 1), "core %": ours, "zigpy alone %": alone, "ours/zigpy": round(ours / alone, 2)}]
+    line = row(mims, late_s, sent, got, wall_s, ours * wall_s)
+    extra = {"set up s": round(ready_s, 1), "zigpy alone %": round(100 * alone, 2), "ours/zigpy": round(ours / alone, 2)}
+    return [{"medium": "Zigbee", **line, **extra}]
 
 
 async def cpu(hall: Hall, seconds: float) -> float:
-    """Part of a core that the frames of so long take, devices, radio and database included [%]."""
+    """Share of a core that the frames of so long take, devices, radio and database included."""
     loop, gap_s = asyncio.get_running_loop(), hall.every_s / len(hall.mims)
-    began_s, cpu_s, count = loop.time(), time.process_time(), 0
+    began_s, core, count = loop.time(), CoreTime(), 0
     while loop.time() - began_s < seconds:
         hall.report(hall.mims[count % len(hall.mims)], 10_000 + count)
         count += 1
         await asyncio.sleep(max(0.0, began_s + count * gap_s - loop.time()))
-    return round(100 * (time.process_time() - cpu_s) / (loop.time() - began_s), 1)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--mims", type=int, default=300)
-    parser.add_argument("--every", type=float, default=5.0)
-    parser.add_argument("--seconds", type=float, default=20.0)
-    parser.add_argument("--json")
-    options = parser.parse_args()
-    rows = asyncio.run(measure(options.mims, options.every, options.seconds))
-    show(f"Zigbee: {len(ATTRIBUTES)} attributes of each MIM every {options.every:g} s", rows, options.json)
-
-
-if __name__ == "__main__":
-    main()
+    return core.used_s / (loop.time() - began_s)
