@@ -12,10 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.loop.closed_loop import ClosedLoop, uneven_site
+from tests.loop.two_feeds import two_feed_site
 
 from mimctl.control.explain.alike import restriction_lines
 from mimctl.control.explain.answer import answer
 from mimctl.control.explain.case import Case, Question
+from mimctl.control.explain.find import cases_of
 from mimctl.control.explain.numbers import Numbers
 from mimctl.control.explain.story import View
 from mimctl.control.light_arrays import wide
@@ -225,3 +227,13 @@ def test_what_says_the_same_of_many_places_is_said_once(count):
     if count == 20:
         assert estimated[0].endswith("rack11 and 8 more [data.estimated]")
     assert len(lines) - len(estimated) == 4, "whose lease it is matters"
+
+
+async def test_room_kept_for_a_lost_feed_is_told_as_that():
+    loop = ClosedLoop(replace(two_feed_site(bridges=False), redundant=(("rack1-a", "rack1-b"), ("rack2-a", "rack2-b"))))
+    await loop.run(3)
+    (case,) = cases_of(loop.controller, Question(mim="mim-rack1-b"), latest=True)
+    why = answer(case, Question(mim="mim-rack1-b"))
+    [narrowed] = [s["lines"] for s in why["sections"] if s["title"] == "what narrowed it"]
+    [line] = [line for line in narrowed if line.startswith("pdu-b may carry")]
+    assert line.endswith("instead of 50.4 A: the room kept for what comes over when feed A is lost")

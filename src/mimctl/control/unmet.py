@@ -16,6 +16,8 @@ from mimctl.model.reason import Reason
 
 #: setpoints are whole watts and vars
 _ROUNDING_VA = 2.0
+#: reasons by which a port may do less than its rating
+_OF_PORTS = ("lease.cap", "rule.reserve", "rule.harmonic", "mim.authority", "harmonic.")
 #: a limit is full within this share of it
 _FULL = 0.99
 
@@ -105,12 +107,24 @@ def _planned(outcome: Outcome, m: int, k: int, power: complex) -> Reason:
     if moved_va[at] > _ROUNDING_VA and (moved_va >= _FULL * _FULL * bounds.step_max_va[run] / len(moved_va)).any():
         return Reason("limit.step", f"it is on its way, by {moved_va[at]:.0f} VA in this cycle")
     if narrowed < abs(power) - _ROUNDING_VA:
-        return Reason("limit.port_rating", f"the port may give {narrowed:.0f} VA now, of {layout.port_rating_va[k]:.0f} VA rated")
+        by = _narrowed_by(outcome, m, at)
+        text = f"the port may give {narrowed:.0f} VA now, of {layout.port_rating_va[k]:.0f} VA rated"
+        return Reason("limit.port_rating", f"{text} ({by})" if by else text)
     neutral_a = np.abs(neutrals_of(layout, m) @ outcome.planned_va[run])
     full_a = float(bounds.mim_neutral_max_a[m])
     if neutral_a.max(initial=0.0) >= _FULL * full_a:
         return Reason("limit.mim_neutral", f"its other ports can balance no more of it: its neutral is full at {full_a:.1f} A")
     return Reason("limit.balance", "its other ports can balance no more of it within their ratings")
+
+
+def _narrowed_by(outcome: Outcome, m: int, port: int) -> str:
+    """Who said so, of what may take from a port's rating."""
+    layout = outcome.layout
+    mim, site = layout.mims[m], layout.site
+    way = {layout.nodes[n].id for n in np.flatnonzero(layout.below[:, layout.port_node[layout.ports_of_mim[m]]].any(axis=1))}
+    names = way | {mim.id, f"{mim.id}/{port + 1}", mim.address.link, site.id} | {zone.id for zone in site.zones}
+    told = (r.reason for r in outcome.bounds.restrictions if r.where in names)
+    return "; ".join(dict.fromkeys(why.text for why in told if why.code.startswith(_OF_PORTS)))
 
 
 def _wish_left(bounds: Bounds, k: int, power: complex) -> float:

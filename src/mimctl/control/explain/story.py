@@ -13,7 +13,8 @@ from mimctl.control.explain.limits import Limit, Limits
 from mimctl.control.explain.numbers import Numbers
 from mimctl.control.explain.reasons import Reasons
 from mimctl.control.explain.without import Alternative
-from mimctl.control.explain.words import clock, counted, heavy, objective, phases, places, seconds
+from mimctl.control.explain.words import clock, counted, heavy, joined, objective, phases, places, seconds
+from mimctl.grid.failover import Failover
 from mimctl.model.bounds import Restriction, UpstreamPrice
 from mimctl.model.layout import FloatArray
 from mimctl.model.phases import PHASES
@@ -94,7 +95,8 @@ def measured_lines(view: View, node: int) -> list[str]:
     amps, there = np.asarray(record.current_a[node], dtype=np.float64), view.numbers.layout.nodes[node].phases
     if np.isnan(amps).all():
         return []
-    return [f"{name} was {'estimated' if record.estimated[node] else 'measured'} at {places(amps, there)} rms"]
+    rms = " rms" if len(there) == len(PHASES) else " (rms)"
+    return [f"{name} was {'estimated' if record.estimated[node] else 'measured'} at {places(amps, there)}{rms}"]
 
 
 def limit_lines(view: View, limits: Sequence[Limit], most: int = 12) -> list[str]:
@@ -133,13 +135,18 @@ def told_at(n: Numbers, node: int) -> list[Restriction]:
 
 
 def _silent_owner(view: View, node: int) -> str:
-    """Who narrows a node without a word: the site level at heads, unmetered load where there is no meter."""
-    n = view.numbers
+    """Who narrows a node without a word: losses of a feed, unmetered load where there is no meter, the site level at heads."""
+    n, found = view.numbers, []
+    feeds = {feed.node: feed.id for feed in n.layout.site.feeds}
+    for loss in Failover(n.operators).losses:
+        if loss.reached[node]:
+            head = n.layout.nodes[loss.head].id
+            found.append(f"the room kept for what comes over when feed {feeds.get(head, head)} is lost")
     if n.layout.meter_of_node[node] is None:
-        return "the room kept for load that no meter places"
+        found.append("the room kept for load that no meter places")
     if node in n.layout.heads and n.bounds.upstream:
-        return "the share that the site level grants this head"
-    return "a rule or lease at a place above it"
+        found.append("the share that the site level grants this head")
+    return joined(found) if found else "a rule or lease at a place above it"
 
 
 def narrowed_nodes(view: View, nodes: Sequence[int]) -> list[str]:
@@ -154,11 +161,11 @@ def narrowed_nodes(view: View, nodes: Sequence[int]) -> list[str]:
 
 def alternatives_table(n: Numbers, found: Sequence[Alternative], nodes: Sequence[int]) -> list[str]:
     """One line for each way that it might have gone."""
-    names = [n.layout.nodes[node].id for node in nodes]
+    shown = [n.layout.nodes[node] for node in nodes]
     width = max(len(a.what) for a in found)
     lines = []
     for a in found:
-        currents = ", ".join(f"{name} {phases(amps)}" for name, amps in zip(names, a.amps, strict=True))
+        currents = ", ".join(f"{node.id} {places(amps, node.phases)}" for node, amps in zip(shown, a.amps, strict=True))
         lines.append(f"{a.what:<{width}}  J {objective(a.objective):<9} {currents}")
     if not n.agrees:
         lines.append(
