@@ -55,7 +55,7 @@ def compared(results: Mapping[str, Mapping[str, Any]], frame_loss_pct: float) ->
         `rows`, and of the removed shares `of_wired` and `without_of_wired`: how much of what the wired fleet removes is removed
         with radios and without them; None where there was nothing to remove.
     """
-    rows = {name: _row(result) for name, result in results.items()}
+    rows = {name: _row(results[name]) for name in (AS_WIRED, AS_IT_IS, NO_RADIOS)}
     wired = rows[AS_WIRED]["removed_share"]
     return {
         "frame_loss_pct": frame_loss_pct,

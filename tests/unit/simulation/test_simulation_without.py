@@ -26,6 +26,9 @@ def test_names_stand_for_controllers():
     assert left_out([], site) == EVERYBODY
     assert left_out(["zone:z2", "site", "zone:z1", "site"], site) == Without(True, frozenset({"z1", "z2"}))
     assert left_out(["zone:z2", "site"], site).names() == ["site", "zone:z2"]
+    link = f"link:{site.links[0].id}"
+    assert left_out([link, "zone:z1"], site) == Without(zones=frozenset({"z1"}), links=frozenset({site.links[0].id}))
+    assert left_out([link, "zone:z1"], site).names() == ["zone:z1", link]
 
 
 @pytest.mark.parametrize("name", ["z1", "zone:z9", "zone", "Site", ""])
