@@ -47,11 +47,19 @@ class MemoryDriver:
     keys: tuple[str, ...]
     values: FloatArray
     ago_s: float
+    sample: Sample = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.take()
 
     def held(self) -> None: ...
 
+    def take(self) -> None:
+        """Have a sample of what it shows now."""
+        self.sample = Sample(self.device, self.clock.monotonic_s() - self.ago_s, self.keys, self.values)
+
     async def read(self) -> Sample:
-        return Sample(self.device, self.clock.monotonic_s() - self.ago_s, self.keys, self.values)
+        return self.sample
 
     async def apply(self, command: MimCommand) -> HeldSetpoint:
         ports = len(command.inject_w)
@@ -86,7 +94,9 @@ class MemoryDevices:
         self.group = MemoryGroup("bench", {**{d.device: d for d in self._meters.values()}, **self.mims})
 
     def measure(self, nodes: tuple[str, ...], flow: ComplexArray) -> None:
-        """The meters of these nodes show these net imports (N, 3) [VA]."""
+        """The meters of these nodes show these net imports (N, 3) [VA]; every device has a sample of now, ready made."""
         for node, own in zip(nodes, flow, strict=True):
             values = np.concatenate([own.real, own.imag, np.full(3, _NOMINAL_V), np.abs(own) / _NOMINAL_V])
             self._meters[node].values = values
+        for driver in (*self._meters.values(), *self.mims.values()):
+            driver.take()

@@ -1,6 +1,6 @@
 """One full control cycle without I/O: samples → SafePlan, and what of it is not the solve.
 
-The samples of every cycle are new (loads drift by 1 %); the drivers hand them over from memory, and writes go nowhere. Columns:
+The samples of every cycle are new (loads drift by 1 %); the drivers hand them over ready made, and writes go nowhere. Columns:
 `solve` is the balancing call, `rest` everything else up to the SafePlan (collect, analysis, forecast, bounds, judge), each as
 the median over the cycles; dispatch stands beside them; `rest/solve` is the median of the ratios cycle by cycle. `RSS` is the
 peak of a process of its own.

@@ -28,7 +28,7 @@ def flow_curvature(frame: Frame, structure: Structure, values: Values) -> FloatA
 def matrix_values(frame: Frame, structure: Structure, values: Values, flows: FloatArray) -> FloatArray:
     """Stored entries of P. `flows`: what `flow_curvature` gave."""
     scale = frame.objective_scale
-    own = values.quadratic * frame.layout.port_rating_va**2 * scale
+    own = values.quadratic * frame.own_scale
     if not values.free.all():
         own = np.where(values.free, own, 1.0)
     soft = frame.settings.overload_quadratic * values.price_scale * scale * 2
@@ -57,12 +57,9 @@ def linear_values(frame: Frame, structure: Structure, values: Values) -> FloatAr
     """(variables,) q."""
     scale, settings = frame.objective_scale, frame.settings
     gradient = values.gradient
-    if structure.shape.upstream:
+    if values.above is not None:
         gradient = gradient.copy()
-        for head, price in zip(frame.layout.heads, values.upstream, strict=True):
-            if price is not None:
-                here = values.flow[head].view(np.float64)
-                gradient[head] += (price.gradient + price.curvature @ (here - price.at)).view(np.complex128)
+        gradient[frame.layout.heads] += values.above.gradient
     q = np.zeros(structure.variables)
     n = len(frame.scale_va)
     q[:n] = frame.response_transposed @ gradient.reshape(-1).view(np.float64)

@@ -129,6 +129,16 @@ class Frame:
         return float(1 / np.median(self.port_curvature * self.layout.port_rating_va**2))
 
     @cached_property
+    def own_scale(self) -> FloatArray:
+        """(K,) from a port's own curvature [1/VA²] to its entry of P."""
+        return self.layout.port_rating_va**2 * self.objective_scale
+
+    @cached_property
+    def no_pin(self) -> ComplexArray:
+        """(K,) NaN: no port is pinned [VA]."""
+        return np.asarray(frozen(np.full(self.ports, np.nan + 0j)))
+
+    @cached_property
     def groups(self) -> NeutralGroups:
         return neutral_groups(self.operators)
 

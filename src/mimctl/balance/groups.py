@@ -42,10 +42,9 @@ class NeutralGroups:
         scaled = sparse.diags_array(1 / self.base_a) @ self.current @ sparse.diags_array(self.rating_va)
         return real_stacked(scaled)
 
-    def neutral_a(self, power: ComplexArray) -> FloatArray:
-        """(G,) neutral currents [A] of port powers (K,) [VA]."""
-        amps: FloatArray = np.abs(self._amps @ power)
-        return amps
+    def current_a(self, power: ComplexArray) -> ComplexArray:
+        """(G,) neutral currents [A] of port powers (K,) [VA], up to conjugation."""
+        return self._amps @ power
 
     @cached_property
     def _amps(self) -> LinearMap:

@@ -6,10 +6,10 @@ import numpy as np
 
 from mimctl.balance.frame import Frame
 from mimctl.balance.pins import OFF_BALANCE, PinnedMim, neutrals_of, reach
-from mimctl.balance.values import Values
+from mimctl.balance.values import Values, what_is_above
 from mimctl.model.bounds import Bounds
 from mimctl.model.forecast import LoadForecast
-from mimctl.model.layout import BoolArray, ComplexArray, FloatArray
+from mimctl.model.layout import BoolArray, ComplexArray, FloatArray, joined
 
 #: a port or step below this share of the port's rating has no inside for the solver to work in: less than a register step
 _LEAST = 1e-4
@@ -22,7 +22,8 @@ def usable_nodes(frame: Frame, known: BoolArray, covered: BoolArray, load: Compl
 
     A node counts where it is measured. A load without any usable meter above it hides the flow of everything above it too.
     """
-    usable: BoolArray = known & np.isfinite(load).all(axis=1)
+    finite = np.isfinite(load)
+    usable: BoolArray = known if finite.all() else known & finite.all(axis=1)
     if covered.all():
         return usable
     hidden = ~covered
@@ -58,7 +59,7 @@ def pinned_output(frame: Frame, bounds: Bounds, accepted: ComplexArray) -> Compl
     """
     layout, wanted = frame.layout, bounds.port_pinned_va
     if wanted is None:
-        return np.full(len(layout.ports), np.nan + 0j)
+        return frame.no_pin
     wanted = np.where(bounds.mim_enabled[layout.port_mim], wanted, np.nan)
     # nobody's wish is larger than what the port may do now
     wanted = wanted * np.fmin(1.0, port_radius(frame, bounds) / np.maximum(np.abs(wanted), _LEAST))
@@ -153,7 +154,7 @@ def control_values(
         pinned: (K,) output of the pinned ports, NaN where a port is not [VA]; None = as `pinned_output` has it.
     """
     layout, settings = frame.layout, frame.settings
-    load = forecast.load_w + 1j * forecast.load_var
+    load = joined(forecast.load_w, forecast.load_var)
     usable = usable_nodes(frame, forecast.known, forecast.covered, load)
     load = without_nan(load)
     weights = bounds.weights if usable.all() else bounds.weights * usable
@@ -161,7 +162,9 @@ def control_values(
     radius = port_radius(frame, bounds)
     if pinned is None:
         pinned = pinned_output(frame, bounds, accepted)
-    free = enabled & (radius > _LEAST * layout.port_rating_va) & np.isnan(pinned)
+    free = enabled & (radius > _LEAST * layout.port_rating_va)
+    if pinned is not frame.no_pin:
+        free &= np.isnan(pinned)
     flow = (frame.accumulate @ load.reshape(-1)).reshape(-1, 3)
     given = frame.no_power
     if not free.all():
@@ -177,7 +180,7 @@ def control_values(
     if bounds.port_pinned_va is not None:
         # what the pinned ports take of a MIM's balance is not left for the others, and they share its neutrals
         dc_w = dc_w - np.bincount(layout.port_mim, without_nan(pinned).real, len(layout.mims))
-        group_given_a = frame.groups.current @ without_nan(pinned)
+        group_given_a = frame.groups.current_a(without_nan(pinned))
     neutral_limit_va = (1 - settings.margin) * layout.voltage_ln_v * bounds.node_neutral_limit_a
     values = Values(
         flow=flow,
@@ -199,5 +202,6 @@ def control_values(
         head_min_w=bounds.head_min_import_w,
         price_scale=max(1.0, float(bounds.weights.sum())),
         upstream=bounds.upstream,
+        above=what_is_above(frame, flow, bounds.upstream),
     )
     return values, given, anchor_flow

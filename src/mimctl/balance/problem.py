@@ -87,12 +87,8 @@ class Balancer:
         missed = solution.status is SolveStatus.FAILED or solution.structure.shape.elastic
         return missed or wholly_pinned_off(self._program.frame, bounds, pinned)
 
-    def _constant(self, values: Values, anchor: ComplexArray) -> float:
+    @staticmethod
+    def _constant(values: Values, anchor: ComplexArray) -> float:
         """What the solver leaves out of the objective: its value with every free port at zero."""
-        frame = self._program.frame
         total = 0.5 * np.vdot(values.flow, values.gradient).real - 0.5 * np.vdot(values.linear, anchor).real
-        for head, price in zip(frame.layout.heads, values.upstream, strict=False):
-            if price is not None:
-                away = values.flow[head].view(np.float64) - price.at
-                total += price.gradient @ away + 0.5 * away @ price.curvature @ away
-        return float(total)
+        return float(total) + (0.0 if values.above is None else values.above.constant)

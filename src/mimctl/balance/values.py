@@ -17,6 +17,33 @@ _TINY_VA = 1e-6
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Above:
+    """The part of the objective that the upstream prices make.
+
+    Args:
+        gradient: (H, 3) by the flows of the heads [1/VA].
+        constant: its value there.
+    """
+
+    gradient: ComplexArray
+    constant: float
+
+
+def what_is_above(frame: Frame, flow: ComplexArray, upstream: tuple[UpstreamPrice | None, ...]) -> Above | None:
+    """At flows (N, 3) [VA]."""
+    if all(price is None for price in upstream):
+        return None
+    gradient, constant = np.zeros((len(upstream), 3), dtype=np.complex128), 0.0
+    for h, (head, price) in enumerate(zip(frame.layout.heads, upstream, strict=True)):
+        if price is not None:
+            away = flow[head].view(np.float64) - price.at
+            bent = price.curvature @ away
+            gradient[h] = (price.gradient + bent).view(np.complex128)
+            constant += float(price.gradient @ away + 0.5 * (away @ bent))
+    return Above(gradient, constant)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Values:
     """One instance of the program. N nodes, K ports, M MIMs, G neutral groups, H heads.
 
@@ -39,6 +66,7 @@ class Values:
         price_scale: factor on the overload prices: the sum of the weights where it exceeds one.
         upstream: price above each head.
         group_given_a: (G,) complex neutral current of the given ports beside the free ones [A]; None = none.
+        above: what the prices make of the flows with every free port at zero; None = nothing.
     """
 
     flow: ComplexArray
@@ -60,10 +88,11 @@ class Values:
     price_scale: float
     upstream: tuple[UpstreamPrice | None, ...]
     group_given_a: ComplexArray | None = None
+    above: Above | None = None
 
     def neutral_a(self, frame: Frame, power: ComplexArray) -> FloatArray:
         """(G,) neutral currents with the free ports at these powers (K,) [VA], those of the given ports included [A]."""
-        current: ComplexArray = frame.groups.current @ power
+        current = frame.groups.current_a(power)
         return np.abs(current if self.group_given_a is None else current + self.group_given_a)
 
     def same_ports(self, other: Values) -> bool:

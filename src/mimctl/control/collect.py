@@ -67,18 +67,19 @@ class LinkSweep:
     async def _ask_all(self) -> None:
         all_well = all(health.error is None for health in self.health.values())
         for driver in self.devices if all_well else sorted(self.devices, key=lambda d: self.failed(d.device)):
-            health = self.health.get(driver.device)
+            name = driver.device
+            health = self.health.get(name)
             if health is None:
-                health = self.health[driver.device] = _Health()
+                health = self.health[name] = _Health()
             if health.retry_at_s > -np.inf and self.clock.monotonic_s() < health.retry_at_s:
                 continue
             try:
-                self.samples[driver.device] = await driver.read()
+                self.samples[name] = await driver.read()
             except LinkError as error:
                 self._failed(health, error)
             except Exception as error:  # noqa: BLE001 - one device that trips its driver must not stop the whole zone, and is told
-                self._log.error("driver failed", device=driver.device, exc_info=error)
-                self._failed(health, BadReply(driver.device, f"its driver failed: {error!r}"))
+                self._log.error("driver failed", device=name, exc_info=error)
+                self._failed(health, BadReply(name, f"its driver failed: {error!r}"))
             else:
                 if health.error is not None:
                     self._back(health)

@@ -19,6 +19,8 @@ from mimctl.model.sample import BAD
 from mimctl.model.state import SiteState
 from mimctl.model.transfer import TransferState
 
+#: what dividing and multiplying may differ by
+_HAIR = 1e-9
 #: sources that are none of the usual; told as an event while they last
 _TOLD = {TransferState.UNKNOWN: Severity.WARNING, TransferState.FAULT: Severity.ERROR, TransferState.OPEN: Severity.ERROR}
 
@@ -124,6 +126,8 @@ class GridWatch:
 
     def _signs(self, state: SiteState) -> Iterator[tuple[int, str]]:
         """(guarded node, why) wherever the source looks lost."""
+        if self._quiet(state):
+            return
         limits = source_limits(self.layout, state, self.max_age_s, state.now_s)
         band, nominal_hz = self.layout.site.control.grid, self.layout.site.frequency_hz
         volts_pu, frequency_hz = self._measured(state)
@@ -143,6 +147,22 @@ class GridWatch:
                 yield g, f"the source of {self._name(g)} is lost: {phases} of nominal voltage"
             else:
                 yield g, f"the source of {self._name(g)} is lost: {hertz:.2f} Hz"
+
+    def _quiet(self, state: SiteState) -> bool:
+        """No reading of a guarded node, fresh or not, is out of band, and nothing else could tell of a lost source."""
+        if self.layout.site.transfers or self._stand_ins:
+            return False
+        band, nodes, at = self.layout.site.control.grid, state.nodes, self.layout.guarded
+        volts_pu = nodes.voltage_ln_v[at] / self.layout.voltage_ln_v[at, None]
+        # a value that is not known is not out of band
+        if ((volts_pu < band.min_voltage_pu) | (volts_pu > band.max_voltage_pu)).any():
+            return False
+        if nodes.frequency_hz is None:
+            return True
+        share = nodes.frequency_hz[at] / self.layout.site.frequency_hz
+        # a hair narrower than the band itself, for that is held against hertz
+        least, most = band.min_frequency_pu * (1 + _HAIR), band.max_frequency_pu * (1 - _HAIR)
+        return not ((share < least) | (share > most)).any()
 
     def _measured(self, state: SiteState) -> tuple[FloatArray, FloatArray]:
         """(N, 3) voltages [pu] and (N,) frequencies [Hz] of fresh readings, NaN elsewhere; a transfer device's own counts too."""
