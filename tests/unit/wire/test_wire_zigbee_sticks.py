@@ -1,12 +1,20 @@
 """The packages of both families of coordinators, as far as they can be asked without a stick."""
 
+import asyncio
+import contextlib
+import os
+import threading
+
 import pytest
 import zigpy.state
 import zigpy.types as t
 from bellows.types import sl_Status
 
+from mimctl.model.clock import SystemClock
 from mimctl.model.zigbee import RadioKind, ZigbeeRadio
+from mimctl.wire.zigbee.bridge import ZigbeeBridge
 from mimctl.wire.zigbee.guard import Gate
+from mimctl.wire.zigbee.pace import Pace
 from mimctl.wire.zigbee.radios import configuration, radio_class
 from mimctl.wire.zigbee.sticks import NoInstallCodes
 
@@ -124,3 +132,49 @@ async def test_green_power_devices_never_get_a_window(tmp_path, kind):
 
 def test_the_serial_port_of_emberznet_has_no_thread_of_its_own(tmp_path):
     assert made(RadioKind.EZSP, tmp_path).config["use_thread"] is False
+
+
+@contextlib.asynccontextmanager
+async def line(kind, noise):
+    """Where something listens that is no coordinator: it says nothing, or only noise."""
+    if kind == "pty":
+        theirs, ours = os.openpty()
+        try:
+            os.write(theirs, noise)
+            yield os.ttyname(ours)
+        finally:
+            os.close(theirs)
+            os.close(ours)
+        return
+    gone = asyncio.Event()
+
+    async def serve(_, writer):
+        writer.write(noise)
+        await gone.wait()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        yield f"socket://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        gone.set()
+        server.close()
+        await server.wait_closed()
+
+
+@pytest.mark.parametrize("noise", [b"", bytes(range(1, 256)) * 4], ids=["silence", "noise"])
+@pytest.mark.parametrize("at", ["socket", "pty"])
+@pytest.mark.parametrize("kind", [RadioKind.ZNP, RadioKind.EZSP])
+async def test_what_is_no_coordinator_is_told_tried_again_and_let_go_at_once(tmp_path, kind, at, noise):
+    pace = Pace(first_s=0.02, most_s=0.05, start_s=0.6, close_s=2.0)
+    async with line(at, noise) as device:
+        bridge = ZigbeeBridge("zb", ZigbeeRadio(kind, device), tmp_path / "zb.db", SystemClock(), pace)
+        await bridge.open()
+        async with asyncio.timeout(20):
+            while bridge.trouble == "not started":  # noqa: ASYNC110 - nobody signals it
+                await asyncio.sleep(0.02)
+        assert not bridge.connected
+        assert "mimctl zigbee form" not in bridge.trouble  # that would be advice to overwrite something
+        async with asyncio.timeout(8):
+            await bridge.close()
+    assert not [thread for thread in threading.enumerate() if "connection_worker" in thread.name or "bellows" in thread.name]

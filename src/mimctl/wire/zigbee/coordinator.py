@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -138,20 +138,35 @@ def _keep_little(kept: Any) -> None:
 
 
 async def release(app: Any, within_s: float) -> None:
-    """Shut down, bounded, whatever state it is in: the database's thread must end, or the process never would."""
-    letting_go = asyncio.create_task(app.shutdown(), name="zigbee shutdown")
-    done, _ = await asyncio.wait([letting_go], timeout=within_s)
-    if done:
-        if not letting_go.cancelled():
-            letting_go.exception()  # looked at: whatever it is, nobody can do more than let go
+    """Shut down, bounded, whatever state it is in: the database's thread must end, or the process never would.
+
+    Whoever is called off meanwhile waits all the same, and is called off then.
+    """
+    letting_go = asyncio.create_task(_shut_down(app, within_s), name="zigbee shutdown")
+    called_off = False
+    while not letting_go.done():
+        try:
+            await asyncio.wait([letting_go])
+        except asyncio.CancelledError:
+            called_off = True
+    letting_go.result()
+    if called_off:
+        raise asyncio.CancelledError
+
+
+async def _shut_down(app: Any, within_s: float) -> None:
+    """Each step has its bound; the last one asks nobody."""
+    if await _done(app.shutdown(), within_s):
         return
     structlog.get_logger("mimctl.zigbee").warning("zigbee coordinator did not let go in time")
-    await end_tasks(letting_go, within_s=within_s)
     kept = app._dblistener
-    if kept is None:
-        return
-    closing = asyncio.create_task(kept.shutdown(), name="zigbee database shutdown")
-    done, _ = await asyncio.wait([closing], timeout=within_s)
-    if not done:
+    if kept is not None and not await _done(kept.shutdown(), within_s):
         kept._db.stop()
-        await end_tasks(closing, within_s=within_s)
+
+
+async def _done(step: Coroutine[Any, Any, None], within_s: float) -> bool:
+    """Whether a step ended in time; how it ended is nobody's business, for nobody can do more than let go."""
+    task = asyncio.create_task(step, name="zigbee shutdown step")
+    done, _ = await asyncio.wait([task], timeout=within_s)
+    await end_tasks(task, within_s=within_s)
+    return bool(done)

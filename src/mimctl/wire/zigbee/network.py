@@ -42,10 +42,8 @@ async def form(
     """
     async with _opened(radio, database, make_radio, channel) as app:
         await bounded(app.connect(), _START_S)
-        if await bounded(_has_network(app), _START_S):
-            if not replace:
-                raise UserError(f"{radio.device} has a network already; `mimctl zigbee form --replace` gives it up for a new one")
-            await bounded(app.reset_network_info(), _WRITE_S)
+        if await bounded(_has_network(app), _START_S) and not replace:
+            raise UserError(f"{radio.device} has a network already; `mimctl zigbee form --replace` gives it up for a new one")
         await bounded(app.form_network(), _WRITE_S)
         await bounded(app.initialize(auto_form=False), _START_S)
         return hands.network_of(app)
