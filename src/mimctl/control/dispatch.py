@@ -15,13 +15,14 @@ import structlog
 from mimctl.control.due_writes import DueWrite, Holdings, due_writes
 from mimctl.control.filters_told import FiltersTold
 from mimctl.control.forms_told import FORM, KEEP_FORMING, FormsTold
+from mimctl.control.partition import width
 from mimctl.control.silence import Silence
 from mimctl.model.clock import Clock
 from mimctl.model.decision import WriteOutcome
 from mimctl.model.errors import LinkError, WriteHeld
 from mimctl.model.layout import BoolArray, ComplexArray, FloatArray, SiteLayout
 from mimctl.model.plan import HarmonicShares, SafePlan
-from mimctl.model.protocols import Commanded, DriverGroup, HeldSetpoint, MimCommand, MimDriver, Recall, Recalls, Wide
+from mimctl.model.protocols import Commanded, DriverGroup, HeldSetpoint, MimCommand, MimDriver, Recall, Recalls
 from mimctl.model.sample import BAD
 from mimctl.model.site import ExpiryAction
 from mimctl.model.state import SiteState
@@ -58,7 +59,7 @@ class Dispatcher:
         for group in groups:
             own = [(layout.mim_index[name], d) for name, d in group.drivers.items() if name in layout.mim_index]
             self._drivers.update({m: driver for m, driver in own if isinstance(driver, MimDriver)})
-            wide = group.at_a_time if isinstance(group, Wide) else 1
+            wide = width(group)
             self._lanes += [[m for m, _ in own[n::wide]] for n in range(wide)]
         self._commanded: dict[int, Commanded] = {m: d for m, d in self._drivers.items() if isinstance(d, Commanded)}
         #: who was told to form a bus

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from mimctl.model.protocols import Driver, DriverGroup
+from mimctl.model.protocols import Driver, DriverGroup, Wide
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +14,8 @@ class SubGroup:
 
     link: str
     drivers: dict[str, Driver]
+    #: commands that the link carries at a time, as its owner has it
+    at_a_time: int = 1
 
     async def open(self) -> None:
         """The owner of the link opens it."""
@@ -24,5 +26,10 @@ class SubGroup:
 
 def sub_groups(groups: Iterable[DriverGroup], devices: frozenset[str]) -> list[DriverGroup]:
     """The same links, each with only the named devices; links without any are left out."""
-    chosen = [(g.link, {name: d for name, d in g.drivers.items() if name in devices}) for g in groups]
-    return [SubGroup(link, drivers) for link, drivers in chosen if drivers]
+    chosen = [(g, {name: d for name, d in g.drivers.items() if name in devices}) for g in groups]
+    return [SubGroup(group.link, drivers, width(group)) for group, drivers in chosen if drivers]
+
+
+def width(group: DriverGroup) -> int:
+    """How many commands the link of a group carries at a time."""
+    return group.at_a_time if isinstance(group, Wide) else 1

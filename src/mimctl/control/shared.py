@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from mimctl.control.partition import SubGroup
+from mimctl.control.partition import SubGroup, width
 from mimctl.model.clock import Clock
 from mimctl.model.protocols import Driver, DriverGroup
 from mimctl.model.sample import Sample
@@ -59,5 +59,5 @@ def with_shared(site: Site, groups: Sequence[DriverGroup], clock: Clock, cycle_s
     wrapped: list[DriverGroup] = []
     for group in groups:
         drivers = {n: SharedDriver(d, clock, fresh_s) if n in several else d for n, d in group.drivers.items()}
-        wrapped.append(SubGroup(group.link, drivers))
+        wrapped.append(SubGroup(group.link, drivers, width(group)))
     return wrapped
