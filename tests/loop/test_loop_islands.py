@@ -13,7 +13,7 @@ from mimctl.control.events import EventLog
 from mimctl.control.site_controller import build_site_controller
 from mimctl.model.errors import LinkTimeout, UserError
 from mimctl.model.fault import Fault, FaultKind
-from mimctl.model.lease import Form, Lease, LeaseSource, LockOut, Pause
+from mimctl.model.lease import Form, Lease, LeaseSource, LockOut, Pause, Setpoint
 from mimctl.model.reason import Reason
 from mimctl.model.transfer import TransferState
 from mimctl.service.explain_desk import ExplainDesk
@@ -109,10 +109,54 @@ async def test_a_bus_is_formed_by_lease_once_it_is_dead_and_feeds_its_racks():
     loop = await formed()
     assert loop.volts() == pytest.approx(230)
     assert {event.code for event in loop.events.open()} >= {"island.formed", "transfer.open"}
+    assert not loop.fleet.enabled.any(), "everybody else is at rest until it has been alive for a while"
     await loop.run(20)
     assert loop.forming == [True, False, False]
     assert not {"mim.ignores_setpoint", "mim.write_failed"} & {event.code for event in loop.events.open()}
-    assert not loop.fleet.enabled.any(), "everybody else is at rest"
+    assert not loop.mishaps
+
+
+async def test_others_follow_once_the_bus_has_been_alive_for_a_while_and_balance_what_the_former_gives():
+    loop = await formed()
+    alone_va = loop.plant.solve().port_va[:3].copy()
+    assert alone_va.real == pytest.approx([7100, 4300, 3000])
+    await loop.run(4)
+    assert not loop.fleet.enabled.any()
+    await loop.run(14)
+    assert loop.fleet.enabled.tolist() == [False, True, True]
+    given_va = loop.plant.solve().port_va
+    assert np.ptp(given_va[:3].real) < 0.5 * np.ptp(alone_va.real), "the phases of the former are more even"
+    assert given_va[:3].real.min() > 0
+    assert not loop.mishaps
+    loop.controller.leases.take(loop.controller.leases.active()[0].id, "ann")
+    await loop.run(1)
+    assert not loop.fleet.enabled.any(), "whoever followed is released with the former"
+    assert not loop.cycle.dispatcher.in_force.any()
+    assert not any(loop.forming)
+
+
+async def test_followers_never_push_power_back_into_the_former():
+    """A rack that trips while they inject: what they do is limited by what the former gives at the top of its bus."""
+    loop = await formed()
+    await loop.run(18)
+    assert loop.fleet.enabled.tolist() == [False, True, True]
+    loop.source.power_va = np.where([load.node == "rack1" for load in loop.site.twin.loads], 0, loop.source.power_va)
+    for _ in range(8):
+        await loop.run(1)
+    assert loop.plant.solve().port_va[:3].real.min() >= -5
+    assert loop.forming[0]
+
+
+async def test_a_setpoint_by_hand_cannot_overload_the_former():
+    loop = await formed()
+    await loop.run(13)
+    book = loop.controller.leases
+    # 3.8 kW more on L1, where the former has 0.9 kVA left
+    action = Setpoint((-3800, None, None))
+    book.put(book.draft(LeaseSource.OPERATOR, "bob", "mim-rack2", action, seconds=60.0, reason="test"))
+    await loop.run(8)
+    assert loop.forming[0]
+    assert np.abs(loop.plant.solve().port_va[:3]).max() <= 8000
     assert not loop.mishaps
 
 

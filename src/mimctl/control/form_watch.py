@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from mimctl.control.events import EventLog
 from mimctl.control.leases import LeaseBook
 from mimctl.model.decision import DecisionRecord
 from mimctl.model.island import FORMING_STATE, FormWish
-from mimctl.model.layout import SiteLayout
+from mimctl.model.layout import BoolArray, SiteLayout
 from mimctl.model.problem import Severity
+from mimctl.model.state import SiteState
 
 #: from the first cycle of a lease until its MIM says that it forms the bus [s]
 BEGIN_WITHIN_S = 15.0
@@ -32,8 +35,8 @@ class FormWatch:
     events: EventLog
     _judged: tuple[FormWish, ...] = ()
     _first_s: dict[str, float] = field(default_factory=dict)
-    #: leases whose bus has been formed
-    _formed: set[str] = field(default_factory=set)
+    #: by (MIM, island), since when it says that it forms it [s]
+    _formed_s: dict[tuple[str, str], float] = field(default_factory=dict)
 
     def wishes(self, now_s: float, *, paused: bool) -> tuple[FormWish, ...]:
         """What the judge is asked for in this cycle.
@@ -58,21 +61,36 @@ class FormWatch:
         for wish in self._judged:
             if (wish.mim, wish.island) not in {(order.mim, order.island) for order in record.safe_plan.forms}:
                 self.leases.give_up(wish.lease, _why(record, wish))
-            elif self._forms(record, wish):
-                self._formed.add(wish.lease)
-            elif wish.lease not in self._formed and record.state.now_s - self._first_s[wish.lease] > BEGIN_WITHIN_S:
+            elif self._forms(record.state, wish):
+                self._formed_s.setdefault((wish.mim, wish.island), record.state.now_s)
+            elif (wish.mim, wish.island) not in self._formed_s and record.state.now_s - self._first_s[wish.lease] > BEGIN_WITHIN_S:
                 self.leases.give_up(wish.lease, f"{wish.mim} did not form it within {BEGIN_WITHIN_S:g} s")
-        standing = {wish.lease for wish in self.leases.forms(self.layout)}
-        self._first_s = {lease: at_s for lease, at_s in self._first_s.items() if lease in standing}
-        self._formed &= standing
+        standing = self.leases.forms(self.layout)
+        self._first_s = {x.lease: self._first_s[x.lease] for x in standing if x.lease in self._first_s}
+        pairs = {(wish.mim, wish.island) for wish in standing}
+        self._formed_s = {pair: at_s for pair, at_s in self._formed_s.items() if pair in pairs}
         self._tell(record)
 
     def formed(self, record: DecisionRecord | None) -> dict[str, FormWish]:
         """By island, who forms it now, by the MIM's own word."""
-        return {} if record is None else {wish.island: wish for wish in self._judged if self._forms(record, wish)}
+        return {} if record is None else {wish.island: wish for wish in self._judged if self._forms(record.state, wish)}
 
-    def _forms(self, record: DecisionRecord, wish: FormWish) -> bool:
-        states = record.state.mims.operating_state
+    def followers(self, state: SiteState) -> BoolArray | None:
+        """(M,) MIMs wholly on a bus that has been formed for as long as a source must be healthy, formers left out; None = none."""
+        if not self._formed_s:
+            return None
+        nodes, formers = (np.zeros(len(found), dtype=np.bool_) for found in (self.layout.nodes, self.layout.mims))
+        tops = {island.id: self.layout.node_index[island.node] for island in self.layout.site.islands}
+        for wish in self._judged:
+            formers[self.layout.mim_index[wish.mim]] = True
+            since_s = self._formed_s.get((wish.mim, wish.island), np.inf)
+            if self._forms(state, wish) and state.now_s - since_s >= self.layout.site.control.grid.resync_s:
+                nodes |= self.layout.below[tops[wish.island]]
+        on_it = [bool(nodes[self.layout.port_node[ports]].all()) for ports in self.layout.ports_of_mim]
+        return np.asarray(np.array(on_it, dtype=np.bool_) & ~formers)
+
+    def _forms(self, state: SiteState, wish: FormWish) -> bool:
+        states = state.mims.operating_state
         return states is not None and bool(states[self.layout.mim_index[wish.mim]] == FORMING_STATE)
 
     def _tell(self, record: DecisionRecord) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -68,12 +68,16 @@ class GridWatch:
     """Sees that a source is lost, by voltage, frequency or the state of a transfer device, and gives every MIM behind it back.
 
     It comes after every other narrower, leases included: nobody asks for a setpoint on a grid that is lost, nor before it has been
-    healthy for a while again.
+    healthy for a while again. Those on a bus that another MIM forms follow that one.
+
+    Args:
+        followers: (M,) MIMs on such a bus; None = none.
     """
 
     layout: SiteLayout
     events: EventLog
     max_age_s: float
+    followers: Callable[[SiteState], BoolArray | None] = lambda _: None
     _healthy_since_s: dict[int, float] = field(default_factory=dict)
     _lost: dict[int, str] = field(default_factory=dict)
 
@@ -95,6 +99,9 @@ class GridWatch:
         if not self._lost:
             return bounds
         gone = np.logical_or.reduce(self._behind[list(self._lost)])
+        followers = self.followers(situation.state)
+        if followers is not None:
+            gone &= ~followers
         release = np.zeros_like(gone) if bounds.mim_release is None else bounds.mim_release
         pinned = bounds.port_pinned_va
         names = [(self._name(g), why) for g, why in self._lost.items()]

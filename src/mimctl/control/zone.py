@@ -176,6 +176,7 @@ def build_zone(
     if standing is None:
         standing = SiteLevel(Above(TreeOperators(SiteLayout(site)))).standing(zone.id)
     orders = SiteOrders(operators, standing, zone.id, events, _PATIENCE_PERIODS * site.control.site_period_s)
+    forming = FormWatch(layout, leases, events)
     cycle = Cycle(
         zone=zone.id,
         clock=clock,
@@ -195,13 +196,13 @@ def build_zone(
         judge=Judge(operators, SafetySettings(max_data_age_s=max_age_s)),
         dispatcher=Dispatcher(layout, own, clock, dry_run=dry_run, stopped=lambda: leases.stopped),
         leases=leases,
-        rules=RuleBook(operators, zone.id, period_s, max_age_s, events),
-        forming=FormWatch(layout, leases, events),
+        rules=RuleBook(operators, zone.id, period_s, max_age_s, events, day or RelianceDay(site)),
+        forming=forming,
         period_s=period_s,
         hold_cycles=part.control.hold_cycles,
         filters=filters,
         narrowers=_narrowers(operators, orders, filters, events, max_age_s),
-        guards=(GridWatch(layout, events, max_age_s),),
+        guards=(GridWatch(layout, events, max_age_s, forming.followers),),
     )
     return ZoneController(zone, layout, cycle, clock, operators, orders, memory=Memory(share_bytes(site, part)))
 

@@ -20,6 +20,25 @@ from mimctl.safety.settings import Accepted, SafetySettings
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Fed:
+    """Buses that MIMs feed.
+
+    A former is to everybody else on its bus what the grid is elsewhere: the source at its top, which gives what is drawn there.
+
+    Args:
+        nodes: (N,) on such a bus.
+        followers: (M,) MIMs with all ports on such a bus, formers left out.
+        sources: (K,) ports of the formers.
+        phase_a: (N, 3) what a former can give at the top of its bus, inf elsewhere [A].
+    """
+
+    nodes: BoolArray
+    followers: BoolArray
+    sources: BoolArray
+    phase_a: FloatArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Case:
     """One plan before the judge.
 
@@ -30,6 +49,7 @@ class Case:
         now_s: monotonic instant of the decision [s]
         impedance_scale: (N,) factor on the impedance of each branch, at least 1; None = as the site file has it
         forms: operators' leases that have a bus formed, the oldest first
+        fed: buses that are formed now, and have been for long enough; None where there are none
         sources: what the transfer devices permit; None where there are none
     """
 
@@ -49,6 +69,7 @@ class Case:
     sources: SourceLimits | None = None
     impedance_scale: FloatArray | None = None
     forms: tuple[FormWish, ...] = ()
+    fed: Fed | None = None
 
     @property
     def changed_at_s(self) -> FloatArray:

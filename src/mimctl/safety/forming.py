@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from mimctl.model.island import FORMING_STATE, FormOrder, FormWish, Island
-from mimctl.model.layout import BoolArray
+from mimctl.model.layout import BoolArray, FloatArray
 from mimctl.model.sample import Quality
-from mimctl.safety.case import Case
+from mimctl.safety.case import Case, Fed
 from mimctl.safety.isolation import cut_off, dead, inside
 from mimctl.safety.leave import Interlock, Leave
 from mimctl.safety.locks import locked_mims
@@ -71,6 +71,34 @@ def judge_forms(case: Case) -> Forms:
     unasked = _forming(case) & ~permitted & ~refused
     why |= {int(m): ("nobody's lease has it form a bus now",) for m in np.flatnonzero(unasked)}
     return Forms(permitted, tuple(orders), refused | unasked, why)
+
+
+def fed_buses(case: Case, forms: Forms) -> Fed | None:
+    """The buses of the permitted formers; others may follow on those that were formed for as long as a source must be healthy."""
+    layout, forming = case.ratings.layout, case.accepted.forming
+    islands = {island.id: layout.node_index[island.node] for island in layout.site.islands}
+    nodes, phase_a = np.zeros(len(layout.nodes), dtype=np.bool_), np.full((len(layout.nodes), 3), np.inf)
+    sources = forms.permitted[layout.port_mim]
+    if forming is None or not sources.any():
+        return None
+    for order in forms.orders:
+        m, top = layout.mim_index[order.mim], islands[order.island]
+        long_s = max(_settle_s(case), layout.site.control.grid.resync_s)
+        if _says_so(case)[m] and case.now_s - float(forming.since_s[m]) >= long_s:
+            nodes |= layout.below[top]
+            phase_a[top] = _gives_a(case, m, top)
+    inside = ~case.ratings.any_of(~nodes[layout.port_node])
+    return Fed(nodes, inside & ~forms.permitted, sources, phase_a)
+
+
+def _gives_a(case: Case, m: int, top: int) -> FloatArray:
+    """(3,) what the ports of one former can give to each phase [A]."""
+    layout = case.ratings.layout
+    given_va = np.zeros(3)
+    for k in range(layout.ports_of_mim[m].start, layout.ports_of_mim[m].stop):
+        phases = [phase.column for phase in layout.ports[k].connection.phases]
+        given_va[phases] += layout.port_rating_va[k] / len(phases)
+    return np.asarray(given_va / layout.voltage_ln_v[top])
 
 
 def objections(case: Case, wish: FormWish, before: tuple[FormOrder, ...] = ()) -> Iterator[str]:
@@ -174,7 +202,7 @@ def _not_formed(case: Case, m: int, island: Island) -> Iterator[str]:
     layout, state, forming = case.ratings.layout, case.state, case.accepted.forming
     if forming is None:
         return
-    settled_s = float(forming.since_s[m]) + max(_SETTLE_S, _SETTLE_CYCLES * case.ratings.cycle_s)
+    settled_s = float(forming.since_s[m]) + _settle_s(case)
     name, ports = layout.mims[m].id, layout.ports_of_mim[m]
     load = np.abs(case.evidence.output_va[ports]) / layout.port_rating_va[ports]
     most = float(np.fmax.reduce(load, initial=0.0))
@@ -190,6 +218,11 @@ def _not_formed(case: Case, m: int, island: Island) -> Iterator[str]:
     if not ((volts_pu >= control.min_voltage_pu) & (volts_pu <= control.max_voltage_pu)).all():
         yield f"{np.min(volts_pu):.0%} to {np.max(volts_pu):.0%} of nominal voltage at the ports of {name}"
     yield from _bus_out_of_band(case, island, settled_s)
+
+
+def _settle_s(case: Case) -> float:
+    """How long after its beginning a bus must look formed [s]."""
+    return max(_SETTLE_S, _SETTLE_CYCLES * case.ratings.cycle_s)
 
 
 def _bus_out_of_band(case: Case, island: Island, settled_s: float) -> Iterator[str]:

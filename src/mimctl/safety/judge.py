@@ -6,7 +6,7 @@ moving on data that is missing, and all nodes together inside theirs with the se
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -21,7 +21,7 @@ from mimctl.safety.case import Case, make_case
 from mimctl.safety.envelope import Envelope, Trimmed, envelope, outside, trim
 from mimctl.safety.filters import judge_shares
 from mimctl.safety.findings import Findings
-from mimctl.safety.forming import Forms, judge_forms
+from mimctl.safety.forming import Forms, fed_buses, judge_forms
 from mimctl.safety.interlocks import interlocks, reverted
 from mimctl.safety.joint import Settling
 from mimctl.safety.leave import Leave
@@ -122,6 +122,7 @@ class Judge:
             )
             findings = Findings(self._ratings, locked)
             formed = judge_forms(case)
+            case = replace(case, fed=fed_buses(case, formed))
             wish = _wish(case, formed, findings)
             power_va, released = _fit(case, wish, findings)
         return _safe_plan(case, wish, power_va, released, formed, findings)

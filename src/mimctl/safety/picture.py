@@ -70,9 +70,13 @@ def picture(case: Case, commanded: BoolArray) -> Picture:
         found_va, allowances_a = [*found_va, late_va], [*allowances_a, late_a]
     gross_va, allowance_a = np.array(found_va), np.array(allowances_a)
     room_va = _room(ratings, gross_va)
-    views = gross_va if all_ours else _views(ratings, gross_va, *(np.where(commanded, 0.0, va) for va in (output_va, accepted_va)))
+    # a former counts as the source of its bus, not as something that feeds into it
+    ours = commanded if case.fed is None else commanded | case.fed.sources
+    views = gross_va if all_ours else _views(ratings, gross_va, *(np.where(ours, 0.0, va) for va in (output_va, accepted_va)))
 
     source_a = np.inf if case.sources is None else case.sources.phase_a
+    if case.fed is not None:
+        source_a = np.minimum(source_a, case.fed.phase_a)
     phase_a, neutral_a = _current_limits(ratings, state, evidence, bounds, source_a)
     heads = ratings.layout.guarded
     least = ratings.layout.head_min_import_w[:, None] + evidence.margin_va[heads]
@@ -90,6 +94,9 @@ def picture(case: Case, commanded: BoolArray) -> Picture:
     else:
         flows_va = [ratings.operators.behind(np.where(commanded, va, 0.0)) for va in outputs_va]
     highest_pu, lowest_pu = _voltages(case, flows_va)
+    if case.fed is not None:  # what is dead above a bus that is formed has no voltage that anybody on the bus could move
+        cut_off = ratings.layout.below[:, case.fed.nodes].any(axis=1) & ~case.fed.nodes
+        highest_pu, lowest_pu = (np.where(cut_off[:, None], np.nan, pu) for pu in (highest_pu, lowest_pu))
     return Picture(views, currents, neutrals, imports, highest_pu, lowest_pu, case.impedance_scale)
 
 

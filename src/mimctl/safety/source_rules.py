@@ -25,6 +25,9 @@ def dead_bus(case: Case) -> Iterator[Interlock]:
     if not (at_port.any() or dead.any()):
         return
     unfed = ratings.supply @ dead.reshape(-1).astype(np.float64) > 0
+    if case.fed is not None:  # what is above a bus that is formed feeds nobody on it
+        inside = ratings.supply @ (dead & case.fed.nodes[:, None]).reshape(-1).astype(np.float64) > 0
+        unfed = np.where(case.fed.followers[layout.port_mim], inside, unfed)
 
     def sentence(m: int) -> str:
         ports = layout.ports_of_mim[m]
@@ -36,11 +39,13 @@ def dead_bus(case: Case) -> Iterator[Interlock]:
 
 
 def source_open(case: Case) -> Iterator[Interlock]:
-    """Never energise what a transfer device or a contactor has cut off, whatever voltage is measured there."""
+    """Never energise what a transfer device or a contactor has cut off, whatever voltage is measured there, unless it is formed."""
     if case.sources is None or not case.sources.cut_off.any():
         return
     cut_off = case.sources.cut_off
     flagged = case.ratings.any_of(cut_off[case.ratings.layout.port_node])
+    if case.fed is not None:
+        flagged = flagged & ~case.fed.followers
     yield Interlock(
         flagged, Leave.RELEASE, "interlock.source_open", lambda m: f"{_switches_over(case, m)} is open: nothing feeds its bus"
     )
@@ -76,6 +81,8 @@ def off_frequency(case: Case) -> Iterator[Interlock]:
     if not wrong.any():
         return
     flagged = ratings.touches.T @ wrong.astype(np.float64) > 0
+    if case.fed is not None:
+        flagged = np.where(case.fed.followers, ratings.touches.T @ (wrong & case.fed.nodes).astype(np.float64) > 0, flagged)
 
     def sentence(m: int) -> str:
         return f"the frequency at {nodes_over(case, m, wrong)} is out of band: the grid is lost"

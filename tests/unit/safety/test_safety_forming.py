@@ -179,7 +179,9 @@ def test_with_every_proof_it_forms_and_gets_nothing_else(formed):
     assert plan.forms == (ORDER,)
     assert not (plan.send | plan.refresh | plan.release)[0]
     assert codes(plan, "mim-rack1") == ["form.forming"]
-    assert plan.release[1:].all(), "the others stand behind an open contactor"
+    assert bool(plan.release[1:].all()) is not formed, (
+        "the others stand behind an open contactor, or follow on a bus that is formed"
+    )
 
 
 @pytest.mark.parametrize("what", ALWAYS | BEFORE)
@@ -266,3 +268,44 @@ def test_what_is_formed_is_what_the_island_says():
     site = island_site(voltage_pu=0.98, frequency_pu=1.01)
     [order] = Bus(site=site).verdict().forms
     assert (order.voltage_ln_v, order.frequency_hz) == pytest.approx((225.4, 50.5))
+
+
+def follows(since_s: float, *, plan_va: complex = 400.0, load_va: complex = 3000.0, rating_va: float = 6000.0) -> SafePlan:
+    """MIM 3 wants to give this on L1, at rack 3, on a bus that has been formed for so long and draws this on L1 there."""
+    bus = Bus(formed=True, site=island_site(rating_va=rating_va))
+    bus.since_s[0] = NOW_S - since_s
+    k = bus.layout.ports_of_mim[2].start
+    rack3 = bus.node_of("rack3")
+    bus.plan_va = np.zeros(9, complex)
+    bus.plan_va[k], bus.plan_va[k + 1] = plan_va, -plan_va
+    bus.plan, bus.bounds = bus._plan(), bus._bounds()
+    load = np.zeros((5, 3))
+    load[rack3, 0] = load[rack3, 1] = load_va
+    bus.forecast = replace(bus.forecast, load_w=load)
+    flow = np.zeros((5, 3))
+    flow[rack3] = load[rack3]
+    flow[bus.node_of("rack1"), :2] = -load_va  # what the former gives flows out of its rack; nothing passes the contactor
+    bus.nodes(import_w=flow, import_var=np.zeros((5, 3)))
+    bus.ports(inject_w=np.array([load_va, load_va, *np.zeros(7)]))
+    return bus.verdict()
+
+
+def test_others_follow_only_when_the_bus_has_been_formed_for_as_long_as_a_source_must_be_healthy():
+    early, late = follows(9.9), follows(10.1)
+    assert early.release.tolist() == [False, True, True]
+    assert late.release.tolist() == [False, False, False]
+    assert late.inject_w[6:8] == pytest.approx([400, -400])
+    assert late.send[2]
+
+
+def test_a_follower_never_pushes_power_back_into_the_former():
+    """On L1 the bus draws 300 W: more than that may not flow back to its top, where the former counts as standing."""
+    plan = follows(60.0, load_va=300.0, plan_va=1000.0)
+    assert plan.forms == (ORDER,)
+    assert plan.inject_w[6] <= 300
+
+
+def test_a_follower_never_loads_the_former_beyond_its_rating():
+    plan = follows(60.0, load_va=5500.0, plan_va=-1000.0)
+    assert plan.forms == (ORDER,)
+    assert -500 <= plan.inject_w[6] < 0
