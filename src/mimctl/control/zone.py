@@ -196,7 +196,7 @@ def build_zone(
         judge=Judge(operators, SafetySettings(max_data_age_s=max_age_s)),
         dispatcher=Dispatcher(layout, own, clock, dry_run=dry_run, stopped=lambda: leases.stopped),
         leases=leases,
-        rules=RuleBook(operators, zone.id, period_s, max_age_s, events, day or RelianceDay(site)),
+        rules=RuleBook(operators, zone.id, period_s, max_age_s, events),
         forming=forming,
         period_s=period_s,
         hold_cycles=part.control.hold_cycles,
