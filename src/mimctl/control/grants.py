@@ -1,8 +1,9 @@
 """How much each zone may make of what stands above it: limits at the heads that keep every ancestor inside its own.
 
 MIMs of one zone know nothing of the load of another, so each head gets a share of what is free. What its load draws by itself is
-always its own; of the rest of an ancestor's limit it may take its share and no more. As every share is counted from loads without
-MIM output, MIMs that fall silent in one zone cannot turn what another was granted into an overload.
+always its own. Of the rest of an ancestor's limit it gets what the site's solution wants of it, so that what the prices ask for can
+be done, and then its share by ratings of what is left. As all of it is counted from loads without MIM output, MIMs that fall silent
+in one zone cannot turn what another was granted into an overload.
 
 The currents of the zones are added by size: no larger sum of them exists, whatever their angles.
 """
@@ -14,6 +15,7 @@ from functools import cached_property
 
 import numpy as np
 
+from mimctl.balance.settings import BalanceSettings
 from mimctl.control.above import Above
 from mimctl.grid.regions import Regions
 from mimctl.model.layout import BoolArray, ComplexArray, FloatArray, IntArray
@@ -22,8 +24,8 @@ from mimctl.model.layout import BoolArray, ComplexArray, FloatArray, IntArray
 LONGEST_LIFE_S = 60.0
 #: kept free at every ancestor: loads that move until the next grant, meters that are not exact
 MARGIN = 0.03
-#: of what is free, this part goes where the site's solution wants it; the rest by ratings
-_BY_NEED = 0.5
+#: zones keep their own plans so far below a limit
+_KEPT_BY_ZONES = BalanceSettings().margin
 _TINY = 1e-9
 
 
@@ -51,6 +53,21 @@ class HeadLimit:
         if self.rise_a is None:
             return self.phase_a
         return np.minimum(np.maximum(self.phase_a, load_a), load_a + self.rise_a)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AboveLimits:
+    """What may flow at N nodes, as far as is known now; ratings are kept beside it.
+
+    Args:
+        phase_a: (N, 3) [A]
+        neutral_a: (N,) [A]
+        import_w: (N,) least net import of each phase, −inf = free [W]
+    """
+
+    phase_a: FloatArray
+    neutral_a: FloatArray
+    import_w: FloatArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,8 +132,11 @@ class Grants:
         A head whose load has more than its share is one that others do not know of. So nobody raises a current by more than its
         share of what lies between the limit for hours and the rating: no breaker trips that would not without MIMs.
         """
-        nothing = np.zeros((len(self._ways), 3))
-        limits = self._limits(nothing, nothing, np.zeros((len(self.above.layout.nodes), 3)), {}, 0.0, np.inf)
+        heads = len(self._ways)
+        nothing = np.zeros((heads, 3))
+        own = nothing.astype(np.complex128)
+        room = np.zeros((len(self.above.layout.nodes), 3))
+        limits = self._limits(nothing, nothing, own, {}, room, self._by_rating, np.zeros(heads), np.inf)
         rises = self._rises_a()
         return tuple(None if limit is None else replace(limit, rise_a=rises[h]) for h, limit in enumerate(limits))
 
@@ -127,7 +147,7 @@ class Grants:
         for a, heads in self._heads.items():
             reserve = (1 - MARGIN) * layout.voltage_ln_v[a] * (layout.rating_a[a] - layout.limit_a[a])
             capacity, none = np.full(3, reserve), np.zeros((len(heads.rows), 3))
-            found = _phase_va(heads, none, capacity, _shares(heads, none, 0.0))
+            found = _phase_va(heads, none, capacity, none)
             rise_va[heads.rows] = np.minimum(rise_va[heads.rows], found)
         volts = layout.voltage_ln_v[[way.head for way in self._ways]]
         return np.asarray(rise_va / volts[:, None])
@@ -139,7 +159,7 @@ class Grants:
         answering: BoolArray,
         known: BoolArray,
         until_s: float,
-        limits_a: tuple[FloatArray, FloatArray] | None = None,
+        bounds: AboveLimits | None = None,
     ) -> tuple[HeadLimit | None, ...]:
         """What the present loads leave.
 
@@ -149,20 +169,44 @@ class Grants:
             answering: (H,) heads whose zone tells its load; the load of the others is in that of their ancestors.
             known: (N,) whether `gross` means anything.
             until_s: monotonic [s].
-            limits_a: (N, 3) of the phases and (N,) of the neutrals, where rules ask for less than the ratings permit [A].
+            bounds: what may flow; None = the ratings of the site, and what its feeds take back.
 
         Returns:
             None at the heads of feeds, and where something above is not known.
         """
-        own = np.array([gross[way.head] if tells else np.zeros(3) for way, tells in zip(self._ways, answering, strict=True)])
+        bounds = bounds or self._by_rating
+        own, other, room = self._shares_of(gross, answering)
         firm = np.abs(own)
-        need = np.maximum(np.abs(planned[[way.head for way in self._ways]]) - firm, 0.0) * answering[:, None]
+        # a zone keeps its plan below its limit by a margin: what the solution wants must fit below that
+        wanted = np.abs(planned[[way.head for way in self._ways]]) / (1 - _KEPT_BY_ZONES)
+        need = np.maximum(wanted - firm, 0.0) * answering[:, None]
+        least_w = self._floors_w(own, other, room, bounds)
+        found = self._limits(firm, need, own, other, room, bounds, least_w, until_s)
+        usable = [bool(known[way.nodes].all()) and tells for way, tells in zip(self._ways, answering, strict=True)]
+        return tuple(limit if fine else None for limit, fine in zip(found, usable, strict=True))
+
+    def floors_w(self, gross: ComplexArray, answering: BoolArray, bounds: AboveLimits) -> FloatArray:
+        """(H,) least net import of each head, by what the feeds above take back; −inf where nothing stands above [W].
+
+        Args: as `granted`.
+        """
+        own, other, room = self._shares_of(gross, answering)
+        least_w = self._floors_w(own, other, room, bounds)
+        return np.where([len(way.nodes) > 0 for way in self._ways], least_w, -np.inf)
+
+    def _shares_of(self, gross: ComplexArray, answering: BoolArray) -> tuple[ComplexArray, dict[int, ComplexArray], FloatArray]:
+        """(H, 3) loads of the heads that tell them; by ancestor (3,) what is not theirs; (N, 3) room for load without a place."""
+        own = np.array([gross[way.head] if tells else np.zeros(3) for way, tells in zip(self._ways, answering, strict=True)])
         other = {int(a): gross[a] - self._zoned_flow(int(a), own) for a in self.above.nodes}
         room = np.zeros((len(gross), 3))
         room[self._regions.nodes] = self._regions.reserve_va(gross[None])[0]
-        found = self._limits(firm, need, room, other, _BY_NEED, until_s, own, limits_a)
-        usable = [bool(known[way.nodes].all()) and tells for way, tells in zip(self._ways, answering, strict=True)]
-        return tuple(limit if fine else None for limit, fine in zip(found, usable, strict=True))
+        return own, other, room
+
+    @cached_property
+    def _by_rating(self) -> AboveLimits:
+        layout = self.above.layout
+        phase_a = np.repeat(layout.limit_a[:, None], 3, axis=1)
+        return AboveLimits(phase_a, layout.neutral_limit_a, self._least_w)
 
     def _zoned_flow(self, ancestor: int, own: ComplexArray) -> ComplexArray:
         """(3,) what the heads under an ancestor bring to it."""
@@ -172,45 +216,48 @@ class Grants:
             total += way.upward[int(np.flatnonzero(way.nodes == ancestor)[0])] @ own[h]
         return total
 
+    def _floors_w(self, own: ComplexArray, other: dict[int, ComplexArray], room: FloatArray, bounds: AboveLimits) -> FloatArray:
+        """(H,) by ratings; zero where no guarded node above says more: nobody feeds back into what may be somebody else's.
+
+        Never more than the load of the head draws by itself: no MIM is to draw for others.
+        """
+        found = np.full(len(self._ways), -np.inf)
+        for a, heads in self._heads.items():
+            least_w = min(max(float(bounds.import_w[a]), float(self._least_w[a])), np.finfo(np.float64).max)
+            if not np.isfinite(least_w):
+                continue
+            # what may flow back out of the feed, less what flows back beside the zones
+            back_w = -least_w - MARGIN * abs(least_w) + min(0.0, float((other[a].real - room[a]).min()))
+            found[heads.rows] = np.maximum(found[heads.rows], -heads.share * back_w)
+        return np.where(np.isinf(found), 0.0, np.minimum(found, np.maximum(own.real.min(axis=1), 0.0)))
+
     def _limits(
         self,
         firm: FloatArray,
         need: FloatArray,
-        room: FloatArray,
+        own: ComplexArray,
         other: dict[int, ComplexArray],
-        by_need: float,
+        room: FloatArray,
+        bounds: AboveLimits,
+        least_w: FloatArray,
         until_s: float,
-        own: ComplexArray | None = None,
-        limits_a: tuple[FloatArray, FloatArray] | None = None,
     ) -> tuple[HeadLimit | None, ...]:
-        limit_va, neutral_va = self._limits_va(limits_a)
+        volts = self.above.layout.voltage_ln_v
+        limit_va = np.minimum(self._limit_va[:, None], volts[:, None] * bounds.phase_a)
+        neutral_va = np.minimum(self._neutral_va, volts * bounds.neutral_a)
         phase = np.full((len(self._ways), 3), np.inf)
         neutral = np.full(len(self._ways), np.inf)
-        least = np.zeros(len(self._ways))
         turn = 1 / self.above.operators.unit_voltages
-        own = np.zeros((len(self._ways), 3), dtype=np.complex128) if own is None else own
         for a, heads in self._heads.items():
             rest = other.get(a, np.zeros(3, dtype=np.complex128))
-            share = _shares(heads, need[heads.rows], by_need)
             capacity = (1 - MARGIN) * limit_va[a] - np.abs(rest) - room[a]
-            phase[heads.rows] = np.minimum(phase[heads.rows], _phase_va(heads, firm[heads.rows], capacity, share))
+            found = _phase_va(heads, firm[heads.rows], capacity, need[heads.rows])
+            phase[heads.rows] = np.minimum(phase[heads.rows], found)
             if np.isfinite(neutral_va[a]) and heads.neutral.any():
                 left = (1 - MARGIN) * neutral_va[a] - abs(rest @ turn) - _two_largest(room[a])
                 found = _neutral_va(np.abs(own[heads.rows] @ turn), left, heads.share)
                 neutral[heads.rows] = np.where(heads.neutral, np.minimum(neutral[heads.rows], found), neutral[heads.rows])
-            if a in other and np.isfinite(self._least_w[a]):
-                # what may flow back out of the feed, less what flows back beside the zones
-                back_w = -(1 - MARGIN) * self._least_w[a] + min(0.0, float((rest.real - room[a]).min()))
-                least[heads.rows] = -heads.share * back_w
-        return tuple(self._limit(h, phase[h], neutral[h], least[h], until_s) for h in range(len(self._ways)))
-
-    def _limits_va(self, limits_a: tuple[FloatArray, FloatArray] | None) -> tuple[FloatArray, FloatArray]:
-        """(N, 3) and (N,) V·I that phases and neutrals may carry [VA]; the ratings where nothing narrower is given."""
-        by_rating = np.repeat(self._limit_va[:, None], 3, axis=1)
-        if limits_a is None:
-            return by_rating, self._neutral_va
-        volts = self.above.layout.voltage_ln_v
-        return np.minimum(by_rating, volts[:, None] * limits_a[0]), np.minimum(self._neutral_va, volts * limits_a[1])
+        return tuple(self._limit(h, phase[h], neutral[h], least_w[h], until_s) for h in range(len(self._ways)))
 
     def _limit(self, h: int, phase_va: FloatArray, neutral_va: float, least_w: float, until_s: float) -> HeadLimit | None:
         way = self._ways[h]
@@ -220,24 +267,21 @@ class Grants:
         return HeadLimit(np.maximum(phase_va, 0.0) / volts, max(float(neutral_va), 0.0) / volts, float(least_w), until_s)
 
 
-def _shares(heads: _Heads, need: FloatArray, by_need: float) -> FloatArray:
-    """(H, 3) of what is free; sums to one at most."""
-    total = need.sum(axis=0)
-    by_rating = np.repeat(heads.share[:, None], 3, axis=1)
-    wanted = np.where(total > _TINY, need / np.maximum(total, _TINY), by_rating)
-    return by_need * wanted + (1 - by_need) * by_rating
+def _phase_va(heads: _Heads, firm: FloatArray, capacity: FloatArray, need: FloatArray) -> FloatArray:
+    """(H, 3) limits of the heads' phases for one ancestor: their load, what they need beside it, and a share of what is left then.
 
-
-def _phase_va(heads: _Heads, firm: FloatArray, capacity: FloatArray, share: FloatArray) -> FloatArray:
-    """(H, 3) limits of the heads' phases for one ancestor: their load and a share of what is free, less of it where nothing is.
+    Where there is less than all need together, each gets the same part of it; less than its load where not even that fits.
 
     Args:
         capacity: (3,) what the ancestor leaves to its heads [VA].
     """
-    drawn = np.einsum("hpq,hq->p", heads.size, firm)
-    free = (capacity - drawn) / np.maximum(heads.most, _TINY)
+    drawn, more = (np.einsum("hpq,hq->p", heads.size, power) for power in (firm, need))
+    free = capacity - drawn
+    met = np.clip(free / np.maximum(more, _TINY), 0.0, 1.0)
+    left = np.maximum(free - more, 0.0) / np.maximum(heads.most, _TINY)
     cut = np.maximum(capacity, 0.0) / np.maximum(drawn, _TINY)
-    each = np.where(free[:, None] >= 0, firm[:, None, :] + free[:, None] * share[:, None, :], firm[:, None, :] * cut[:, None])
+    given = firm[:, None, :] + need[:, None, :] * met[:, None] + left[:, None] * heads.share[:, None, None]
+    each = np.where(free[:, None] >= 0, given, firm[:, None, :] * cut[:, None])
     touched = heads.size > _TINY
     return np.asarray(np.where(touched, each, np.inf).min(axis=1))
 

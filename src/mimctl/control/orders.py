@@ -15,7 +15,7 @@ from mimctl.control.order_check import wrong_limit, wrong_price
 from mimctl.control.upstream import HeadPrice
 from mimctl.grid.tree import TreeOperators
 from mimctl.model.bounds import Bounds, Restriction, UpstreamPrice
-from mimctl.model.layout import ComplexArray, frozen
+from mimctl.model.layout import ComplexArray, FloatArray, frozen
 from mimctl.model.problem import Severity
 from mimctl.model.reason import Reason
 
@@ -37,6 +37,26 @@ class Standing:
 
     price: UpstreamPrice | None
     limit: HeadLimit | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TakenFromHeads:
+    """What orders took from the bounds of H heads: without them the heads could go so much further. Inf where nothing else bounds.
+
+    Args:
+        phase_a: (H, 3) [A]
+        neutral_a: (H,) [A]
+        import_w: (H,) [W]
+    """
+
+    phase_a: FloatArray
+    neutral_a: FloatArray
+    import_w: FloatArray
+
+
+def nothing_taken(heads: int) -> TakenFromHeads:
+    """Where no order narrows anything."""
+    return TakenFromHeads(np.zeros((heads, 3)), np.zeros(heads), np.zeros(heads))
 
 
 @dataclass(eq=False)
@@ -62,6 +82,8 @@ class SiteOrders:
         self._fresh: Sequence[HeadOrder] | None = None
         self._below = any(stands.limit is not None for stands in self.standing)
         self._began_s: float | None = None
+        #: of the last cycle
+        self.taken = nothing_taken(len(self._heads))
         self._was_told = False
 
     def take(self, orders: Sequence[HeadOrder]) -> None:
@@ -97,6 +119,11 @@ class SiteOrders:
                 phase_a[head] = np.minimum(phase_a[head], limit.phases_a(load_a))
                 neutral_a[head] = min(neutral_a[head], limit.neutral_a)
                 least_w[i] = max(least_w[i], limit.min_import_w)
+        self.taken = TakenFromHeads(
+            _less(bounds.node_limit_a[self._heads], phase_a[self._heads]),
+            _less(bounds.node_neutral_limit_a[self._heads], neutral_a[self._heads]),
+            _less(least_w[: len(self._heads)], bounds.head_min_import_w[: len(self._heads)]),
+        )
         return replace(
             bounds,
             node_limit_a=frozen(phase_a),
@@ -153,3 +180,8 @@ class SiteOrders:
         names = [self.operators.layout.nodes[head].id for head in self._heads]
         reason = Reason("zone.fair_share", "no valid limit from the site level: its fair share of the breakers above holds")
         return [Restriction(name, reason) for name in names]
+
+
+def _less(wide: FloatArray, narrow: FloatArray) -> FloatArray:
+    """How much wider one is; zero where both are boundless."""
+    return np.subtract(wide, narrow, out=np.zeros_like(wide), where=wide != narrow)

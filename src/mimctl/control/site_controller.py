@@ -199,7 +199,9 @@ def build_site_controller(
 ) -> SiteController:
     """Wire a whole site; the arguments are those of `build_zone`."""
     groups = with_shared(site, groups, clock, cycle_s)
-    layout, book = SiteLayout(site), leases or LeaseBook(site, clock, events)
+    # the site level keeps to what zones may feed back through their heads, so these are guarded like the heads of feeds
+    layout = SiteLayout(site, guards=frozenset(head for zone in site.zones for head in zone.heads))
+    book = leases or LeaseBook(site, clock, events)
     above = Above(TreeOperators(layout))
     level = SiteLevel(above, life_s=_LIFE_PERIODS * site.control.site_period_s)
     zones = [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Protocol
@@ -10,13 +10,17 @@ from typing import Protocol
 import numpy as np
 
 from mimctl.control.above import Above
+from mimctl.control.orders import TakenFromHeads
+from mimctl.control.silent_zones import unsure_va
+from mimctl.control.zone_bounds import ZoneBounds, ZonePart
 from mimctl.forecast.own_loads import OwnLoads
 from mimctl.grid.distortion import harmonic_squares
+from mimctl.grid.sources import newest_transfers, source_limits
 from mimctl.grid.tree import TreeOperators
 from mimctl.model.bounds import Bounds
 from mimctl.model.decision import DecisionRecord
 from mimctl.model.forecast import LoadForecast
-from mimctl.model.layout import BoolArray, ComplexArray, IntArray, SiteLayout, frozen
+from mimctl.model.layout import BoolArray, ComplexArray, FloatArray, SiteLayout, frozen
 from mimctl.model.sample import Quality
 from mimctl.model.state import SiteState
 
@@ -39,6 +43,11 @@ class ZoneView(Protocol):
         ...
 
     @property
+    def taken(self) -> TakenFromHeads:
+        """What the orders of the site level took from the bounds of the newest decision."""
+        ...
+
+    @property
     def silent_after_s(self) -> float:
         """A zone whose last decision is older is taken for stopped [s]."""
         ...
@@ -58,7 +67,8 @@ class SitePicture:
 
     Args:
         forecast: own loads of all nodes.
-        bounds: of all MIMs, as their zones had them; nothing may be done in a zone that is silent.
+        bounds: of all MIMs, as their zones had them; nothing may be done in a zone that is silent. Limits of the nodes in zones as
+            these have them, but for what the site level itself told their heads.
         accepted_va: (K,) setpoints in force [VA].
         answering: (H,)
         now_s: monotonic instant of the picture [s].
@@ -69,20 +79,6 @@ class SitePicture:
     accepted_va: ComplexArray
     answering: BoolArray
     now_s: float
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Part:
-    """Where the arrays of a zone stand in those of the site.
-
-    Args:
-        response: by node above the zone, (3, K) what its ports take from the flow there.
-    """
-
-    nodes: IntArray
-    ports: IntArray
-    mims: IntArray
-    response: Mapping[int, ComplexArray]
 
 
 @dataclass(eq=False)
@@ -98,7 +94,7 @@ class PictureMaker:
         self._loads = OwnLoads(self.above.operators)
         self._head_zone = [way.zone for way in self.above.ways]
 
-    def _part(self, zone: ZoneView) -> _Part:
+    def _part(self, zone: ZoneView) -> ZonePart:
         layout, own = self._layout, zone.layout
         mims = [layout.mim_index[mim.id] for mim in own.mims]
         ports = np.array([k for m in mims for k in range(*layout.ports_of_mim[m].indices(len(layout.ports)))], dtype=np.int64)
@@ -106,7 +102,10 @@ class PictureMaker:
         flow = self.above.operators.port_flow.tocsc()[:, ports].tocsr()
         over = {int(n) for way in self.above.ways if way.zone == zone.id for n in way.nodes}
         response = {n: flow[3 * n : 3 * n + 3].toarray() for n in over}
-        return _Part(nodes, ports, np.array(mims, dtype=np.int64), response)
+        places = {int(n): g for g, n in enumerate(layout.guarded)}
+        pairs = [(g, places[int(nodes[n])]) for g, n in enumerate(own.guarded) if int(nodes[n]) in places]
+        guards = np.array(pairs, dtype=np.int64).reshape(-1, 2)
+        return ZonePart(nodes, ports, np.array(mims, dtype=np.int64), response, own.heads, (guards[:, 0], guards[:, 1]))
 
     @cached_property
     def _template(self) -> Bounds:
@@ -134,7 +133,7 @@ class PictureMaker:
         gross = np.zeros((len(usable), 3), dtype=np.complex128)
         at_s = self._take_upper(upper, usable, gross)
         answers = [bool(zone.recent) and now_s - zone.recent[-1].state.now_s <= zone.silent_after_s for zone in self.zones]
-        arrays = _Arrays(self._template)
+        arrays = ZoneBounds(self._template)
         for zone, part, answering in zip(self.zones, self._parts, answers, strict=True):
             if answering:
                 record = _nearest(zone.recent, at_s)
@@ -142,6 +141,7 @@ class PictureMaker:
                 gross[part.nodes[known]] = zone.operators.flow(record.forecast.load_w + 1j * record.forecast.load_var)[known]
                 usable[part.nodes] = known
                 arrays.put(part.nodes, part.ports, part.mims, record.bounds)
+                arrays.limit(part, zone.recent[-1].bounds, zone.taken)
                 arrays.accepted_va[part.ports] = zone.in_force_va(record.state.now_s)
             else:
                 arrays.accepted_va[part.ports] = zone.in_force_va(now_s)
@@ -150,8 +150,50 @@ class PictureMaker:
         forecast = self._loads.forecast(gross, usable)
         by_zone = dict(zip((zone.id for zone in self.zones), answers, strict=True))
         answering_heads = np.array([by_zone.get(zone, False) for zone in self._head_zone], dtype=np.bool_)
-        bounds = arrays.bounds() if upper is None else self._left(arrays.bounds(), upper)
+        bounds = self._fed(arrays.bounds(), answers, now_s)
+        if upper is not None:
+            silent = [(zone, part) for zone, part, tells in zip(self.zones, self._parts, answers, strict=True) if not tells]
+            bounds = self._sure(self._left(bounds, upper), usable, gross, silent, now_s)
         return SitePicture(forecast, bounds, arrays.accepted_va, answering_heads, now_s)
+
+    def _fed(self, bounds: Bounds, answers: Sequence[bool], now_s: float) -> Bounds:
+        """Limits that leave what the sources behind transfer devices can give and take back now, as the zones have read them."""
+        layout, devices = self._layout, self._layout.site.transfers
+        states = [zone.recent[-1].state for zone, tells in zip(self.zones, answers, strict=True) if tells]
+        if not devices or not states:
+            return bounds
+        image = newest_transfers(devices, states)
+        old_s = max(layout.site.control.max_data_age_s, *(zone.silent_after_s for zone in self.zones))
+        limits = source_limits(layout, replace(states[0], transfers=image), old_s, now_s)
+        if limits is None:
+            return bounds
+        return replace(
+            bounds,
+            node_limit_a=frozen(np.minimum(bounds.node_limit_a, limits.phase_a)),
+            head_min_import_w=frozen(np.maximum(bounds.head_min_import_w, limits.min_import_w)),
+        )
+
+    def _sure(
+        self, bounds: Bounds, usable: BoolArray, gross: ComplexArray, silent: Sequence[tuple[ZoneView, ZonePart]], now_s: float
+    ) -> Bounds:
+        """Limits that leave what zones that are silent may do to the flows above them."""
+        unsure = np.zeros(gross.shape)
+        for zone, part in silent:
+            held_va = zone.in_force_va(now_s)
+            for node, response in part.response.items():
+                if usable[node]:
+                    unsure[node] += unsure_va(gross[node], response, held_va, self._layout.port_rating_va[part.ports])
+        return bounds if not unsure.any() else self._less(bounds, unsure)
+
+    def _less(self, bounds: Bounds, by_va: FloatArray) -> Bounds:
+        """Limits (N, 3) that leave so much more [VA]."""
+        by_a = by_va / self._layout.voltage_ln_v[:, None]
+        return replace(
+            bounds,
+            node_limit_a=frozen(np.maximum(bounds.node_limit_a - by_a, 0.0)),
+            node_neutral_limit_a=frozen(np.maximum(bounds.node_neutral_limit_a - by_a.sum(axis=1), 0.0)),
+            head_min_import_w=frozen(bounds.head_min_import_w + by_va[self._layout.guarded].max(axis=1)),
+        )
 
     def _left(self, bounds: Bounds, upper: SiteState) -> Bounds:
         """Limits above the zones without what harmonics take of them, and what estimated and doubted flows may be off by.
@@ -163,18 +205,19 @@ class PictureMaker:
         phase_a2, neutral_a2 = (np.where(np.isfinite(a2), np.maximum(a2, 0.0), 0.0) for a2 in squares)
         phase_a = np.sqrt(np.maximum(bounds.node_limit_a**2 - phase_a2, 0.0))
         neutral_a = np.sqrt(np.maximum(bounds.node_neutral_limit_a**2 - neutral_a2, 0.0))
-        margin_va = nodes.margin_va()
-        if margin_va is not None:
-            # nobody knows how far it is off: then all of it may be spoken for
-            margin_a = np.where(
-                np.isfinite(margin_va), margin_va / self._layout.voltage_ln_v[:, None], np.finfo(np.float64).max / 4
-            )
-            phase_a, neutral_a = phase_a - margin_a, neutral_a - margin_a.sum(axis=1)
-        return replace(
+        bounds = replace(
             bounds,
-            node_limit_a=frozen(np.where(above[:, None], np.maximum(phase_a, 0.0), bounds.node_limit_a)),
-            node_neutral_limit_a=frozen(np.where(above, np.maximum(neutral_a, 0.0), bounds.node_neutral_limit_a)),
+            node_limit_a=frozen(np.where(above[:, None], phase_a, bounds.node_limit_a)),
+            node_neutral_limit_a=frozen(np.where(above, neutral_a, bounds.node_neutral_limit_a)),
         )
+        margin_va = nodes.margin_va()
+        if margin_va is None:
+            return bounds
+        # nobody knows how far it is off: then all of it may be spoken for
+        margin_va = np.where(np.isfinite(margin_va), margin_va, np.finfo(np.float32).max)
+        less = self._less(bounds, np.where(above[:, None], margin_va, 0.0))
+        # of what heads feed back the zones know better than a meter that nobody believes
+        return replace(less, head_min_import_w=bounds.head_min_import_w)
 
     def _take_upper(self, upper: SiteState | None, usable: BoolArray, gross: ComplexArray) -> float | None:
         """Net flows of the nodes outside the zones; when they were measured."""
@@ -186,7 +229,7 @@ class PictureMaker:
         return float(np.median(upper.nodes.taken_at_s[fine])) if fine.any() else None
 
     def _add_output(
-        self, zone: ZoneView, part: _Part, upper: SiteState, usable: BoolArray, gross: ComplexArray, *, answering: bool
+        self, zone: ZoneView, part: ZonePart, upper: SiteState, usable: BoolArray, gross: ComplexArray, *, answering: bool
     ) -> None:
         """What the zone's MIMs put out at the instant of each meter above it, added back: load, not net flow."""
         outputs: dict[float, ComplexArray] = {}
@@ -210,35 +253,3 @@ def _nearest(recent: Sequence[DecisionRecord], at_s: float | None) -> DecisionRe
         return abs(float(np.median(taken_s)) - at_s) if len(taken_s) else np.inf
 
     return min(reversed(recent), key=away_s)
-
-
-class _Arrays:
-    """The zones' bounds on their way into those of the site."""
-
-    def __init__(self, template: Bounds) -> None:
-        self._template = template
-        self.accepted_va: ComplexArray = np.zeros(len(template.port_s_max_va), dtype=np.complex128)
-        self._enabled = template.mim_enabled.copy()
-        self._port_va, self._dc_w = template.port_s_max_va.copy(), template.mim_dc_w.copy()
-        self._neutral_a, self._weights = template.mim_neutral_max_a.copy(), template.weights.copy()
-        self._pinned_va: ComplexArray | None = None
-
-    def put(self, nodes: IntArray, ports: IntArray, mims: IntArray, bounds: Bounds) -> None:
-        self._enabled[mims], self._dc_w[mims] = bounds.mim_enabled, bounds.mim_dc_w
-        self._port_va[ports], self._neutral_a[mims] = bounds.port_s_max_va, bounds.mim_neutral_max_a
-        self._weights[nodes] = bounds.weights
-        if bounds.port_pinned_va is not None:
-            if self._pinned_va is None:
-                self._pinned_va = np.full(len(self._port_va), np.nan + 0j)
-            self._pinned_va[ports] = bounds.port_pinned_va
-
-    def bounds(self) -> Bounds:
-        return replace(
-            self._template,
-            mim_enabled=self._enabled,
-            port_s_max_va=self._port_va,
-            mim_dc_w=self._dc_w,
-            mim_neutral_max_a=self._neutral_a,
-            weights=self._weights,
-            port_pinned_va=self._pinned_va,
-        )

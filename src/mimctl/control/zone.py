@@ -31,7 +31,7 @@ from mimctl.control.loop import DeadlineLoop
 from mimctl.control.margin import EstimateMargin
 from mimctl.control.memory import Memory, share_bytes
 from mimctl.control.narrow import Narrower
-from mimctl.control.orders import SiteOrders, Standing
+from mimctl.control.orders import SiteOrders, Standing, TakenFromHeads, nothing_taken
 from mimctl.control.partition import sub_groups
 from mimctl.control.plan_watch import PlanWatch
 from mimctl.control.response import ResponseWatch
@@ -87,9 +87,12 @@ class ZoneController:
     plans: PlanWatch = field(default_factory=PlanWatch)
     loop: DeadlineLoop = field(init=False)
     headroom: HeadroomWatch = field(init=False)
+    #: what the site level's orders took from the bounds of the newest of `recent`
+    taken: TakenFromHeads = field(init=False)
 
     def __post_init__(self) -> None:
         self._log = structlog.get_logger("mimctl.zone")
+        self.taken = nothing_taken(len(self.layout.heads))
         everything = np.ones(len(self.layout.nodes), dtype=np.bool_)
         self.headroom = HeadroomWatch(self.operators, self.cycle.events, everything)
         self.loop = DeadlineLoop(self.clock, self.cycle.period_s, self.step, self._cycle_failed, self._cycle_well)
@@ -115,6 +118,7 @@ class ZoneController:
         """One cycle, with what the site level told."""
         record = await self.cycle.step()
         self.recent.append(record)
+        self.taken = self.orders.taken
         forecast = record.forecast
         load_va = without_nan(forecast.load_w + 1j * forecast.load_var)
         self.headroom.look(record.state, record.report, load_va)

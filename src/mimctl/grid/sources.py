@@ -5,14 +5,14 @@ Worked out from the state of a cycle alone: whoever narrows the plan and whoever
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from mimctl.model.layout import BoolArray, FloatArray, SiteLayout
+from mimctl.model.layout import BoolArray, FloatArray, SiteLayout, frozen
 from mimctl.model.sample import Quality
-from mimctl.model.state import SiteState
+from mimctl.model.state import SiteState, TransferImage
 from mimctl.model.transfer import Transfer, TransferState
 
 
@@ -97,6 +97,25 @@ def _tightest(device: Transfer, now: TransferState, told_va: float) -> tuple[flo
     available = [np.inf if source.available_va is None else source.available_va for source in possible]
     back = [np.inf if source.reverse_power_limit_w is None else source.reverse_power_limit_w for source in possible]
     return min(*available, told_va), min(back)
+
+
+def newest_transfers(devices: tuple[Transfer, ...], states: Sequence[SiteState]) -> TransferImage:
+    """What each device of a site said last to any of those who look at it, each of them at some of the devices."""
+    count = len(devices)
+    state, quality = np.zeros(count, dtype=np.int64), np.full(count, int(Quality.BAD))
+    taken_at_s, available_va, frequency_hz = (np.full(count, np.nan) for _ in range(3))
+    place = {device.id: t for t, device in enumerate(devices)}
+    for seen in states:
+        image = seen.transfers
+        if image is None:
+            continue
+        for own, device in enumerate(seen.layout.site.transfers):
+            t = place[device.id]
+            if not image.taken_at_s[own] > np.nan_to_num(taken_at_s[t], nan=-np.inf):
+                continue
+            state[t], quality[t], taken_at_s[t] = image.state[own], image.quality[own], image.taken_at_s[own]
+            available_va[t], frequency_hz[t] = image.available_va[own], image.frequency_hz[own]
+    return TransferImage(frozen(state), frozen(quality), frozen(taken_at_s), frozen(available_va), frozen(frequency_hz))
 
 
 def described(limits: SourceLimits, layout: SiteLayout) -> Iterator[tuple[str, str]]:

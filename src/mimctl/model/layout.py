@@ -37,9 +37,13 @@ class SiteLayout:
     """Index of a site's arrays. N nodes, K ports over all MIMs (in the order of `site.mims`), M MIMs, B batteries.
 
     Shapes in this project: per node and phase (N, 3), per port (K,), per MIM (M,), per battery (B,).
+
+    Args:
+        guards: more nodes whose net import has a least value.
     """
 
     site: Site
+    guards: frozenset[str] = frozenset()
 
     @cached_property
     def nodes(self) -> tuple[Node, ...]:
@@ -185,9 +189,10 @@ class SiteLayout:
 
     @cached_property
     def guarded(self) -> IntArray:
-        """(G,) nodes whose net import has a least value: the heads, then the places of transfer devices below them."""
+        """(G,) nodes whose net import has a least value: the heads, then the places of transfer devices and the guards below."""
         heads = [int(head) for head in self.heads]
         places = {self.node_index[node] for device in self.site.transfers for node, _ in device.where}
+        places |= {self.node_index[node] for node in self.guards}
         return frozen(np.array([*heads, *sorted(places - set(heads))], dtype=np.int64))
 
     @cached_property

@@ -66,15 +66,19 @@ def test_all_heads_at_their_limits_together_overload_nothing_above_them(seed, de
 
 
 def test_what_is_free_is_shared_out_and_some_of_it_is_kept():
-    """Two racks of 63 A under a PDU of 160 A for hours; 20 A and 40 A drawn: 0.97·160 − 60 = 95.2 A free, half for each."""
+    """Two racks of 63 A under a PDU of 160 A for hours; 20 A and 40 A drawn: 0.97·160 − 60 = 95.2 A free.
+
+    To go on as they are under a plan that keeps 3 % below its limit they need 20/0.97 and 40/0.97; half of the other 93.34 A for each.
+    """
     site = zoned_site()
     load = np.zeros((4, 3), dtype=complex)
     load[2], load[3] = 230.0 * 20, 230.0 * 40
     first, second = granted(site, load)
     assert first is not None
     assert second is not None
-    assert first.phase_a == pytest.approx([67.6] * 3)
-    assert second.phase_a == pytest.approx([87.6] * 3)
+    left = 95.2 - 60 * (1 / 0.97 - 1)
+    assert first.phase_a == pytest.approx([20 / 0.97 + left / 2] * 3)
+    assert second.phase_a == pytest.approx([40 / 0.97 + left / 2] * 3)
     assert first.until_s == 60.0
 
 
@@ -97,9 +101,25 @@ def test_load_beside_the_zones_and_of_silent_zones_is_taken_off_first():
     load[2:5] = 230.0 * 20
     told = granted(site, load, [True, True, False])
     assert told[2] is None
-    # 155.2 − 30 beside − 20 of the silent zone − 40 = 65.2 A free; thirds, the silent zone keeps its own
+    # 155.2 − 30 beside − 20 of the silent zone − 40 = 65.2 A free; thirds of what is not needed, the silent zone keeps its own
     assert told[0] is not None
-    assert told[0].phase_a == pytest.approx([20 + 65.2 / 3] * 3)
+    assert told[0].phase_a == pytest.approx([20 / 0.97 + (65.2 - 40 * (1 / 0.97 - 1)) / 3] * 3)
+
+
+def test_what_the_solution_wants_comes_before_the_shares_by_ratings():
+    """80 A of the 115.2 A that are free for the first rack, to give the other what it has too much of: half would not be enough."""
+    site = zoned_site()
+    operators = operators_of(site)
+    load, plan = np.zeros((4, 3), dtype=complex), np.zeros((4, 3), dtype=complex)
+    load[2], load[3] = 230.0 * 20, 230.0 * 20
+    plan[2], plan[3] = 230.0 * 100, 230.0 * 5
+    known = np.ones(4, dtype=np.bool_)
+    first, second = Grants(Above(operators)).granted(operators.flow(load), operators.flow(plan), np.ones(2, dtype=bool), known, 60.0)
+    assert first is not None
+    assert second is not None
+    left = 115.2 - (100 / 0.97 - 20)
+    assert first.phase_a == pytest.approx([100 / 0.97 + left / 2] * 3)
+    assert second.phase_a == pytest.approx([20 + left / 2] * 3)
 
 
 def test_neutrals_are_shared_like_phases():

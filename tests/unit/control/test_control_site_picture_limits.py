@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -10,6 +10,7 @@ from tests.builders import state_of
 from tests.unit.control.levels import zoned_site
 
 from mimctl.control.above import Above
+from mimctl.control.orders import TakenFromHeads, nothing_taken
 from mimctl.control.site_picture import PictureMaker, SitePicture
 from mimctl.grid.tree import TreeOperators
 from mimctl.model.decision import DecisionRecord
@@ -30,17 +31,21 @@ class Silent:
     operators: TreeOperators
     recent: tuple[DecisionRecord, ...] = ()
     silent_after_s: float = 5.0
+    taken: TakenFromHeads = field(default_factory=lambda: nothing_taken(1))
+
+    held: complex = 0j
 
     def output_va(self, _instant_s: float) -> np.ndarray:
-        return np.zeros(len(self.layout.ports), dtype=complex)
+        return np.full(len(self.layout.ports), self.held)
 
     in_force_va = output_va
 
 
-def picture(**nodes: np.ndarray) -> SitePicture:
-    """3000 W on each phase of everything; `nodes` as the meters above the zones have them."""
+def picture(held: complex = 0j, **nodes: np.ndarray) -> SitePicture:
+    """3000 W on each phase of everything; `nodes` as the meters above the zones have them; `held` by every port."""
     layouts = [SiteLayout(restrict(SITE, zone)) for zone in SITE.zones]
-    zones = [Silent(zone.id, layout, TreeOperators(layout)) for zone, layout in zip(SITE.zones, layouts, strict=True)]
+    pairs = zip(SITE.zones, layouts, strict=True)
+    zones = [Silent(zone.id, layout, TreeOperators(layout), held=held) for zone, layout in pairs]
     state = state_of(SITE, np.full((len(LAYOUT.nodes), 3), 3000 + 0j))
     state = replace(state, nodes=replace(state.nodes, **nodes))
     return PictureMaker(Above(TreeOperators(LAYOUT)), zones).picture(state, 100.0)
@@ -77,3 +82,17 @@ def test_where_nobody_knows_how_far_it_is_off_nothing_is_free() -> None:
     unknown = everywhere(np.inf, FEED)
     found = picture(doubted=doubted, estimated=~doubted & False, sigma_w=unknown, sigma_var=unknown).bounds.node_limit_a
     assert (found[FEED] == 0).all()
+
+
+def test_of_silent_zones_what_they_draw_until_they_let_go_is_kept_free() -> None:
+    """A port on each phase of two racks draws 500 W: a kilowatt on top of the load; what they give is in the load already."""
+    assert picture(held=-500.0).bounds.node_limit_a[FEED] == pytest.approx(LAYOUT.limit_a[FEED] - 1000 / 230)
+    assert (picture(held=500.0).bounds.node_limit_a[FEED] == LAYOUT.limit_a[FEED]).all()
+
+
+def test_of_silent_zones_of_which_nobody_knows_anything_all_that_they_can_do_is_kept_free() -> None:
+    """Two ports of 2 kVA on each phase, either way: 4 kVA less, and 4 kW more that must be drawn."""
+    bounds = picture(held=complex(np.nan, np.nan)).bounds
+    assert bounds.node_limit_a[FEED] == pytest.approx(LAYOUT.limit_a[FEED] - 4000 / 230)
+    assert bounds.node_neutral_limit_a[FEED] == pytest.approx(LAYOUT.neutral_limit_a[FEED] - 3 * 4000 / 230)
+    assert bounds.head_min_import_w[0] == pytest.approx(4000)

@@ -68,7 +68,7 @@ class Limits:
         most_a = (1 - n.settings.margin) * (1 + _OVER) * bounds.node_limit_a
         over = (self._flow_a > most_a) & n.balancer.frame.limited & n.usable[:, None]
         least_w = bounds.head_min_import_w[:, None] - _OVER_W
-        return bool(over.any() or (n.flow(n.plan_va)[n.layout.heads].real < least_w).any())
+        return bool(over.any() or (n.flow(n.plan_va)[n.layout.guarded].real < least_w).any())
 
     @cached_property
     def all(self) -> tuple[Limit, ...]:
@@ -125,7 +125,7 @@ class Limits:
 
     def _head(self, constraint: ActiveConstraint, node: int, column: int) -> Limit:
         layout = self._n.layout
-        least = float(self._n.bounds.head_min_import_w[list(layout.heads).index(node)])
+        least = float(self._n.bounds.head_min_import_w[list(layout.guarded).index(node)])
         value = float(self._n.flow(self._n.plan_va)[node, column].real)
         what = f"{layout.nodes[node].id} L{column + 1}"
         text = f"{what} must import at least {least:z.0f} W, and {value:z.0f} W are planned"
@@ -170,7 +170,7 @@ def relieved(bounds: Bounds, limit: Limit, layout: SiteLayout) -> Bounds:
             return replace(bounds, node_neutral_limit_a=most)
         case "head_import":
             least = bounds.head_min_import_w.copy()
-            least[list(layout.heads).index(limit.node)] = -np.inf
+            least[list(layout.guarded).index(limit.node)] = -np.inf
             return replace(bounds, head_min_import_w=least)
         case "mim_neutral":
             most = bounds.mim_neutral_max_a.copy()
