@@ -183,6 +183,14 @@ async def test_a_release_of_all_is_one_frame_and_one_to_each_in_case_it_was_miss
     assert bench.firmware[2].heard == ["group", "single"]
 
 
+async def test_closing_behind_a_release_does_not_take_the_frame_for_all_back(bench):
+    await asyncio.gather(*(driver.apply(command(50.0)) for driver in bench.mims))
+    await bench.echoed(1, 2, 3)
+    await asyncio.gather(*(driver.release(WHY) for driver in bench.mims))
+    await bench.group.close()
+    await until(lambda: all("release all" in each.heard for each in bench.firmware))
+
+
 async def test_those_that_hold_nothing_do_not_keep_the_others_from_it(bench):
     bench.firmware[2].number, before = 0, bench.mims[2]._sample
     bench.firmware[2].report()

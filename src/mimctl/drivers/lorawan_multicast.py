@@ -25,6 +25,8 @@ from mimctl.wire.payload_group import encode_group
 
 #: what is commanded within so long goes together [s]
 GATHER_S = 0.05
+#: what still goes out when the link is closed has so long [s]
+_FAREWELL_S = 1.0
 
 
 class GroupWay(Protocol):
@@ -87,6 +89,7 @@ class GroupWriter:
         self._members: list[GroupMember] = []
         self._round: _Round | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._farewells: set[asyncio.Task[None]] = set()
         self._log = structlog.get_logger("mimctl.lorawan")
 
     @property
@@ -99,7 +102,10 @@ class GroupWriter:
         return dict(self._group.members)[member.device]
 
     async def close(self) -> None:
-        await end_tasks(*self._tasks)
+        """A release of all that is on its way is waited for a moment."""
+        if self._farewells:
+            await asyncio.wait(set(self._farewells), timeout=_FAREWELL_S)
+        await end_tasks(*self._tasks, *self._farewells)
 
     async def put(self, part: Part) -> bool:
         """Have a setpoint sent together with those of others; False where nobody else is told now: it is not sent then.
@@ -114,8 +120,8 @@ class GroupWriter:
     async def leave(self, member: GroupMember, valid_s: float) -> int | None:
         """Have a MIM released together with the others; the number of that release.
 
-        None: not all that may hold a setpoint are released now, or the frame could not be queued. In any case the MIM is to be
-        released by itself as well, for it may have missed the frame.
+        None: not all that may hold a setpoint are released now. In any case the MIM is to be released by itself as well, for it may
+        miss the frame, and nobody would tell.
         """
         found: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
         now = self._gathering()
@@ -182,21 +188,24 @@ class GroupWriter:
         # a command that looks at a part of the site knows nothing of the others
         others = len(self._members) < len(self._group.members)
         others |= any(member.may_hold for member in self._members if member.device not in names)
-        number = None if others or len(names) < 2 else await self._release_all(leaving[0][0].device, valid_s)
-        for _, waiting in leaving:
+        number = None if others or len(names) < 2 else self._common_number()
+        for _, waiting in leaving:  # each goes on by itself at once, whatever the server makes of the frame for all
             if not waiting.done():
                 waiting.set_result(number)
+        if number is not None:
+            frame = asyncio.create_task(self._release_all(leaving[0][0].device, number, valid_s), name="release of all")
+            self._farewells.add(frame)
+            frame.add_done_callback(self._farewells.discard)
+            await asyncio.wait({frame})
 
-    async def _release_all(self, device: str, valid_s: float) -> int | None:
-        number = self._common_number()
+    async def _release_all(self, device: str, number: int, valid_s: float) -> None:
         payload = encode_payload(self._group.id, self._frames.release, {"sequence": float(number)})
         try:
             await self._way.release_group(device, self._group.id, self._frames.release.port, payload, valid_s)
         except LinkError as error:
             self._log.warning("group.not_released", group=self._group.id, text=error.what)
-            return None
-        self._log.info("group.released", group=self._group.id, members=len(self._members))
-        return number
+        else:
+            self._log.info("group.released", group=self._group.id, members=len(self._members))
 
     def _common_number(self) -> int:
         """One that is in force nowhere, so that every echo of it proves something."""

@@ -79,8 +79,9 @@ class GroupQueues:
 
     async def release(self, device: str, group: str, port: int, payload: bytes, valid_s: float) -> None:
         """Queue the release of a whole group in place of whatever waits there. Raises as `send`."""
-        await self._api.flush_group(device, group)
+        # before anything else: what goes to one of them meanwhile must not empty the queue of this very frame
         self._waiting = {eui: one for eui, one in self._waiting.items() if one.group != group}
+        await self._api.flush_group(device, group)
         await self._api.enqueue_group(device, group, port, payload, valid_s)
 
     async def make_way(self, device: str, eui: str, downlinks: DownlinkTracker, *, urgent: bool) -> None:
