@@ -199,7 +199,7 @@ async def test_a_write_that_nothing_comes_of_is_taken_back():
     zone.cycle.dispatcher._dry_run = True
     request = {"device": MIM, "do": "write", "ports": [{"port": 2, "w": -400.0}], "seconds": 60, "yes": True}
     told = await OperatorWrites(loop.controller.zones, CyclesWhileWaiting(loop)).answer(request)
-    assert (told["applied"], told["outcome"]["error"]) == (False, "dry run: not written")
+    assert (told["applied"], told["outcome"]["error"]) == (False, "this is a dry run")
     assert loop.controller.leases.active() == ()
     zone.cycle.paused = True
     with pytest.raises(UserError, match="paused"):

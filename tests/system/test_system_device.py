@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -113,12 +115,16 @@ def test_without_a_service_a_setpoint_is_held_refreshed_and_released(here: Machi
     looker = Looker(port, unit)
     try:
         assert looker.at_rest()
-        # longer than the MIM's validity: it must be refreshed
-        writing = here.start("device", "write", site, mim, "--port", 1, "--w", 300, "--for", "4 s", "--yes")
+        writing = here.start("device", "write", site, mim, "--port", 1, "--w", 300, "--for", "10 min", "--yes")
         until(lambda: looker.setpoints()[0] == 300.0, "the MIM has the setpoint")
         refused = here.command("run", site)
         assert (refused.returncode, "already run" in refused.stderr) == (1, True)
-        assert writing.process.wait(30) == 0, writing.said()
+        # longer than the MIM's validity: it must have been refreshed
+        passed_s = time.monotonic() + 2.5
+        until(lambda: time.monotonic() > passed_s, "the validity is over")
+        assert looker.setpoints()[0] == 300.0
+        writing.process.send_signal(signal.SIGINT)
+        assert writing.process.wait(30) == 130, writing.said()
         until(looker.at_rest, "the MIM is released")
     finally:
         looker.close()

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.exceptions import Exit
 
+from mimctl.cli.interrupts import INTERRUPTED
 from mimctl.cli.options import YEAR_S, Finite, Number, positive
 from mimctl.cli.render import STDOUT, fail, json_option, write_json
 from mimctl.model.errors import UserError
@@ -202,12 +204,13 @@ def write(
             write_json(json_target, told)
         if json_target != STDOUT:
             click.echo(f"{device}: {'its setpoint has ended' if told['was_pinned'] else 'no such setpoint stood'}")
-    elif yes and not told["applied"]:
-        fail(f"{device}: nothing was written")
-    elif not yes and not agreed(told):
-        fail(f"{device}: nothing would be written")
+    elif not (told["applied"] if yes else agreed(told)):
+        raise Exit(1)  # what went wrong has been told with the ports
     elif yes and not session.through_service:
-        click.echo(f"{device}: its time is over; it is released", err=True)
+        ended = "its time is over" if not told.get("interrupted") else "ended before its time"
+        click.echo(f"{device}: {ended}; it is released", err=True)
+        if told.get("interrupted"):
+            raise Exit(INTERRUPTED)
 
 
 def _seconds(text: str) -> float:

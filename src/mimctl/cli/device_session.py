@@ -87,7 +87,7 @@ class DeviceSession:
     ) -> dict[str, Any]:
         """Give the device a setpoint for a while, or only find out what would be written.
 
-        Without a service this returns when the time is over and the device is released.
+        Without a service this returns when the time is over, or somebody interrupts (`interrupted`), and the device is released.
 
         Args:
             on_told: gets what became of it as soon as that is known.
@@ -111,6 +111,7 @@ class DeviceSession:
                     with contextlib.suppress(TimeoutError):
                         async with asyncio.timeout(seconds):
                             await stop.wait()
+                            told["interrupted"] = True
                 if (called := zones[0].cycle.leases.emergency_stop) is not None:
                     raise UserError(f"{self.device}: its setpoint has ended: {called}")
         return told

@@ -49,7 +49,8 @@ def show_write(told: Mapping[str, Any], seconds: float, json_target: str | None)
     named = {port["why_not"]["code"] for port in told["ports"] if port.get("why_not")}
     for judgement in (j for j in told["judgements"] if j["code"] not in named or j["verdict"] != "scaled"):
         click.echo(f"judge: {judgement['verdict']}: {judgement['text']} ({judgement['code']})", err=to_stderr)
-    click.echo(_outcome(told, seconds), err=to_stderr)
+    well = told["applied"] or (told["outcome"] is None and agreed(told))
+    click.echo(_outcome(told, seconds) if well else f"mimctl: {_outcome(told, seconds)}", err=to_stderr or not well)
 
 
 #: what to try instead, by the code of a refusal
@@ -67,7 +68,7 @@ def _outcome(told: Mapping[str, Any], seconds: float) -> str:
     if told["applied"]:
         return f"{told['mim']}: written{', as far as it goes' if partly else ''}; stands for {seconds:g} s"
     if told["outcome"] is not None and told["outcome"]["error"]:
-        return f"{told['mim']}: not written: {told['outcome']['error']}"
+        return f"{told['mim']}: nothing was written: {told['outcome']['error']}"
     if agreed(told):
         return f"{told['mim']}: this would be written{', as far as it goes' if partly else ''}; --yes writes it"
     hint = next((f"; {_HINTS[j['code']]}" for j in told["judgements"] if j["code"] in _HINTS), "")

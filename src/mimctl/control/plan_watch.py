@@ -14,7 +14,7 @@ from mimctl.control.events import EventLog
 from mimctl.control.unmet import Outcome, Unmet, unmet_ports
 from mimctl.model.decision import DecisionRecord
 from mimctl.model.lease import Lease, Setpoint
-from mimctl.model.plan import Verdict
+from mimctl.model.plan import Judgement, Verdict
 from mimctl.model.problem import Severity
 from mimctl.model.reason import Reason
 
@@ -71,7 +71,7 @@ class PlanWatch:
             leases: in force.
             starting: some devices are still being read for the first time: that nothing is sent yet is no news.
         """
-        refused = {j.mim: j.reason for j in record.safe_plan.judgements if j.verdict is Verdict.REFUSED}
+        refused = _refused(record.safe_plan.judgements)
         follow(self._refused, {} if starting else refused, record.state.utc)
         text = self._text()
         events.keep_only(REFUSED, [(record.zone, text)] if text else [], Severity.WARNING)
@@ -104,6 +104,16 @@ class PlanWatch:
             parts.append(f"{named} ({first.count} cycles since {first.since:%H:%M:%S} UTC; {who}{first.why.text})")
         more = f" and for {len(parts) - _NAMED} more reasons" if len(parts) > _NAMED else ""
         return f"the judge refuses what is planned for {'; '.join(parts[:_NAMED])}{more}" if parts else ""
+
+
+def _refused(judgements: Sequence[Judgement]) -> dict[str, Reason]:
+    """By MIM, the first reason; one that is left out altogether has no plan, and news of its own."""
+    out = {j.mim for j in judgements if j.verdict is Verdict.EXCLUDED}
+    found: dict[str, Reason] = {}
+    for j in judgements:
+        if j.verdict is Verdict.REFUSED and j.mim not in out:
+            found.setdefault(j.mim, j.reason)
+    return found
 
 
 def _unmet(record: DecisionRecord, wishes: dict[str, Lease]) -> dict[str, Reason]:

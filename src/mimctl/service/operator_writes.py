@@ -86,7 +86,7 @@ class OperatorWrites:
             zone.cycle.leases.take(lease.id, "mimctl: nothing was written")
         told = None
         if outcome is not None:
-            told = {"kind": outcome.kind, "error": "dry run: not written" if outcome.skipped else outcome.error}
+            told = {"kind": outcome.kind, "error": "this is a dry run" if outcome.skipped else outcome.error}
         return _told(zone, lease, Outcome.of(record), record.safe_plan, {"applied": applied, "outcome": told})
 
     def release(self, device: str, by: str = "operator") -> dict[str, Any]:

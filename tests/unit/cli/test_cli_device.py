@@ -122,7 +122,7 @@ def test_a_wish_is_a_port_with_its_powers():
     [
         (True, "send", None, "written; stands for 30 s"),
         (False, "send", None, "--yes writes it"),
-        (False, "send", "timed out", "not written: timed out"),
+        (False, "send", "timed out", "nothing was written: timed out"),
         (False, "nothing", None, "no setpoint would be written"),
     ],
 )
@@ -131,8 +131,8 @@ def test_the_outcome_of_a_write_is_told(capsys, applied, action, error, says):
     judgement = {"verdict": "scaled", "code": "limit.port_rating", "text": "too much"}
     told = {"mim": "m", "applied": applied, "action": action, "outcome": None if error is None else {"error": error}}
     show_write({**told, "ports": [{**port, "setpoint_var": None}], "judgements": [judgement]}, 30.0, None)
-    out = capsys.readouterr().out
-    assert says in out
+    out, err = capsys.readouterr()
+    assert says in (err if error is not None else out + err)
     assert "judge: scaled: too much (limit.port_rating)" in out
 
 
@@ -150,4 +150,15 @@ def test_a_preview_says_whether_the_judge_agrees(capsys, action, verdict, code, 
     told = {"mim": "m", "action": action, "judgements": judgements, "ports": [], "applied": False, "outcome": None}
     assert agreed(told) is agrees
     show_write(told, 30.0, None)
-    assert says in capsys.readouterr().out
+    out, err = capsys.readouterr()
+    assert says in (out if agrees else err)
+
+
+def test_a_port_that_is_not_met_says_why(capsys):
+    port = {"port": 2, "node": "rack", "connection": "L2", "wanted_w": 500.0, "wanted_var": 0.0, "setpoint_w": 400.0}
+    why = {"code": "limit.port_rating", "text": "the port may give 400 VA now"}
+    told = {"mim": "m", "applied": True, "action": "send", "outcome": None, "judgements": []}
+    show_write({**told, "ports": [{**port, "setpoint_var": 0.0, "met": False, "why_not": why}]}, 30.0, None)
+    out = capsys.readouterr().out
+    assert "port 2 is not met: the port may give 400 VA now (limit.port_rating)" in out
+    assert "m: written, as far as it goes; stands for 30 s" in out

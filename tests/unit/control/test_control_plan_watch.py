@@ -60,6 +60,21 @@ def test_what_is_no_refusal_in_running_control_is_not_told(how):
     assert seen([{"m1": STALE}] * 9, **how)[-1] == []
 
 
+def test_of_one_that_is_left_out_altogether_nothing_is_refused_and_the_first_reason_is_told():
+    watch, events = PlanWatch(), EventLog(VirtualClock(START))
+    told = [
+        ("m1", Verdict.EXCLUDED, STALE),
+        ("m1", Verdict.REFUSED, LOOSE),
+        ("m2", Verdict.REFUSED, STALE),
+        ("m2", Verdict.REFUSED, LOOSE),
+    ]
+    for at in range(3):
+        one = record(at, {})
+        one.safe_plan.judgements = tuple(Judgement(*each) for each in told)
+        watch.look(one, (), events, starting=False)  # type: ignore[arg-type]
+    assert {mim: streak.why for mim, streak in watch.refused.items()} == {"m2": STALE}
+
+
 def test_a_streak_that_nobody_was_told_of_is_over_after_two_quiet_cycles():
     streaks: dict[str, Streak] = {}
     for now in ({"a": STALE}, {}, {"a": STALE}, {}, {}):

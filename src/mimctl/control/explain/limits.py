@@ -74,7 +74,9 @@ class Limits:
     def all(self) -> tuple[Limit, ...]:
         """Every one, dearest first."""
         every = (self._limit(constraint) for constraint in self._n.active)
-        return tuple(limit for limit in every if not self._has_room(limit))
+        # where the flow is not known nobody can tell what binds
+        known = (limit for limit in every if limit.node is None or self._n.usable[limit.node])
+        return tuple(limit for limit in known if not self._has_room(limit))
 
     def _has_room(self, limit: Limit) -> bool:
         if limit.node is None or limit.over:
