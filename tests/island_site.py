@@ -21,7 +21,14 @@ def contactor(**more: object) -> Transfer:
     return Transfer("k", TransferKind.CONTACTOR, "pdu", **(given | more))  # type: ignore[arg-type]
 
 
-def island_site(*, rating_va: float = 6000.0, transfer_s: float = 0.0, capacity_wh: float = 20e3, **island: object) -> Site:
+def island_site(
+    *,
+    rating_va: float = 6000.0,
+    transfer_s: float = 0.0,
+    capacity_wh: float = 20e3,
+    neutral_rating_a: float = 40.0,
+    **island: object,
+) -> Site:
     """feed → k → pdu → three racks with 17 kW in all on uneven phases; rack 1 and 2 have a MIM that could carry them."""
     site = uneven_site()
     mims = tuple(
@@ -30,7 +37,7 @@ def island_site(*, rating_va: float = 6000.0, transfer_s: float = 0.0, capacity_
     )
     return replace(
         site,
-        mims=tuple(replace(mim, neutral_rating_a=40.0) for mim in mims),
+        mims=tuple(replace(mim, neutral_rating_a=neutral_rating_a) for mim in mims),
         batteries=tuple(Battery(f"b-{name}", name, capacity_wh, 20e3, 20e3) for name in FORMERS),
         transfers=(contactor(transfer_s=transfer_s),),
         islands=(Island("i1", "k", "pdu", FORMERS, **island),),  # type: ignore[arg-type]

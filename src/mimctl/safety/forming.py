@@ -208,6 +208,9 @@ def _not_formed(case: Case, m: int, island: Island) -> Iterator[str]:
     most = float(np.fmax.reduce(load, initial=0.0))
     if most > _OVERLOAD:
         yield f"{name} is overloaded: {most:.0%} of a port's rating"
+    neutral_a = abs(complex((case.evidence.output_va[ports] * layout.port_neutral_per_va[ports]).sum()))
+    if neutral_a > _OVERLOAD * layout.mim_neutral_rating_a[m]:
+        yield f"the neutral of {name} carries {neutral_a:.1f} A, its rating is {layout.mim_neutral_rating_a[m]:g} A"
     if state.mims.taken_at_s[m] < settled_s:
         return
     if not _says_so(case)[m]:

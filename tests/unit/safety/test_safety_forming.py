@@ -31,7 +31,7 @@ class Bus(Scene):
     """The bus of `island_site` behind its open contactor: dead and nobody forms it, or formed by the first MIM since a minute."""
 
     def __init__(self, *, formed: bool = False, site: Site | None = None) -> None:
-        site = island_site() if site is None else site
+        site = island_site(neutral_rating_a=15.0) if site is None else site
         nodes, ports, mims = len(site.nodes), sum(len(m.ports) for m in site.mims), len(site.mims)
         super().__init__(site, np.zeros((nodes, 3), complex), np.zeros(ports, complex), np.zeros(ports, complex))
         volts = ALIVE if formed else DEAD
@@ -165,6 +165,8 @@ WHILE: dict[str, tuple[Callable[[Bus], None], str]] = {
     "bus not measured": (set_("volts", PDU, np.nan), "no voltage is measured at pdu any more"),
     "slow": (set_("hertz", PDU, 47.4), "pdu runs at 47.40 Hz"),
     "fast": (set_("hertz", PDU, 51.6), "pdu runs at 51.60 Hz"),
+    # 3.7 kW on L1 alone are 16.1 A, all of it in the neutral
+    "neutral": (lambda bus: bus.ports(inject_w=np.array([3700.0, *np.zeros(8)])) and None, "neutral of mim-rack1 carries 16.1 A"),
     "overload": (lambda bus: bus.ports(inject_w=np.array([6130.0, *np.zeros(8)])) and None, "overloaded: 102% of a port"),
 }
 
