@@ -11,6 +11,7 @@ from tests.loop.two_feeds import two_feed_site
 
 from mimctl.control.headroom import HeadroomWatch
 from mimctl.model.fault import Fault, FaultKind
+from mimctl.model.rules import Place, RelianceRule
 from mimctl.model.site import ControlSettings, Site, Zone
 from mimctl.service.status import above_status
 from mimctl.twin.faults import schedule
@@ -83,6 +84,21 @@ async def test_what_rests_on_mims_is_counted_and_told():
     await loop.run(70)
     assert not events(loop, "breaker.reliance")
     assert meter.relied_on_s[pdu] < 70
+
+
+async def test_the_minutes_of_a_rule_are_those_that_are_reported():
+    """20 s a day: what is told of the day is what the rule goes by, and with it used up the load shows."""
+    site = rated(uneven_site(), pdu=35.0)
+    rule = RelianceRule(id="r", place=Place(nodes=("pdu",)), max_a=10.0, max_s_per_day=20.0)
+    loop = ClosedLoop(replace(site, restraints=(rule,)))
+    await loop.run(15)
+    pdu, meter = loop.layout.node_index["pdu"], watch(loop).reliance
+    assert np.abs(loop.plant.solve().current_a[pdu]).max() < 28
+    await loop.run(30)
+    assert "used up" in events(loop, "rule.reliance")["pdu"]
+    assert np.abs(loop.plant.solve().current_a[pdu]).max() > 28
+    assert meter.relied_on_s[pdu] == pytest.approx(21, abs=2)
+    assert loop.controller.day.used_s(np.array([pdu]), loop.clock.utc()) == pytest.approx(meter.relied_on_s[pdu])
 
 
 async def test_one_feed_that_could_not_carry_all_is_told_and_mims_make_the_room_there_is():

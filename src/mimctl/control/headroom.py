@@ -11,6 +11,7 @@ from mimctl.control.events import EventLog
 from mimctl.control.lasting import Lasting
 from mimctl.control.load_shift import LoadShift, Overloads
 from mimctl.control.reliance import RelianceMeter
+from mimctl.control.reliance_day import RelianceDay
 from mimctl.grid.failover import Failover
 from mimctl.grid.tree import TreeOperators
 from mimctl.model.layout import BoolArray, ComplexArray
@@ -30,17 +31,19 @@ class HeadroomWatch:
 
     Args:
         nodes: (N,) those that are looked at; others are somebody else's.
+        day: where the minutes of the day are counted.
         shifts: what is recommended now.
     """
 
     operators: TreeOperators
     events: EventLog
     nodes: BoolArray
+    day: RelianceDay
     shifts: tuple[LoadShift, ...] = ()
     reliance: RelianceMeter = field(init=False)
 
     def __post_init__(self) -> None:
-        self.reliance = RelianceMeter(self.operators)
+        self.reliance = RelianceMeter(self.operators, self.nodes, self.day)
         self._overloads, self._failover = Overloads(self.operators), Failover(self.operators)
         self._shift: Lasting[LoadShift] = Lasting(_ON_S, _OFF_S)
         self._relied: Lasting[str] = Lasting(_ON_S, _OFF_S)

@@ -3,43 +3,47 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import date
 
 import numpy as np
 
 from mimctl.analysis.concentration import Contingencies
+from mimctl.control.reliance_day import RelianceDay
 from mimctl.grid.tree import TreeOperators
-from mimctl.model.calendar import local_day
 from mimctl.model.layout import BoolArray, ComplexArray, FloatArray
 from mimctl.model.phases import PHASES
 from mimctl.model.state import SiteState
 
+#: of the limit; MIMs that take less off keep nothing up
+_NOTICEABLE = 0.01
 #: a longer break between two looks is not counted: nobody knows what was in it [s]
 _LONGEST_S = 60.0
 
 
 @dataclass(eq=False)
 class RelianceMeter:
-    """Of one layout. The minutes of a day count from the start of the process.
+    """Of one layout.
 
     Args:
+        nodes: (N,) those that are counted; others are somebody else's.
+        day: what is counted in.
         firm_a: (N, 3) current with every MIM at its expiry action, NaN = unknown [A].
         firm_over_a: (N, 3) how much of it is above the limit for hours [A].
-        relied_on_s: (N,) how long today some phase was inside its limit only because of MIMs [s].
     """
 
     operators: TreeOperators
+    nodes: BoolArray
+    day: RelianceDay
     firm_a: FloatArray = field(init=False)
     firm_over_a: FloatArray = field(init=False)
-    relied_on_s: FloatArray = field(init=False)
-    _day: date | None = None
+    _seen: SiteState | None = None
     _looked_at_s: float | None = None
 
     def __post_init__(self) -> None:
         count = len(self.operators.layout.nodes)
         self._contingencies = Contingencies(self.operators)
         self.firm_a = np.full((count, 3), np.nan)
-        self.firm_over_a, self.relied_on_s = np.zeros((count, 3)), np.zeros(count)
+        self.firm_over_a = np.zeros((count, 3))
+        self._places = self.day.places(self.operators.layout)
 
     def look(self, state: SiteState, flow_va: ComplexArray) -> BoolArray:
         """Count one more image.
@@ -57,15 +61,20 @@ class RelianceMeter:
             self.firm_a = np.abs(self._contingencies.firm_flow(flow_va, output_va)) / volts
             over: BoolArray = self.firm_a > limit_a
             self.firm_over_a = np.where(over, self.firm_a - limit_a, 0.0)
-            relied: BoolArray = over & (np.abs(flow_va) / volts <= limit_a)
-        today = local_day(state.utc, layout.site.timezone)
-        if today != self._day:
-            self._day, self.relied_on_s = today, np.zeros(len(layout.nodes))
-        if self._looked_at_s is not None:
-            since_s = min(max(state.now_s - self._looked_at_s, 0.0), _LONGEST_S)
-            self.relied_on_s = self.relied_on_s + since_s * relied.any(axis=1)
-        self._looked_at_s = state.now_s
+            current_a = np.abs(flow_va) / volts
+            relied: BoolArray = over & (current_a <= limit_a)
+            resting: BoolArray = relied | (over & (current_a <= self.firm_a - _NOTICEABLE * limit_a))
+        since_s = 0.0 if self._looked_at_s is None else min(max(state.now_s - self._looked_at_s, 0.0), _LONGEST_S)
+        self.day.add(self._places[self.nodes], np.asarray(resting.any(axis=1))[self.nodes], since_s, state.utc)
+        self._looked_at_s, self._seen = state.now_s, state
         return relied
+
+    @property
+    def relied_on_s(self) -> FloatArray:
+        """(N,) how long today MIMs have kept current off some phase that would be over its limit without them [s]."""
+        if self._seen is None:
+            return np.zeros(len(self._places))
+        return self.day.used_s(self._places, self._seen.utc)
 
     def sentence(self, n: int) -> str:
         """How one node rests on MIMs."""

@@ -9,15 +9,14 @@ planning trips nothing.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from datetime import date
 
 import numpy as np
 
 from mimctl.control.narrow import Situation
+from mimctl.control.reliance_day import RelianceDay
 from mimctl.control.rule_places import Reach
 from mimctl.grid.tree import TreeOperators
 from mimctl.model.bounds import Bounds
-from mimctl.model.calendar import local_day
 from mimctl.model.layout import BoolArray, ComplexArray, FloatArray, frozen
 from mimctl.model.phases import PHASES
 from mimctl.model.rules import RelianceRule
@@ -27,34 +26,31 @@ from mimctl.model.site import ExpiryAction
 _HYSTERESIS = 0.03
 #: of the breaker's rating; MIMs may always take off what is above it
 _OF_RATING = 0.97
-#: a longer break between two looks is not counted: nobody knows what was in it [s]
-_LONGEST_S = 60.0
 _NEGLIGIBLE = 1e-9
 
 
 @dataclass(eq=False)
 class Reliance:
-    """One rule in one zone. The minutes of a day are counted from the start of the process; a restart forgets them.
+    """One rule in one zone.
 
     Args:
         operators: of the zone.
-        used_s: how long some phase has been over its limit by firm load today, by node [s].
+        day: how long nodes have rested on MIMs today; counted by whoever reports it, whether the rule is in force or not.
         over: what a person must know: (node, sentence).
     """
 
     rule: RelianceRule
     where: Reach
     operators: TreeOperators
+    day: RelianceDay
     over: tuple[tuple[str, str], ...] = ()
-    used_s: FloatArray = field(init=False)
     _capped: BoolArray = field(init=False)
-    _day: date | None = field(init=False, default=None)
-    _looked_at_s: float | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         count = len(self.where.nodes)
-        self.used_s, self._capped = np.zeros(count), np.zeros((count, 3), dtype=np.bool_)
+        self._capped = np.zeros((count, 3), dtype=np.bool_)
         layout = self.operators.layout
+        self._places = self.day.places(layout)[self.where.nodes]
         hold = np.array([mim.expiry_action is ExpiryAction.HOLD for mim in layout.mims], dtype=np.bool_)
         self._stays: BoolArray = hold[layout.port_mim] if len(layout.ports) else np.zeros(0, dtype=np.bool_)
         self._volts = layout.voltage_ln_v[self.where.nodes][:, None]
@@ -64,16 +60,16 @@ class Reliance:
         self._reached: FloatArray = np.abs(self.operators.port_flow[rows].toarray()).reshape(count, 3, len(layout.ports))
 
     def forget(self) -> None:
-        """The rule is not in force: time does not count, nothing is capped."""
-        self._looked_at_s, self.over = None, ()
+        """The rule is not in force: nothing is capped."""
+        self.over = ()
         self._capped = np.zeros_like(self._capped)
 
     def narrow(self, bounds: Bounds, situation: Situation) -> Bounds:
         """Smaller ports where more rests on them than may."""
         firm_a = self._firm_a(situation)
         excess_a = firm_a - self._limit_a
-        self._count(situation, excess_a)
-        spent = self.used_s >= self.rule.max_s_per_day
+        used_s = self.day.used_s(self._places, situation.state.utc)
+        spent: BoolArray = used_s >= self.rule.max_s_per_day
         allowed_a = np.where(spent, 0.0, self.rule.max_a)[:, None]
         # written so that a firm load that nobody knows is capped
         past = ~(excess_a <= np.where(self._capped, allowed_a - _HYSTERESIS * self._limit_a, allowed_a))
@@ -101,18 +97,6 @@ class Reliance:
         flow_va = self.operators.flow(np.nan_to_num(load_va), held_va)[self.where.nodes]
         covered = forecast.covered[self.where.nodes][:, None]
         return np.asarray(np.where(covered, np.abs(flow_va) / self._volts, np.nan))
-
-    def _count(self, situation: Situation, excess_a: FloatArray) -> None:
-        """Time goes on while some phase is over; a new day of the site begins with none."""
-        state = situation.state
-        today = local_day(state.utc, state.layout.site.timezone)
-        if today != self._day:
-            self.used_s, self._day, self._looked_at_s = np.zeros_like(self.used_s), today, None
-        if self._looked_at_s is not None:
-            over = (excess_a > 0).any(axis=1)
-            since_s = min(max(state.now_s - self._looked_at_s, 0.0), _LONGEST_S)
-            self.used_s = self.used_s + np.where(over, since_s, 0.0)
-        self._looked_at_s = state.now_s
 
     def _tell(self, excess_a: FloatArray, allowed_a: FloatArray, spent: BoolArray) -> None:
         """Of the loads that are known: that a meter is silent is told elsewhere."""

@@ -16,6 +16,7 @@ import numpy as np
 from mimctl.control.events import EventLog
 from mimctl.control.limits import rule_in_force
 from mimctl.control.narrow import Situation
+from mimctl.control.reliance_day import RelianceDay
 from mimctl.control.rule_bounds import (
     attainable_a,
     harmonics_free,
@@ -54,6 +55,7 @@ class RuleBook:
         zone: its id.
         period_s: time between two plans [s].
         max_age_s: for so long a condition keeps its answer while nothing is measured [s].
+        counted: how long nodes have rested on MIMs today; None = a count of the zone's own.
     """
 
     operators: TreeOperators
@@ -61,6 +63,7 @@ class RuleBook:
     period_s: float
     max_age_s: float
     events: EventLog | None = None
+    counted: RelianceDay | None = None
     _reach: dict[str, Reach] = field(init=False)
     _latches: dict[str, Latch] = field(init=False)
     _answers: dict[str, Answer] = field(init=False, default_factory=dict)
@@ -75,6 +78,11 @@ class RuleBook:
         self._reach = {name: where for name, where in found.items() if where.any}
         every: tuple[BalanceRule | Restraint, ...] = (*self._balancing, *self._restraints)
         self._latches = {rule.id: Latch(rule.when, self.max_age_s) for rule in every if rule.when is not None}
+
+    @cached_property
+    def day(self) -> RelianceDay:
+        """How long nodes have rested on MIMs today."""
+        return self.counted or RelianceDay(self.operators.layout.site)
 
     @cached_property
     def _balancing(self) -> tuple[BalanceRule, ...]:
@@ -92,7 +100,7 @@ class RuleBook:
     @cached_property
     def _reliances(self) -> dict[str, Reliance]:
         rules = [rule for rule in self._restraints if isinstance(rule, RelianceRule)]
-        return {rule.id: Reliance(rule, self._reach[rule.id], self.operators) for rule in rules}
+        return {rule.id: Reliance(rule, self._reach[rule.id], self.operators, self.day) for rule in rules}
 
     @cached_property
     def _spares(self) -> dict[str, Spares]:

@@ -21,6 +21,7 @@ from mimctl.control.light import SiteSolve, light_solve
 from mimctl.control.loop import DeadlineLoop
 from mimctl.control.memory import Memory, share_bytes
 from mimctl.control.partition import sub_groups
+from mimctl.control.reliance_day import RelianceDay
 from mimctl.control.rules_above import RulesAbove
 from mimctl.control.shared import with_shared
 from mimctl.control.site_level import SiteLevel
@@ -49,6 +50,7 @@ class SiteController:
 
     Args:
         upper: reads the meters that belong to no zone; None when there are none.
+        day: how long its nodes have rested on MIMs today.
         memory: the last solves of the site level.
     """
 
@@ -61,6 +63,7 @@ class SiteController:
     leases: LeaseBook
     events: EventLog
     upper: Collector | None
+    day: RelianceDay
     upper_state: SiteState | None = None
     memory: Memory[SiteSolve] = field(default_factory=Memory)
     above_loop: DeadlineLoop = field(init=False)
@@ -87,7 +90,7 @@ class SiteController:
         self._reading = asyncio.Lock()
         self.rules_above = RulesAbove(self.level.above, self.site.control.max_data_age_s, self.events.within(self.site.id))
         above = np.array([node.id in self.outside for node in self.layout.nodes], dtype=np.bool_)
-        self.headroom = HeadroomWatch(self.level.above.operators, self.events, above)
+        self.headroom = HeadroomWatch(self.level.above.operators, self.events, above, self.day)
         self.above_loop = DeadlineLoop(self.clock, _READ_EVERY_S, self.read_above, self._reading_failed, self._reading_well)
 
     async def read_above(self) -> None:
@@ -204,9 +207,19 @@ def build_site_controller(
     book = leases or LeaseBook(site, clock, events)
     above = Above(TreeOperators(layout))
     level = SiteLevel(above, life_s=_LIFE_PERIODS * site.control.site_period_s)
+    day = RelianceDay(site)
     zones = [
         build_zone(
-            site, zone, groups, clock, events, leases=book, dry_run=dry_run, cycle_s=cycle_s, standing=level.standing(zone.id)
+            site,
+            zone,
+            groups,
+            clock,
+            events,
+            leases=book,
+            dry_run=dry_run,
+            cycle_s=cycle_s,
+            standing=level.standing(zone.id),
+            day=day,
         )
         for zone in site.zones
     ]
@@ -215,5 +228,5 @@ def build_site_controller(
     own = sub_groups(groups, meters)
     upper = Collector(layout, own, clock, max(site.control.max_data_age_s, 3 * _READ_EVERY_S)) if own else None
     return SiteController(
-        site, layout, zones, level, PictureMaker(above, zones), clock, book, events, upper, memory=Memory(share_bytes(site))
+        site, layout, zones, level, PictureMaker(above, zones), clock, book, events, upper, day, memory=Memory(share_bytes(site))
     )

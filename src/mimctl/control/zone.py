@@ -34,6 +34,7 @@ from mimctl.control.narrow import Narrower
 from mimctl.control.orders import SiteOrders, Standing, TakenFromHeads, nothing_taken
 from mimctl.control.partition import sub_groups
 from mimctl.control.plan_watch import PlanWatch
+from mimctl.control.reliance_day import RelianceDay
 from mimctl.control.response import ResponseWatch
 from mimctl.control.room import UnmeteredRoom
 from mimctl.control.rules import RuleBook
@@ -94,7 +95,7 @@ class ZoneController:
         self._log = structlog.get_logger("mimctl.zone")
         self.taken = nothing_taken(len(self.layout.heads))
         everything = np.ones(len(self.layout.nodes), dtype=np.bool_)
-        self.headroom = HeadroomWatch(self.operators, self.cycle.events, everything)
+        self.headroom = HeadroomWatch(self.operators, self.cycle.events, everything, self.cycle.rules.day)
         self.loop = DeadlineLoop(self.clock, self.cycle.period_s, self.step, self._cycle_failed, self._cycle_well)
 
     @property
@@ -159,6 +160,7 @@ def build_zone(
     dry_run: bool = False,
     cycle_s: float | None = None,
     standing: Sequence[Standing] | None = None,
+    day: RelianceDay | None = None,
 ) -> ZoneController:
     """Wire one zone's stages together.
 
@@ -167,6 +169,7 @@ def build_zone(
         leases: of the whole site; None = a book of the zone's own, with nothing in it.
         cycle_s: instead of the zone's own period [s].
         standing: what holds at its heads while no site level tells anything; None = worked out here.
+        day: where it is counted how long the nodes of the site rest on MIMs; None = a count of the zone's own.
     """
     leases = leases or LeaseBook(site, clock, events)
     part, events = restrict(site, zone), events.within(zone.id)
@@ -200,7 +203,7 @@ def build_zone(
         judge=Judge(operators, SafetySettings(max_data_age_s=max_age_s)),
         dispatcher=Dispatcher(layout, own, clock, dry_run=dry_run, stopped=lambda: leases.stopped),
         leases=leases,
-        rules=RuleBook(operators, zone.id, period_s, max_age_s, events),
+        rules=RuleBook(operators, zone.id, period_s, max_age_s, events, day or RelianceDay(site)),
         forming=forming,
         period_s=period_s,
         hold_cycles=part.control.hold_cycles,

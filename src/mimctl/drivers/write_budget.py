@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 from typing import Protocol
@@ -56,9 +57,10 @@ class FileBudget:
 
     Args:
         path: in the state directory of the service, which is made when there is something to keep.
+        what: is spent, in words for people.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, what: str = "the day's writes count") -> None:
         self._path = path
         self._memory = MemoryBudget()
         #: why the record could not be read; None where it could
@@ -72,7 +74,7 @@ class FileBudget:
         except (OSError, ValueError, TypeError, AttributeError) as error:
             self.problem = f"{path} cannot be read: {error}"
             self._memory = MemoryBudget()
-            structlog.get_logger("mimctl.write_budget").error("the day's writes count as spent", reason=self.problem)
+            structlog.get_logger("mimctl.write_budget").error(f"{what} as spent", reason=self.problem)
         self._lost = self.problem is not None
 
     def spent(self, device: str, day: date) -> int:
@@ -82,6 +84,20 @@ class FileBudget:
     def spend(self, device: str, day: date, count: int) -> None:
         self._settle(day)
         self._memory.spend(device, day, count)
+        self._write()
+
+    def keep(self, day: date, counts: Mapping[str, int]) -> None:
+        """Instead of all that is known: what these have spent.
+
+        Raises:
+            OSError: it could not be written.
+        """
+        self._lost, self._memory = False, MemoryBudget()
+        for name, count in counts.items():
+            self._memory.restore(name, day, count)
+        self._write()
+
+    def _write(self) -> None:
         text = json.dumps({name: (last.isoformat(), spent) for name, last, spent in self._memory.items()}, indent=1)
         self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         draft = self._path.with_suffix(".new")

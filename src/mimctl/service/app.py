@@ -30,6 +30,7 @@ from mimctl.service.lease_store import LeaseStore, stored_book
 from mimctl.service.left_behind import ENDS, STAYS, endless
 from mimctl.service.link_status import links_status, note_link_news
 from mimctl.service.operator_writes import OperatorWrites
+from mimctl.service.reliance_store import RelianceStore
 from mimctl.service.rule_status import rules_status
 from mimctl.service.state_dir import socket_path
 from mimctl.service.status import site_status
@@ -67,6 +68,9 @@ class Service:
         book = None if store is None else stored_book(self.site, self.clock, self.events, store)
         self.controller = build_site_controller(self.site, self.groups, self.clock, self.events, leases=book, dry_run=self.dry_run)
         self.leases = LeaseDesk(self.controller, self.clock, store)
+        self._reliance = None
+        if self.door_directory is not None:
+            self._reliance = RelianceStore(self.door_directory, self.site, self.controller.day, self.clock)
         self.schedule = Schedule(self.clock, self.events)
         self.watch = DeadlineLoop(self.clock, _WATCH_S, self._look_around, self._watch_failed, self._watch_well)
         first_s = _CYCLES_BEFORE_ORDERS * max((zone.cycle_s for zone in self.site.zones), default=1.0)
@@ -91,6 +95,8 @@ class Service:
                 door = Door(socket_path(self.door_directory), self._handlers())
                 await door.open()
                 stack.push_async_callback(door.close)
+            if self._reliance is not None:
+                stack.push_async_callback(self._reliance.close)
             # after the door in this list, so before it at the end: nobody who talks at the door delays a release
             stack.push_async_callback(self._release, left)
             self.schedule.start()
@@ -141,6 +147,8 @@ class Service:
         """An emergency stop that was called by its file comes before everything else."""
         await self.leases.watch()
         self.schedule.watch_clock()
+        if self._reliance is not None:
+            await self._reliance.watch()
         note_link_news(self.groups, self.events)
 
     async def _look_at_certificates(self) -> None:

@@ -68,7 +68,8 @@ def test_all_heads_at_their_limits_together_overload_nothing_above_them(seed, de
 def test_what_is_free_is_shared_out_and_some_of_it_is_kept():
     """Two racks of 63 A under a PDU of 160 A for hours; 20 A and 40 A drawn: 0.97·160 − 60 = 95.2 A free.
 
-    To go on as they are under a plan that keeps 3 % below its limit they need 20/0.97 and 40/0.97; half of the other 93.34 A for each.
+    To go on as they are under a plan that keeps 3 % below its limit they need 20/0.97 and 40/0.97;
+    half of the other 93.34 A for each.
     """
     site = zoned_site()
     load = np.zeros((4, 3), dtype=complex)
@@ -114,7 +115,9 @@ def test_what_the_solution_wants_comes_before_the_shares_by_ratings():
     load[2], load[3] = 230.0 * 20, 230.0 * 20
     plan[2], plan[3] = 230.0 * 100, 230.0 * 5
     known = np.ones(4, dtype=np.bool_)
-    first, second = Grants(Above(operators)).granted(operators.flow(load), operators.flow(plan), np.ones(2, dtype=bool), known, 60.0)
+    first, second = Grants(Above(operators)).granted(
+        operators.flow(load), operators.flow(plan), np.ones(2, dtype=bool), known, 60.0
+    )
     assert first is not None
     assert second is not None
     left = 115.2 - (100 / 0.97 - 20)

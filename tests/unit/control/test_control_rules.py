@@ -368,9 +368,13 @@ def test_noise_at_the_edge_does_not_switch_the_cap():
 
 
 def test_the_minutes_of_a_day_run_out_and_come_back_at_midnight():
+    """However they were used: by somebody's count of all day, whether the rule was in force or not."""
     bench = Bench(RelianceRule(id="r", place=PDU, max_a=5.0, max_s_per_day=600.0), site=pdu_rated(40.0))
+    day, at = bench.book.day, bench.book.day.places(bench.layout)
+    resting = np.array([node.id == "pdu" for node in bench.layout.nodes])
     for _ in range(10):
         assert (bench.wait(60).left().port_s_max_va == 2000).all()
+        day.add(at, resting, 60.0, bench.clock.utc())
     capped = bench.wait(60).left()
     needed_a = max(0.0, 35 - 0.97 * 40)
     assert capped.port_s_max_va[0] == pytest.approx(needed_a * 230 / 3, abs=1e-6)
