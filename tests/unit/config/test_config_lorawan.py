@@ -244,3 +244,14 @@ def test_those_outside_of_a_group_are_counted_by_themselves():
     plan = RadioPlan(Region.EU868, 5, 3)
     both, one = air_budget(plan, users, [group]), air_budget(plan, users[2:])
     assert both.downlink_share == pytest.approx(one.downlink_share + both.rounds[0].share)
+
+
+@pytest.mark.parametrize(("mode", "told"), [(0o600, []), (0o640, []), (0o644, ["lorawan.file"])])
+def test_a_token_that_everybody_can_read_is_warned_of(check, tmp_path, mode, told):
+    content = site()
+    content["links"][1]["lorawan"]["token_file"] = "lora.token"
+    (tmp_path / "lora.token").write_text("secret")
+    (tmp_path / "lora.token").chmod(mode)
+    problems = check(content)[1]
+    assert [p.code for p in problems] == told
+    assert "secret" not in str(problems)

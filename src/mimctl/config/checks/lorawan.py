@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Callable, Generator, Iterator
 from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mimctl.config.air_budget import AirBudget, AirUser, air_budget
@@ -53,7 +55,7 @@ def _rates(path: str, link: LinkItem) -> Iterator[Problem]:
 
 
 def check_open_links(draft: Draft) -> Iterator[Problem]:
-    """`lorawan.plain`: events or setpoints that anybody in the network could read or make; `lorawan.file`: a missing file."""
+    """`lorawan.plain`: events or setpoints that anybody could read or make; `lorawan.file`: no token or an open one."""
     for path, link in draft.links():
         item = link.lorawan
         if item is None:
@@ -65,9 +67,16 @@ def check_open_links(draft: Draft) -> Iterator[Problem]:
         if item.api_ca is None and not link.isolated and not api_inside:
             text = "the API token goes without TLS: add 'api_ca', or say 'isolated: true' where nobody else can reach its network"
             yield warning("lorawan.plain", f"{path}.lorawan", text)
-        name = item.token_file
-        if name is not None and not (draft.folder / name).expanduser().is_file():
-            yield warning("lorawan.file", f"{path}.lorawan.token_file", f"there is no file '{draft.folder / name}'")
+        if item.token_file is not None:
+            yield from _token_file(f"{path}.lorawan.token_file", (draft.folder / item.token_file).expanduser())
+
+
+def _token_file(path: str, file: Path) -> Iterator[Problem]:
+    """A token that is missing, or that every user of this machine could use."""
+    if not file.is_file():
+        yield warning("lorawan.file", path, f"there is no file '{file}'")
+    elif file.stat().st_mode & (stat.S_IROTH | stat.S_IWOTH):
+        yield warning("lorawan.file", path, f"'{file}' holds a token that every user of this machine can read: chmod o-rw {file}")
 
 
 def check_devices(draft: Draft) -> Iterator[Problem]:
