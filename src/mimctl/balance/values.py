@@ -105,7 +105,12 @@ class Values:
         if not weights or len(self.upstream) != len(other.upstream):
             return False
         pairs = zip(self.upstream, other.upstream, strict=True)
-        return all(p is q or (p is not None and q is not None and p.curvature is q.curvature) for p, q in pairs)
+        return all(p is q or (p is not None and q is not None and _same(p.curvature, q.curvature)) for p, q in pairs)
+
+
+def _same(one: FloatArray, other: FloatArray) -> bool:
+    """Two curvatures: prices change with every solution of the site level, their curvature with its limits alone."""
+    return one is other or np.array_equal(one, other)
 
 
 def yielding_values(frame: Frame, values: Values) -> Values:

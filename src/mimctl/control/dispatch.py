@@ -204,7 +204,7 @@ class Dispatcher:
             self._changed_at_s[m] = now_s
         self._uncertain[m] = self._strange[m] = False
         self._in_force[m] = write.kind != "release"
-        self._setpoint_va[ports] = np.array(holds.inject_w) + 1j * np.array(holds.inject_var)
+        self._setpoint_va.real[ports], self._setpoint_va.imag[ports] = holds.inject_w, holds.inject_var
         if write.kind == "release":
             self._filters.silent(m)
         else:

@@ -27,11 +27,12 @@ _ROUNDING = 1e-6
 _SLACK_S = 1.0
 
 
-def wrong_price(told: HeadPrice, rating_va: float, now_s: float) -> str | None:
+def wrong_price(told: HeadPrice, rating_va: float, now_s: float, before: HeadPrice | None = None) -> str | None:
     """Why a price is not believed; None where it is.
 
     Args:
         rating_va: V·I of one phase of the head [VA].
+        before: what was believed last; the same curvature has a minimum still.
     """
     price = told.price
     if price.gradient.shape != (6,) or price.curvature.shape != (6, 6) or price.at.shape != (6,) or told.load_va.shape != (3,):
@@ -40,6 +41,8 @@ def wrong_price(told: HeadPrice, rating_va: float, now_s: float) -> str | None:
     size = np.abs(figures) / _measure(rating_va)
     if not (size <= 1).all():
         return _beyond(figures, size)
+    if before is not None and np.array_equal(price.curvature, before.price.curvature):
+        return _wrong_time(price.expires_at_s, now_s, "price")
     curvature = price.curvature * rating_va**2
     least = -_ROUNDING * max(float(size[_CURVATURE].max()) * MOST_CURVATURE, _TINY)
     if np.abs(curvature - curvature.T).max() > -least or np.linalg.eigvalsh((curvature + curvature.T) / 2)[0] < least:

@@ -153,7 +153,7 @@ class SiteOrders:
         """Why nothing of an order is believed; None where it is."""
         layout, head = self.operators.layout, int(self._heads[i])
         rating_va = float(layout.rating_a[head] * layout.voltage_ln_v[head])
-        found = None if order.price is None else wrong_price(order.price, rating_va, now_s)
+        found = None if order.price is None else wrong_price(order.price, rating_va, now_s, self._orders[i].price)
         return found if found is not None or order.limit is None else wrong_limit(order.limit, now_s)
 
     def _limit(self, i: int, now_s: float) -> HeadLimit | None:
