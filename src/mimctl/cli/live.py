@@ -39,7 +39,7 @@ LINK_SPARE = ("requests", "of ms", "devices", "wrong", "late")
 #: states in which no setpoint is refreshed, or nothing is known to refresh it on
 _NOT_CONTROLLING = {"stopped", "failing", "silent", "blind"}
 
-_MINUTE_S, _HOUR_S = 60, 3600
+_MINUTE_S, _HOUR_S, _DAY_S = 60, 3600, 86_400
 
 
 def headline(status: Mapping[str, Any]) -> str:
@@ -213,6 +213,8 @@ def time_left(seconds: float | None) -> str:
         return _MISSING
     if seconds < _MINUTE_S:
         return f"{seconds:.0f} s"
+    if seconds >= 2 * _DAY_S:
+        return f"{seconds / _DAY_S:.1f} days"
     return f"{seconds / _MINUTE_S:.0f} min" if seconds < 2 * _HOUR_S else f"{seconds / _HOUR_S:.1f} h"
 
 

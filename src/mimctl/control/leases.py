@@ -113,7 +113,7 @@ class LeaseBook:
         most_s = {Setpoint: LONGEST_SETPOINT_S, Form: LONGEST_FORM_S}.get(type(action), LONGEST_S)
         if seconds is not None and not SHORTEST_S <= seconds <= most_s:
             raise UserError(
-                f"a {action.kind} stands for at least {SHORTEST_S:g} s and at most {_longest(most_s)}, not {seconds:g} s"
+                f"a {action.kind} stands for at least {SHORTEST_S:g} s and at most {_longest(most_s)}, not {_longest(seconds)}"
             )
         if isinstance(action, Setpoint):
             check_holdable(self.site, scope, action.power_va)
@@ -278,7 +278,7 @@ def _renews(new: Lease, old: Lease) -> bool:
 
 
 def _longest(seconds: float) -> str:
-    return f"{seconds / 86_400:.0f} days" if seconds >= 2 * 86_400 else f"{seconds:.0f} s"
+    return f"{seconds / 86_400:.4g} days" if seconds >= 2 * 86_400 else f"{seconds:g} s"
 
 
 def _until(lease: Lease) -> str:

@@ -123,8 +123,9 @@ def _narrowed_by(outcome: Outcome, m: int, port: int) -> str:
     mim, site = layout.mims[m], layout.site
     way = {layout.nodes[n].id for n in np.flatnonzero(layout.below[:, layout.port_node[layout.ports_of_mim[m]]].any(axis=1))}
     names = way | {mim.id, f"{mim.id}/{port + 1}", mim.address.link, site.id} | {zone.id for zone in site.zones}
-    told = (r.reason for r in outcome.bounds.restrictions if r.where in names)
-    return "; ".join(dict.fromkeys(why.text for why in told if why.code.startswith(_OF_PORTS)))
+    told = (r for r in outcome.bounds.restrictions if r.where in names and r.reason.code.startswith(_OF_PORTS))
+    # a cap at a node is one of its breaker, unless it is told in VA
+    return "; ".join(dict.fromkeys(r.reason.text for r in told if r.where not in way or " VA" in r.reason.text))
 
 
 def _wish_left(bounds: Bounds, k: int, power: complex) -> float:

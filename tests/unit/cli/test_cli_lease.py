@@ -78,8 +78,8 @@ def test_a_state_directory_that_nobody_has_used_is_doubted(site, run_cli, tmp_pa
 
 def test_what_is_shown_of_leases():
     lease = {"id": "n1", "scope": "rack1", "text": "paused", "source": "bms", "owner": "ann", "reason": "why"}
-    shown = [lease_rows([{**lease, "expires_in_s": seconds}])[0][5] for seconds in (None, 59.0, 61.0, 7100.0, 7200.0)]
-    assert shown == ["–", "59 s", "1 min", "118 min", "2.0 h"]
+    shown = [lease_rows([{**lease, "expires_in_s": seconds}])[0][5] for seconds in (None, 59.0, 61.0, 7100.0, 7200.0, 3 * 86_400.0)]
+    assert shown == ["–", "59 s", "1 min", "118 min", "2.0 h", "3.0 days"]
 
 
 def test_a_stop_stands_first_in_the_headline():
