@@ -17,6 +17,7 @@ import click
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from mim_lorawan_page import lorawan_mim_page
 from mimctl.cli.main import COMMANDS, Settings, mimctl
 from mimctl.config.fault_words import Targets
 from mimctl.config.payload_schema import PayloadProfileFile
@@ -362,6 +363,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "reference/device-profile.md": profile_page,
     "reference/payload-profile.md": payload_page,
     "reference/zigbee-profile.md": zigbee_page,
+    "reference/mim-lorawan.md": lambda: lorawan_mim_page(NOTE),
     "reference/devices.md": devices_page,
     "reference/faults-yaml.md": faults_page,
     "decisions/index.md": decisions_page,
