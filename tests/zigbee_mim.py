@@ -30,10 +30,15 @@ def basic() -> dict[int, Attribute]:
     return {4: Attribute(zcl.TEXT, layout.MAKER), 5: Attribute(zcl.TEXT, layout.MODEL)}
 
 
-def electrical(ports: int) -> dict[int, Attribute]:
+def meter_place(port: int) -> Place:
+    """Where a port, counted from 0, is measured: three of them on each endpoint."""
+    return (1 + port // 3, ELECTRICAL, None)
+
+
+def electrical(phases: int) -> dict[int, Attribute]:
     found = {number: Attribute(zcl.UINT16, value) for number, value in SCALES.items()}
     found[0x0300] = Attribute(zcl.UINT16, 0xFFFF)
-    for port in range(ports):
+    for port in range(phases):
         found[VOLTAGE[port]] = Attribute(zcl.UINT16, 0xFFFF)
         found[CURRENT[port]] = Attribute(zcl.UINT16, 0xFFFF)
         found[ACTIVE[port]] = Attribute(zcl.INT16, -0x8000)
@@ -57,7 +62,7 @@ def show(node: Node, key: str, value: float, sign: int) -> None:
         return
     turn = sign if "power" in quantity else 1
     port = int(place.removeprefix("port").removeprefix("L")) - 1
-    node.set(METER_PLACE, ATTRIBUTES[quantity][port], turn * value / COUNTS[quantity])
+    node.set(meter_place(port), ATTRIBUTES[quantity][port % 3], turn * value / COUNTS[quantity])
 
 
 class _Keeping(Node):
@@ -117,7 +122,8 @@ class ZigbeeMim:
     alive: int = 0
 
     def __post_init__(self) -> None:
-        places = {(1, BASIC, None): basic(), METER_PLACE: electrical(self.ports), MIM_PLACE: own(self.ports)}
+        places = {(1, BASIC, None): basic(), MIM_PLACE: own(self.ports)}
+        places |= {meter_place(port): electrical(min(3, self.ports - port)) for port in range(0, self.ports, 3)}
         self.node = Node(self.eui, self.nwk, self.air.carry, places, {MIM_PLACE: self._command}, layout.MANUFACTURER)
         self.tell(layout.PORTS, self.ports)
         self.tell(layout.SEQUENCE_ACK, 0)

@@ -42,8 +42,8 @@ def the_mim(ports: int = 3) -> Mim:
     return Mim("mim1", DeviceAddress("zb", 1, "mim/zigbee", eui=EUI), places, latency=latency)
 
 
-def a_mim(bridge: ZigbeeBridge) -> ZigbeeMim:
-    return ZigbeeMim(the_mim(), bridge, SystemClock())
+def a_mim(bridge: ZigbeeBridge, ports: int = 3) -> ZigbeeMim:
+    return ZigbeeMim(the_mim(ports), bridge, SystemClock())
 
 
 def a_meter(bridge: ZigbeeBridge) -> ZigbeeDevice:
@@ -156,4 +156,13 @@ async def on_the_air(
 METER_BENCHES = {
     "meter by profile, Zigbee": partial(on_the_air, make=a_meter, device=ZigbeeMeter, shown=LOADS, unknown="active_power.L3")
 }
-MIM_BENCHES = {"MIM, Zigbee": partial(on_the_air, make=a_mim, device=FakeMim, shown=PORTS, unknown="thd_v.port1")}
+MIM_BENCHES = {
+    "MIM, Zigbee": partial(on_the_air, make=a_mim, device=FakeMim, shown=PORTS, unknown="thd_v.port1"),
+    "MIM between two feeds, Zigbee": partial(
+        on_the_air,
+        make=partial(a_mim, ports=6),
+        device=partial(FakeMim, ports=6),
+        shown={**PORTS, "active_power.port6": 333.0, "voltage.port4": 229.5},
+        unknown="thd_v.port6",
+    ),
+}

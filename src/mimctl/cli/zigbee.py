@@ -76,6 +76,8 @@ def permit(site: Path, link_id: str | None, eui: str, install_code: str, seconds
     async def run(radio: ZigbeeRadio, database: Path) -> dict[str, Any]:
         return hands.plain(await network.permit(radio, database, eui, code, seconds))
 
+    if sys.stderr.isatty():
+        click.echo(f"waiting {seconds:.0f} s for {eui}: put it into joining mode …", err=True)
     asked = {"do": "permit", "eui": eui, "install_code": code, "seconds": seconds}
     found = _ask_or_do(site, link_id, asked, run, seconds + _PATIENCE_S)
     others = found["turned_away"]
