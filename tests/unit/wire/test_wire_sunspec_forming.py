@@ -14,16 +14,6 @@ VALUES = {"V_SF": -1, "Hz_SF": -2, "Ang_SF": -2, "FmTms": 10, "V": 229.5, "Hz": 
 COMMIT = {"Cmt.Mode": 1, "Cmt.CtlHb": 70000, "Cmt.SeqCmd": 7}
 ZEROS = {"W_SF": 0, "Pct_SF": 0, "WdAct": 1, "WdTms": 10, "Cmt.Ena": 0, "Cmt.CtlHb": 0, "Cmt.SeqCmd": 0, "Ph[0].W": 0}
 ZEROS |= {"Ph[0].Var": 0}
-    "W_SF": 0,
-    "Pct_SF": 0,
-    "WdAct": 1,
-    "WdTms": 10,
-    "Cmt.Ena": 0,
-    "Cmt.CtlHb": 0,
-    "Cmt.SeqCmd": 0,
-    "Ph[0].W": 0,
-    "Ph[0].Var": 0,
-}
 
 
 def chain(*forming: ModelContent):
