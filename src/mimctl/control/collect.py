@@ -195,7 +195,7 @@ class Collector:
         now_s = self._clock.monotonic_s()
         self._take_all(now_s)
         image = self._image.copy()
-        self._map.settle(image)
+        vague_var = self._map.settle(image)
         frozen(image)
 
         block = self._map.blocks(image).__getitem__
@@ -210,6 +210,7 @@ class Collector:
             quality=self._node_quality(block("import_w"), block("import_var")),
             taken_at_s=self._taken_at(self._by_node),
             frequency_hz=block("frequency_hz"),
+            vague_var=vague_var,
         )
         ports = PortState(
             inject_w=block("inject_w"),

@@ -112,7 +112,9 @@ class Estimator:
         if not trusted.all():
             used_gross, used_net = np.where(trusted[:, None], gross_va, 0), np.where(trusted[:, None], net_va, 0)
         unsure_va = self.tracker.outputs.unsure_va(state.now_s, heard)
-        check = self.watch.check(self._sums_of(trusted), used_gross, used_net, taken_at_s, fresh, state.now_s, unsure_va)
+        check = self.watch.check(
+            self._sums_of(trusted), used_gross, used_net, taken_at_s, fresh, state.now_s, unsure_va, state.nodes.vague_var
+        )
         self.verdicts.weigh(check, used_net, state.now_s)
         self._filler.remember(trusted & ~self._doubted() if self.verdicts.doubts else trusted, gross_va, taken_at_s)
         self._harmonics.remember(trusted, state.nodes)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mimctl.model.layout import FloatArray, IntArray, SiteLayout
+from mimctl.model.layout import FloatArray, IntArray, SiteLayout, frozen
 from mimctl.model.sample import Sample
 from mimctl.model.site import Meter, Mim
 from mimctl.model.transfer import Transfer
@@ -189,18 +189,28 @@ class ImageMap:
 
         return find
 
-    def settle(self, image: FloatArray) -> None:
-        """Fill in what follows from the rest: absent phases carry nothing; vars per phase follow from V, I, P and the total's sign.
+    def settle(self, image: FloatArray) -> FloatArray | None:
+        """Fill in what follows from the rest: absent phases carry nothing; vars per phase follow from V, I, P and the total.
 
-        Without any sign the vars stay unknown: a guess would be worth less than nothing to a balancer.
+        V, I and P bound the vars of a phase: distortion is in the apparent power too. The total, which is measured, is shared in
+        proportion to these bounds. Without a total the vars stay unknown: a guess would be worth less than nothing to a balancer.
+
+        Returns:
+            (N, 3) how far vars that were shared so may be off [var]; None where every meter tells its own.
         """
         import_w, import_var = self.block(image, "import_w"), self.block(image, "import_var")
         if self._absent.any():
             for name in ("import_w", "import_var", "current_a"):
                 self.block(image, name)[self._absent] = 0.0
         missing = np.isnan(import_var) & ~np.isnan(import_w)
-        if missing.any():
-            apparent_va = self.block(image, "voltage_ln_v") * self.block(image, "current_a")
-            magnitude = np.sqrt(np.maximum(apparent_va**2 - import_w**2, 0.0))
-            direction = np.sign(self.block(image, "total_var"))[:, None]
-            import_var[missing] = (magnitude * direction)[missing]
+        if not missing.any():
+            return None
+        apparent_va = self.block(image, "voltage_ln_v") * self.block(image, "current_a")
+        most_var = np.where(missing, np.sqrt(np.maximum(apparent_va**2 - import_w**2, 0.0)), 0.0)
+        rest_var = self.block(image, "total_var") - np.where(missing, 0.0, np.nan_to_num(import_var)).sum(axis=1)
+        whole_var = most_var.sum(axis=1)
+        share = np.divide(rest_var, whole_var, out=np.zeros_like(rest_var), where=whole_var != 0)
+        share = np.where(np.isnan(rest_var), np.nan, np.clip(share, -1.0, 1.0))
+        shared_var = most_var * share[:, None]
+        import_var[missing] = shared_var[missing]
+        return frozen(np.nan_to_num(np.where(missing, most_var + np.abs(shared_var), 0.0)))

@@ -146,6 +146,7 @@ class SumWatch:
         fresh: BoolArray,
         now_s: float,
         unsure_va: FloatArray,
+        vague_var: FloatArray | None = None,
     ) -> Check:
         """Compare.
 
@@ -154,9 +155,14 @@ class SumWatch:
             gross_va, net_va: (N, 3) zero where not usable [VA].
             taken_at_s: (N,) instants [s]; fresh: (N,) read since the last call.
             unsure_va: (K,) how far the outputs of ports may be off that the gross flows count with [VA].
+            vague_var: (N, 3) how far vars may be off that meters tell as a total alone; they accuse nobody [var].
         """
         lost_va, lost_sigma_va = self.losses(net_va)
         residual_va, noise_va = sums.residual_va(gross_va, lost_va), self.sigma_va(net_va)
+        if vague_var is not None:
+            most_var = sums.gathered(vague_var[sums.member])
+            vars_ = np.sign(residual_va.imag) * np.maximum(np.abs(residual_va.imag) - most_var, 0.0)
+            residual_va = residual_va.real + 1j * vars_
         # P and Q are both off by this much: √2 for the length of the two
         noise = np.sqrt(2 * sums.variance(noise_va * noise_va, lost_sigma_va * lost_sigma_va))
         tolerance_va = self._accuracy.threshold * noise + self._skew(sums, taken_at_s)

@@ -27,6 +27,8 @@ class NodeState:
             what it would draw if its meter were the wrong one. NaN where the value is unknown.
         harmonic_a: (N, 4) rms harmonic current of the phases and the neutral that estimated nodes had when they were last read [A];
             NaN elsewhere and where never told. None = nothing was estimated.
+        vague_var: (N, 3) how far vars may be off that a meter tells as a total alone [var]; 0 where it tells them per phase, None
+            where every one does.
     """
 
     import_w: FloatArray
@@ -46,6 +48,7 @@ class NodeState:
     sigma_v: FloatArray | None = None
     frequency_hz: FloatArray | None = None
     harmonic_a: FloatArray | None = None
+    vague_var: FloatArray | None = None
 
     def source(self, node: int) -> str:
         """Where the flow of one node comes from: `measured`, `estimated`, `doubted` or `unknown`."""

@@ -209,17 +209,42 @@ async def test_sign_and_phase_map_of_a_meter_are_applied_once():
     np.testing.assert_array_equal(state.nodes.voltage_ln_v[2], [232, 230, 231])
 
 
-async def test_missing_vars_follow_from_volts_amperes_and_watts():
-    """S = 230 V · 5 A = 1150 VA, P = 920 W: Q = √(1150² − 920²) = 690 var, inductive unless the total says otherwise."""
+@pytest.mark.parametrize(
+    ("watts", "total", "expected", "vague"),
+    [
+        # S = 230 V · 5 A = 1150 VA, P = 920 W: no more than Q = √(1150² − 920²) = 690 var
+        ((920, 920, 920), 2070.0, (690, 690, 690), (1380, 1380, 1380)),
+        ((920, 920, 920), -2070.0, (-690, -690, -690), (1380, 1380, 1380)),
+        # with distortion the bounds are 1725 var together, the measured total is 60 % of that; √(1150² − 1035²) = 501.3
+        ((920, 1035, 1035), 1015.5, (414, 300.8, 300.8), (1104, 802.1, 802.1)),
+        ((920, 1150, 1150), 5000.0, (690, 0, 0), (1380, 0, 0)),
+    ],
+)
+async def test_vars_that_are_told_as_a_total_are_shared(watts, total, expected, vague):
     site, clock = rack_site(), VirtualClock(START)
     group = fleet(site, clock)
     keys = ("active_power.L1", "active_power.L2", "active_power.L3", "voltage.L1", "voltage.L2", "voltage.L3")
     keys += ("current.L1", "current.L2", "current.L3", "reactive_power.total")
-    for total, sign in ((100.0, 1), (-100.0, -1)):
-        values = np.array([920, 920, 920, 230, 230, 230, 5, 5, 5, total], dtype=float)
-        group.drivers["m-rack1"] = ScriptedDriver("m-rack1", clock, keys, values)
-        state = await Collector(SiteLayout(site), [group], clock, 5.0).collect(1.0)
-        np.testing.assert_allclose(state.nodes.import_var[2], [sign * 690] * 3)
+    values = np.array([*watts, 230, 230, 230, 5, 5, 5, total], dtype=float)
+    group.drivers["m-rack1"] = ScriptedDriver("m-rack1", clock, keys, values)
+    nodes = (await Collector(SiteLayout(site), [group], clock, 5.0).collect(1.0)).nodes
+    np.testing.assert_allclose(nodes.import_var[2], expected, atol=0.5)
+    assert nodes.vague_var is not None
+    np.testing.assert_allclose(nodes.vague_var[2], vague, atol=1.0)
+    assert not nodes.vague_var[[0, 1, 3]].any(), "the others tell theirs per phase"
+
+
+async def test_vars_without_any_sign_stay_unknown():
+    site, clock = rack_site(), VirtualClock(START)
+    group = fleet(site, clock)
+    keys = ("active_power.L1", "active_power.L2", "active_power.L3", "voltage.L1", "voltage.L2", "voltage.L3")
+    keys += ("current.L1", "current.L2", "current.L3")
+    group.drivers["m-rack1"] = ScriptedDriver(
+        "m-rack1", clock, keys, np.array([920, 920, 920, 230, 230, 230, 5, 5, 5], dtype=float)
+    )
+    state = await Collector(SiteLayout(site), [group], clock, 5.0).collect(1.0)
+    assert np.isnan(state.nodes.import_var[2]).all()
+    assert state.nodes.quality[2] == Quality.BAD
 
 
 async def test_a_mim_with_one_unknown_port_is_bad():

@@ -38,6 +38,26 @@ def test_exact_and_consistent_meters_are_never_flagged(seed: int) -> None:
     assert state.nodes.margin_va() is None
 
 
+@pytest.mark.parametrize(
+    ("error_va", "vague", "accused"),
+    [
+        pytest.param(700j, True, False, id="vars shared out of a total"),
+        pytest.param(700j, False, True, id="vars of the phase's own"),
+        pytest.param(1500j, True, True, id="more than sharing explains"),
+        pytest.param(700 + 0j, True, True, id="watts are told per phase"),
+    ],
+)
+def test_vars_that_are_told_as_a_total_accuse_nobody(error_va: complex, vague: bool, accused: bool) -> None:
+    bench = Bench(hall())
+    row = bench.layout.node_index["rack01"]
+    vague_var = np.zeros((len(bench.layout.nodes), 3))
+    vague_var[row] = 800.0
+    for _, readings in bench.wandering(25):
+        readings[row, 0] += error_va
+        bench.step(readings, **({"vague_var": vague_var} if vague else {}))
+    assert bool(bench.open("bad_meter")) is accused
+
+
 def test_every_value_says_how_sure_it_is() -> None:
     """0.3 % of reading and 0.05 % of rating: 0.003·|S| + 0.0005·63 A·230 V at a rack."""
     bench = Bench(hall())
