@@ -16,6 +16,7 @@ from mimctl.control.above_estimate import AboveEstimator
 from mimctl.control.collect import Collector
 from mimctl.control.events import EventLog
 from mimctl.control.headroom import HeadroomWatch
+from mimctl.control.lease_bounds import lease_bounds
 from mimctl.control.leases import LeaseBook
 from mimctl.control.light import SiteSolve, light_solve
 from mimctl.control.loop import DeadlineLoop
@@ -30,6 +31,7 @@ from mimctl.control.zone import ZoneController, build_zone
 from mimctl.grid.tree import TreeOperators
 from mimctl.model.clock import Clock
 from mimctl.model.layout import ComplexArray, SiteLayout
+from mimctl.model.lease import Cap
 from mimctl.model.problem import Severity
 from mimctl.model.protocols import DriverGroup
 from mimctl.model.reason import Reason
@@ -138,7 +140,7 @@ class SiteController:
         await self.read_above()
         if not self.level.needed():
             return
-        picture = self._ruled(self.pictures.picture(self.upper_state, self.clock.monotonic_s()))
+        picture = self._capped(self._ruled(self.pictures.picture(self.upper_state, self.clock.monotonic_s())))
         orders = await asyncio.to_thread(self.level.solve, picture)
         self._remember(picture)
         for zone in self.zones:
@@ -152,6 +154,14 @@ class SiteController:
         whole = None if self.upper_state is None else self.with_outputs(self.upper_state)
         report = None if whole is None else self.analyst.report(whole, detail=False)
         return self.rules_above.narrowed(picture, whole, report, self.clock.utc())
+
+    def _capped(self, picture: SitePicture) -> SitePicture:
+        """With what leases cap: at the heads of zones it is not told apart from what the site level told them itself."""
+        caps = [lease for lease in self.leases.active() if isinstance(lease.action, Cap)]
+        if not caps:
+            return picture
+        nobody = np.zeros(len(self.layout.mims), dtype=np.bool_)
+        return replace(picture, bounds=lease_bounds(picture.bounds, caps, self.leases.scopes, self.layout, nobody))
 
     def _remember(self, picture: SitePicture) -> None:
         plan, anchor_va, before = self.level.last, self.level.moved_on_from_va, self.memory.newest

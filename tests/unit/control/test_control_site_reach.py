@@ -22,6 +22,7 @@ from mimctl.grid.tree import TreeOperators
 from mimctl.model.address import DeviceAddress
 from mimctl.model.fault import Fault, FaultKind
 from mimctl.model.layout import ComplexArray, SiteLayout
+from mimctl.model.lease import Cap, LeaseSource
 from mimctl.model.rules import LimitRule, Place
 from mimctl.model.site import Site
 from mimctl.model.state import TransferImage
@@ -132,6 +133,22 @@ async def test_of_a_generator_the_zones_are_granted_what_it_can_give_and_no_more
     granted = [zone.orders._orders[0].limit for zone in loop.controller.zones]
     assert all(limit is not None for limit in granted)
     assert (sum(limit.phase_a for limit in granted) <= most_a).all()
+
+
+async def test_a_lease_that_caps_a_head_is_seen_beside_what_the_head_was_told():
+    hall = zoned_hall(4)
+    tight = tuple(replace(n, rating_a=450.0) if n.id == "pdu1" else n for n in hall.nodes)
+    loop = loop_with(replace(hall, nodes=tight))
+    book, solved = loop.controller.leases, []
+    solve = loop.controller.level.solve
+    loop.controller.level.solve = lambda made: solved.append(made) or solve(made)  # type: ignore[method-assign]
+    await loop.run(3)
+    book.put(book.draft(LeaseSource.OPERATOR, "ann", "rack1", Cap(max_a=90.0), seconds=600.0, reason="a hot whip"))
+    await loop.run(3)
+    limits_a = [made.bounds.node_limit_a[loop.layout.node_index["rack1"]] for made in solved]
+    assert limits_a[1] == pytest.approx([256.0] * 3)
+    for limit_a in limits_a[-2:]:
+        assert limit_a == pytest.approx([90.0] * 3)
 
 
 def image(state: TransferState, taken_s: float, quality: int = 2) -> TransferImage:
