@@ -7,7 +7,7 @@ from collections.abc import Callable
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.island_site import FORMERS, island_site
-from tests.loop.test_loop_islands import Island
+from tests.loop.island_loop import Island
 
 from mimctl.control.events import EventLog
 from mimctl.control.site_controller import build_site_controller
