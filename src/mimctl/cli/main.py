@@ -33,7 +33,7 @@ COMMANDS: dict[str, str] = {
     "status": "Ask a running service how its site is doing.",
     "explain": "Tell why a running service decided what it did.",
     "rules": "Show which rules are in force, and when.",
-    "lease": "List, grant or revoke lock-outs, caps, pauses, setpoints and form mode.",
+    "lease": "List, grant or revoke lock-outs, caps, pauses and the like.",
     "stop": "Emergency stop of a site, or its end.",
     "device": "Read, watch, dump or set one device.",
     "simulate": "Run a site on a virtual clock and compare before with after.",

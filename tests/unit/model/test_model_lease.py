@@ -61,7 +61,7 @@ def test_json_and_back(one):
 @pytest.mark.parametrize(
     "bend",
     [
-        {"kind": "form"},
+        {"kind": "dance"},
         {"source": "nobody"},
         {"source": 3},
         {"granted_utc": "2026-01-05T00:00:00"},
