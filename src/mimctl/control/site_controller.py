@@ -165,11 +165,12 @@ class SiteController:
 
     def _remember(self, picture: SitePicture) -> None:
         plan, anchor_va, before = self.level.last, self.level.moved_on_from_va, self.memory.newest
-        if plan is None or anchor_va is None:
+        within = self.level.within
+        if plan is None or anchor_va is None or within is None:
             return
         solve = light_solve(
             picture.forecast,
-            picture.bounds,
+            within,
             anchor_va=anchor_va,
             setpoint_va=picture.accepted_va,
             plan=plan,

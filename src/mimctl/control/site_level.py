@@ -32,12 +32,14 @@ class SiteLevel:
     Args:
         life_s: how long its orders stand [s], at most `LONGEST_LIFE_S`.
         last: the plan of the last solve; moved_on_from_va: (K,) that of the one before [VA].
+        within: the bounds that the last solve kept to: those of the picture, and what heads can be granted.
     """
 
     above: Above
     life_s: float = LONGEST_LIFE_S
     last: Plan | None = None
     moved_on_from_va: ComplexArray | None = None
+    within: Bounds | None = None
     _anchor_va: ComplexArray = field(init=False)
     _standing: tuple[HeadLimit | None, ...] | None = None
 
@@ -72,7 +74,7 @@ class SiteLevel:
         bounds = self._floored(picture.bounds, gross, picture.answering)
         told = AboveLimits(bounds.node_limit_a, bounds.node_neutral_limit_a, self._least_w(bounds))
         plan = self._balancer.solve(picture.forecast, bounds, self._anchor_va, picture.accepted_va)
-        self.last, self.moved_on_from_va = plan, self._anchor_va
+        self.last, self.moved_on_from_va, self.within = plan, self._anchor_va, bounds
         if plan.status is SolveStatus.FAILED:
             return {}
         flow, until_s = self._flow(load, plan), picture.now_s + min(self.life_s, LONGEST_LIFE_S)
@@ -82,7 +84,8 @@ class SiteLevel:
             # more is wanted of some head than can be granted beside the others: prices of what nobody can follow are none
             again = self._balancer.solve(picture.forecast, within, self._anchor_va, picture.accepted_va)
             if again.status is not SolveStatus.FAILED:
-                self.last = plan = again
+                plan = self.last = again
+                self.within = within
                 flow = self._flow(load, plan)
         self._anchor_va = plan.inject_w + 1j * plan.inject_var
         return self._orders(picture, plan, gross, flow, limits)
