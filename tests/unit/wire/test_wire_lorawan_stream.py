@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 
 from lorawan_air import until
 from mimctl.model.clock import SystemClock
 from mimctl.model.link import Link, LinkType
 from mimctl.model.lorawan import LorawanLink
-from mimctl.wire.chirpstack.stream import Backoff, EventStream
+from mimctl.wire.chirpstack.stream import Backoff, EventStream, ForgivingLoop
 
 #: MQTT 3.1.1: connection accepted; a subscription refused (0x80) after its two bytes of message id
 ACCEPTED, REFUSED = b"\x20\x02\x00\x00", b"\x90\x03"
@@ -36,3 +37,18 @@ async def test_a_subscription_that_the_broker_refuses_is_no_connection():
     await stream.close()
     server.close()
     await server.wait_closed()
+
+
+async def test_a_socket_that_was_closed_meanwhile_is_passed_over_and_an_open_one_is_looked_after():
+    loop, heard = ForgivingLoop(asyncio.get_running_loop()), asyncio.Event()
+    one, other = socket.socketpair()
+    closed = one.fileno()
+    one.close()
+    for add in (loop.add_reader, loop.add_writer):
+        add(closed, heard.set)
+        add(-1, heard.set)
+    assert not heard.is_set()
+    loop.add_writer(other.fileno(), heard.set)
+    await heard.wait()
+    loop.remove_writer(other.fileno())
+    other.close()

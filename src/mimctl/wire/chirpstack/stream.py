@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 import ssl
@@ -32,9 +33,28 @@ _MOST_WAITING = 20_000
 _REFUSED = 0x80
 
 
+class ForgivingLoop:
+    """The event loop, for a library that asks it to look after a socket which was closed a moment ago, by another thread."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loop, name)
+
+    def add_reader(self, fd: int, callback: Callable[..., object], *args: Any) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            self._loop.add_reader(fd, callback, *args)
+
+    def add_writer(self, fd: int, callback: Callable[..., object], *args: Any) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            self._loop.add_writer(fd, callback, *args)
+
+
 @asynccontextmanager
 async def connected(client: Client) -> AsyncIterator[Client]:
     """A client while it is connected. One that is cancelled half-way is not torn apart, which its library does not survive."""
+    client._loop = ForgivingLoop(client._loop)  # type: ignore[assignment]
     entering = asyncio.ensure_future(client.__aenter__())
     try:
         await asyncio.shield(entering)
