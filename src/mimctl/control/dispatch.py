@@ -304,14 +304,21 @@ class Dispatcher:
                 self._filters.holds(int(m), None)
         self._uncertain &= now_s - self._tried_at_s <= waits_s
 
-    def in_force_va(self, now_s: float) -> ComplexArray:
-        """(K,) what the devices hold at an instant if nothing is written until then, NaN where it is not known [VA]."""
+    def in_force_va(self, now_s: float, *, sure: bool = False) -> ComplexArray:
+        """(K,) what the devices hold at an instant if nothing is written until then, NaN where it is not known [VA].
+
+        Args:
+            sure: of a device that a write was on its way to, and nobody knows whether it came, nothing is known.
+        """
         held_va = self._setpoint_va.copy()
         for m in np.flatnonzero(self._lapsed(now_s, self._silence.waits_s)):
             action = self._silence.action(int(m))
             if action is not ExpiryAction.HOLD:
                 gone = action in (ExpiryAction.ZERO, ExpiryAction.DISCONNECT)
                 held_va[self._layout.ports_of_mim[m]] = 0.0 if gone else np.nan
+        if sure:
+            perhaps = self._uncertain & (now_s - self._tried_at_s <= self._silence.waits_s)
+            held_va[perhaps[self._layout.port_mim]] = np.nan
         return held_va
 
     def _lapsed(self, now_s: float, waits_s: FloatArray) -> BoolArray:

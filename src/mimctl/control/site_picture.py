@@ -56,8 +56,12 @@ class ZoneView(Protocol):
         """(K,) what the ports put out at an instant, by the zone's own model [VA]."""
         ...
 
-    def in_force_va(self, instant_s: float) -> ComplexArray:
-        """(K,) what is in force when nobody has written since: setpoints within their validity, then the expiry actions [VA]."""
+    def in_force_va(self, instant_s: float, *, sure: bool = False) -> ComplexArray:
+        """(K,) what is in force when nobody has written since: setpoints within their validity, then the expiry actions [VA].
+
+        Args:
+            sure: NaN also where a write was on its way and may not have come.
+        """
         ...
 
 
@@ -179,7 +183,7 @@ class PictureMaker:
         """Limits that leave what zones that are silent may do to the flows above them."""
         unsure = np.zeros(gross.shape)
         for zone, part in silent:
-            held_va = zone.in_force_va(now_s)
+            held_va = zone.in_force_va(now_s, sure=True)
             for node, response in part.response.items():
                 if usable[node]:
                     unsure[node] += unsure_va(gross[node], response, held_va, self._layout.port_rating_va[part.ports])

@@ -111,9 +111,9 @@ class ZoneController:
         """(K,) what the ports put out at an instant, as modelled and reported [VA]."""
         return self.cycle.outputs.at(instant_s)
 
-    def in_force_va(self, instant_s: float) -> ComplexArray:
+    def in_force_va(self, instant_s: float, *, sure: bool = False) -> ComplexArray:
         """(K,) what the devices hold at an instant if nobody writes until then, NaN where that is not known [VA]."""
-        return self.cycle.dispatcher.in_force_va(instant_s)
+        return self.cycle.dispatcher.in_force_va(instant_s, sure=sure)
 
     async def step(self) -> DecisionRecord:
         """One cycle, with what the site level told."""

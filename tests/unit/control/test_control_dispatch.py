@@ -206,6 +206,21 @@ async def test_the_time_that_a_command_takes_comes_before_its_validity():
     assert not dispatch.in_force[0]
 
 
+async def test_what_may_have_come_of_a_write_that_nobody_answered_is_not_known_for_sure():
+    """100 W in force at 0 s, 400 W on the way at 5 s: either may be held, until the validity of the later one is over."""
+    dispatch, mims, clock = dispatcher()
+    await dispatch.send(plan(send=[0, 1]), 1.0)
+    clock.advance_to(5.0)
+    mims[0].fails = True
+    await dispatch.send(plan(send=[0], watts=400.0), 6.0)
+    assert dispatch.in_force_va(6.0).tolist() == [100] * 6
+    assert np.isnan(dispatch.in_force_va(6.0, sure=True)[:3]).all()
+    assert dispatch.in_force_va(6.0, sure=True)[3:].tolist() == [100] * 3
+    # the 100 W have run out at 10 s, the 400 W would at 15 s
+    assert np.isnan(dispatch.in_force_va(14.9, sure=True)[:3]).all()
+    assert dispatch.in_force_va(15.1, sure=True).tolist() == [0] * 6
+
+
 async def test_a_device_without_a_failsafe_holds_its_setpoint_for_ever_and_is_released_in_the_end():
     dispatch, device = await silent(MimMap(3, (), ()), after_s=86400.0)
     assert dispatch.in_force[0]

@@ -35,7 +35,7 @@ class Silent:
 
     held: complex = 0j
 
-    def output_va(self, _instant_s: float) -> np.ndarray:
+    def output_va(self, _instant_s: float, *, sure: bool = False) -> np.ndarray:
         return np.full(len(self.layout.ports), self.held)
 
     in_force_va = output_va
