@@ -8,6 +8,7 @@ import numpy as np
 from tests.island_site import island_site
 from tests.loop.closed_loop import ClosedLoop
 
+from mimctl.control.what_if import form_objections
 from mimctl.model.fault import Fault, FaultKind
 from mimctl.model.lease import Form, Lease, LeaseSource
 from mimctl.twin.faults import schedule
@@ -41,7 +42,7 @@ class Island(ClosedLoop):
 
     def objections(self, mim: str = "mim-rack1") -> tuple[str, ...]:
         draft = self.controller.leases.draft(LeaseSource.OPERATOR, "ann", mim, Form("pdu"), seconds=60.0, reason="try")
-        return self.cycle.form_objections(draft)
+        return form_objections(self.cycle, draft)
 
     @property
     def forming(self) -> list[bool]:

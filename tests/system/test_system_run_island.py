@@ -13,6 +13,7 @@ from tests.system.service_harness import hall_dict
 from tests.system.service_inside import service_of, twin_of, until
 
 from mimctl.config.site import load_site
+from mimctl.control.what_if import form_objections
 from mimctl.control.zone import ZoneController
 from mimctl.model.errors import UserError
 from mimctl.model.fault import Fault, FaultKind
@@ -51,7 +52,7 @@ async def test_a_mim_feeds_its_pdu_while_the_feed_is_out_and_lets_go_when_it_is_
         await until(lambda: zone.cycle.last.state.transfers.state[0] == 5 and not any(commanded(zone)))
         book, action = service.controller.leases, Form("pdu-a1")
         lease = book.draft(LeaseSource.OPERATOR, "ann", "mim-a1-1", action, seconds=60.0, reason="try")
-        await until(lambda: not zone.cycle.form_objections(lease))
+        await until(lambda: not form_objections(zone.cycle, lease))
         await service.leases.grant(REQUEST)
         assert formers.forming.tolist() == [True, False]
         assert np.abs(plant.solve().voltage_v[rack]) == pytest.approx([230] * 3)

@@ -10,7 +10,7 @@ of the devices is the next cycle's samples.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -22,7 +22,6 @@ from mimctl.control.commanded import Authorities, Rivals
 from mimctl.control.dispatch import Dispatcher
 from mimctl.control.estimator import Estimator
 from mimctl.control.events import EventLog
-from mimctl.control.form_leases import wishes as form_wishes
 from mimctl.control.form_watch import FormWatch
 from mimctl.control.harmonics import HarmonicControl
 from mimctl.control.leases import LeaseBook
@@ -37,15 +36,15 @@ from mimctl.forecast.tracker import LoadTracker
 from mimctl.grid.sensitivity import ImpedanceWatch
 from mimctl.model.bounds import Bounds
 from mimctl.model.clock import Clock
-from mimctl.model.decision import DecisionRecord
-from mimctl.model.errors import UserError
+from mimctl.model.decision import DecisionRecord, WriteOutcome
+from mimctl.model.forecast import LoadForecast
 from mimctl.model.island import FormWish
-from mimctl.model.layout import BoolArray, ComplexArray, SiteLayout
-from mimctl.model.lease import Lease
+from mimctl.model.layout import BoolArray, ComplexArray, FloatArray, SiteLayout
 from mimctl.model.plan import Plan, SafePlan, SolveStatus
 from mimctl.model.reason import Reason
 from mimctl.model.report import SiteReport
 from mimctl.model.sample import BAD
+from mimctl.model.state import SiteState
 from mimctl.safety.judge import Accepted, Judge
 
 #: share of the period given to reading, and the instant in it by which writing must be done
@@ -69,6 +68,7 @@ class Cycle:
         narrowers: grants, margins and room, in the order in which they take from the bounds.
         guards: what not even a lease may undo; after everybody else.
         forming: what becomes of leases that have a bus formed.
+        usable: (M,) MIMs that were ours to command in the last cycle.
     """
 
     zone: str
@@ -100,8 +100,8 @@ class Cycle:
     number: int = 0
     anchor_va: ComplexArray | None = None
     last: DecisionRecord | None = None
+    usable: BoolArray = field(default_factory=lambda: np.zeros(0, dtype=np.bool_))
     _looked_at: tuple[DecisionRecord, SiteReport] | None = None
-    _usable: BoolArray = field(default_factory=lambda: np.zeros(0, dtype=np.bool_))
 
     async def step(self) -> DecisionRecord:
         """Read all, decide, write all. Whatever throws here keeps the heartbeats from being written."""
@@ -118,21 +118,40 @@ class Cycle:
         self.impedances.learn(state)
         forecast = self.tracker.forecast(state)
         watch.lap("forecast")
+        situation, bounds = self._restricted(state, report, forecast)
+        watch.lap("bounds")
+        anchor_va, gain, plan = self._balanced(situation, bounds)
+        watch.lap("balance")
+        wishes = self.forming.wishes(state.now_s, paused=self.paused)
+        safe_plan = self.judged(situation, bounds, plan, self.dispatcher.accepted(), wishes)
+        watch.lap("judge")
+        outcomes = await self._written(safe_plan, started_s)
+        watch.lap("dispatch")
 
-        self.dispatcher.expire(state.now_s)
-        self.dispatcher.adopt(state)
-        contest = self.rivals.check(state.now_s, self.dispatcher.in_force)
-        self.dispatcher.insist(contest.fresh, state.now_s)
-        self.dispatcher.let_go(contest.yielded)
-        setpoint_va = self.dispatcher.setpoint_va
-        written_at_s = self.dispatcher.written_at_s
-        obeying = self.supervisor.check(
-            state, without_nan(setpoint_va), self.dispatcher.forms.watched(written_at_s), self.dispatcher.in_force
+        held_va, laps = situation.setpoint_va, watch.laps()
+        self.last = record = DecisionRecord(
+            self.number, self.zone, state, report, forecast, bounds, plan, safe_plan, outcomes, laps, anchor_va, held_va, gain
         )
+        unreached_s = self.clock.monotonic_s() - self.dispatcher.written_at_s
+        report_events(self.events, record, self.collector, self.silenced, unreached_s)
+        self.forming.look(record)
+        return record
+
+    def _restricted(self, state: SiteState, report: SiteReport, forecast: LoadForecast) -> tuple[Situation, Bounds]:
+        """What the devices hold and who of them is ours to command, and everything that restricts the coming plan."""
+        told = self.dispatcher
+        told.expire(state.now_s)
+        told.adopt(state)
+        contest = self.rivals.check(state.now_s, told.in_force)
+        told.insist(contest.fresh, state.now_s)
+        told.let_go(contest.yielded)
+        held_va = told.setpoint_va
+        since_s = told.forms.watched(told.written_at_s)
+        obeying = self.supervisor.check(state, without_nan(held_va), since_s, told.in_force)
         reported = state.mims.quality > BAD
         bounds = self.bounds_maker.bounds(
             state.utc,
-            setpoint_va,
+            held_va,
             self.period_s,
             obeying=obeying,
             reported=reported,
@@ -141,40 +160,28 @@ class Cycle:
             paused=self.paused,
             idle_rules=self.rules.look(state, report),
         )
-        self._usable = usable = obeying & reported & ~contest.yielded & (not self.paused)
-        situation = Situation(state, report, forecast, setpoint_va, usable)
-        bounds = narrowed(bounds, (self.rules, *self.narrowers, self.leases, *self.guards), situation)
-        watch.lap("bounds")
+        self.usable = obeying & reported & ~contest.yielded & (not self.paused)
+        situation = Situation(state, report, forecast, held_va, self.usable)
+        return situation, narrowed(bounds, (self.rules, *self.narrowers, self.leases, *self.guards), situation)
 
-        anchor_va = without_nan(setpoint_va) if self.anchor_va is None else self.anchor_va
-        gain = self.responses.gains(state, setpoint_va, self.dispatcher.changed_at_s)
+    def _balanced(self, situation: Situation, bounds: Bounds) -> tuple[ComplexArray, FloatArray | None, Plan]:
+        """(K,) what this plan moves on from [VA], (K,) how far towards the optimum (None = all the way), and the plan itself."""
+        held_va, now_s = situation.setpoint_va, situation.state.now_s
+        anchor_va = without_nan(held_va) if self.anchor_va is None else self.anchor_va
+        gain = self.responses.gains(situation.state, held_va, self.dispatcher.changed_at_s)
         self.outputs.acts_after(self.responses.delays_s())
-        plan = self.cascade.plan(forecast, bounds, anchor_va, setpoint_va, now_s=state.now_s, gain=gain)
-        self._note_solve(plan, state.layout)
+        plan = self.cascade.plan(situation.forecast, bounds, anchor_va, held_va, now_s=now_s, gain=gain)
+        self._note_solve(plan, situation.state.layout)
         if self.filters is not None:
             plan = self.filters.with_shares(plan, bounds, situation, self.dispatcher.harmonics)
-        watch.lap("balance")
+        return anchor_va, gain, plan
 
-        told = self.dispatcher
-        accepted = Accepted(setpoint_va, written_at_s, told.changed_at_s, told.harmonics, told.forms.state)
-        wishes = self.forming.wishes(state.now_s, paused=self.paused)
-        safe_plan = self._judged(situation, bounds, plan, accepted, wishes)
-        watch.lap("judge")
-
+    async def _written(self, plan: SafePlan, started_s: float) -> tuple[WriteOutcome, ...]:
+        """The plan on its way to the devices, as far as the period allows."""
         deadline_s = started_s + _WRITE_UNTIL * self.period_s
-        outcomes = await self.dispatcher.send(safe_plan, deadline_s, releases_only=self.silenced)
+        outcomes = await self.dispatcher.send(plan, deadline_s, releases_only=self.silenced)
         self.outputs.commanded(self.clock.monotonic_s(), without_nan(self.dispatcher.setpoint_va))
-        watch.lap("dispatch")
-
-        laps = watch.laps()
-        record = DecisionRecord(
-            self.number, self.zone, state, report, forecast, bounds, plan, safe_plan, outcomes, laps, anchor_va, setpoint_va, gain
-        )
-        unreached_s = self.clock.monotonic_s() - self.dispatcher.written_at_s
-        report_events(self.events, record, self.collector, self.silenced, unreached_s)
-        self.last = record
-        self.forming.look(record)
-        return record
+        return outcomes
 
     def detailed_report(self) -> SiteReport | None:
         """Every metric of the last image, for whoever looks: no decision needs them, so no cycle waits for them."""
@@ -184,7 +191,7 @@ class Cycle:
             self._looked_at = self.last, self.analyst.report(self.last.state)
         return self._looked_at[1]
 
-    def _judged(
+    def judged(
         self, situation: Situation, bounds: Bounds, plan: Plan, accepted: Accepted, forms: tuple[FormWish, ...] = ()
     ) -> SafePlan:
         """The plan after the judge, who is told of emergency stop and lock-outs himself: he believes no bounds."""
@@ -200,41 +207,6 @@ class Cycle:
             impedance_scale=self.impedances.scale,
             forms=forms,
         )
-
-    def form_objections(self, lease: Lease) -> tuple[str, ...]:
-        """Everything that keeps a MIM from forming a bus now, on the latest measurements; nothing is written.
-
-        Raises:
-            UserError: there are no measurements yet.
-        """
-        last = self.last
-        if last is None:
-            raise UserError(f"zone {self.zone} has not measured yet")
-        setpoint_va, forming = self.dispatcher.setpoint_va, self.dispatcher.forms.state
-        situation = Situation(last.state, last.report, last.forecast, setpoint_va, self._usable)
-        accepted = Accepted(setpoint_va, self.dispatcher.written_at_s, self.dispatcher.changed_at_s, forming=forming)
-        judged = self._judged(situation, last.bounds, last.plan, accepted, tuple(form_wishes([lease], last.state.layout)))
-        return tuple(j.reason.text for j in judged.judgements if j.mim == lease.scope and j.reason.code == "form.refused")
-
-    def preview(self, lease: Lease) -> tuple[Bounds, Plan, SafePlan]:
-        """What a setpoint would come to now, on the latest measurements; nothing is kept and nothing is written.
-
-        Raises:
-            UserError: there are no measurements yet.
-        """
-        last = self.last
-        if last is None:
-            raise UserError(f"zone {self.zone} has not measured yet")
-        setpoint_va = self.dispatcher.setpoint_va
-        usable, wide = self._usable, last.bounds
-        if self.paused:  # since the last cycle, perhaps
-            usable = np.zeros_like(usable)
-            wide = replace(wide, mim_enabled=usable, mim_release=~usable)
-        situation = Situation(last.state, last.report, last.forecast, setpoint_va, usable)
-        bounds = narrowed(self.leases.narrow_with([lease], wide, situation), self.guards, situation)
-        plan = self.cascade.balancer.solve(last.forecast, bounds, np.nan_to_num(setpoint_va), setpoint_va)
-        accepted = Accepted(setpoint_va, self.dispatcher.written_at_s, self.dispatcher.changed_at_s)
-        return bounds, plan, self._judged(situation, bounds, plan, accepted)
 
     @property
     def reading_s(self) -> float:

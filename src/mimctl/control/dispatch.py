@@ -27,6 +27,7 @@ from mimctl.model.sample import BAD
 from mimctl.model.site import ExpiryAction
 from mimctl.model.state import SiteState
 from mimctl.model.tasks import end_tasks
+from mimctl.safety.settings import Accepted
 
 _STOPPED = "emergency stop: nothing but releases is written"
 _OF_FORMS = (FORM, KEEP_FORMING)
@@ -104,6 +105,10 @@ class Dispatcher:
     def in_force(self) -> BoolArray:
         """(M,) the device holds a setpoint of ours."""
         return self._in_force.copy()
+
+    def accepted(self) -> Accepted:
+        """All of it, as the judge asks for it."""
+        return Accepted(self.setpoint_va, self.written_at_s, self.changed_at_s, self.harmonics, self.forms.state)
 
     async def send(self, plan: SafePlan, deadline_s: float, *, releases_only: BoolArray | None = None) -> tuple[WriteOutcome, ...]:
         """Write one plan: links side by side, the MIMs of a link one after another, or a few at a time where it can carry that.

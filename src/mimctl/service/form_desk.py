@@ -6,6 +6,7 @@ from typing import Any
 
 from mimctl.control.form_watch import BEGIN_WITHIN_S
 from mimctl.control.site_controller import SiteController
+from mimctl.control.what_if import form_objections
 from mimctl.control.zone import ZoneController
 from mimctl.model.clock import Clock
 from mimctl.model.errors import UserError
@@ -38,7 +39,7 @@ class FormDesk:
         Raises:
             UserError: in one line, with everything that is missing.
         """
-        missing = self._zone_of(lease).cycle.form_objections(lease)
+        missing = form_objections(self._zone_of(lease).cycle, lease)
         if missing:
             raise UserError(f"{lease.scope} may not form the bus of {_bus(lease)} now: {'; '.join(missing)}")
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from mimctl.control.leases import LONGEST_SETPOINT_S
 from mimctl.control.unmet import Outcome, unmet_ports
+from mimctl.control.what_if import preview
 from mimctl.control.zone import ZoneController
 from mimctl.model.clock import Clock
 from mimctl.model.decision import DecisionRecord
@@ -65,7 +66,7 @@ class OperatorWrites:
         """What the judge would let through now. Nothing is kept."""
         zone = self._zone(device)
         lease = self._lease(zone, device, wishes, seconds, owner)
-        bounds, plan, safe = zone.cycle.preview(lease)
+        bounds, plan, safe = preview(zone.cycle, lease)
         planned_va, set_va = plan.inject_w + 1j * plan.inject_var, safe.inject_w + 1j * safe.inject_var
         outcome = Outcome(zone.layout, bounds, safe.judgements, zone.cycle.dispatcher.setpoint_va, planned_va, set_va)
         return _told(zone, lease, outcome, safe, {"applied": False, "outcome": None})
