@@ -265,6 +265,11 @@ CASES: dict[str, tuple[Bend, tuple[str, str, str]]] = {
     # 63 A · 5 ohm = 315 V
     "a cable that burns": (put("nodes", 1, cable={"r": "5 ohm", "x": "3 mohm"}), ("warning", "plausible.cable", "nodes[1].cable")),
     "a patient link": (put("links", 1, timeout="30 s"), ("warning", "link.timeout_long", "links[1].timeout")),
+    "a patient zone": (lambda d: d.update(control={"hold_cycles": 600}), ("warning", "control.patience", "control.hold_cycles")),
+    "measured long ago": (
+        lambda d: d.update(control={"max_data_age": "1 h"}),
+        ("warning", "control.patience", "control.max_data_age"),
+    ),
     "a hasty site level": (
         lambda d: d.update(control={"site_period": "0.1 s"}),
         ("warning", "control.site_period", "control.site_period"),

@@ -21,6 +21,8 @@ _RAMP_S = 1800.0
 _VALIDITY_S = 300.0
 #: of the breaker, common codes have 0.8 for hours and rarely less than half for the neutral
 _CONTINUOUS, _NEUTRAL_OF_BREAKER = 0.3, 0.1
+#: cycles and seconds that a failed solve may stand on the last plan; what is older than this is no measurement of now
+_PATIENT_CYCLES, _PATIENT_S, _OLD_S = 10, 60.0, 900.0
 #: voltage lost on the way to a breaker at its rating
 _DROP_SHARE = 0.2
 
@@ -127,6 +129,19 @@ def check_site_period(draft: Draft) -> Iterator[Problem]:
         yield warning("control.site_period", "control.site_period_s", text)
 
 
+def check_patience(draft: Draft) -> Iterator[Problem]:
+    """`control.patience`: a failed solve, or a measurement, that counts long after the load has changed."""
+    control, zones = draft.file.control, draft.file.zones
+    cycle_s = max((zone.cycle_s for zone in zones), default=DEFAULT_CYCLE_S)
+    stands_s = control.hold_cycles * cycle_s
+    if control.hold_cycles > _PATIENT_CYCLES and stands_s > _PATIENT_S:
+        text = f"a failed solve would stand on the last plan for {stands_s:g} s, whatever the load does: say {_PATIENT_CYCLES}"
+        yield warning("control.patience", "control.hold_cycles", text)
+    if control.max_data_age_s > _OLD_S:
+        text = f"decisions would rest on measurements {control.max_data_age_s / 60:.0f} min old: is the unit right?"
+        yield warning("control.patience", "control.max_data_age_s", text)
+
+
 CHECKS: tuple[Callable[[Draft], Iterator[Problem]], ...] = (
     check_batteries,
     check_mims,
@@ -134,4 +149,5 @@ CHECKS: tuple[Callable[[Draft], Iterator[Problem]], ...] = (
     check_cables,
     check_timeouts,
     check_site_period,
+    check_patience,
 )

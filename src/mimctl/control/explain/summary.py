@@ -25,6 +25,9 @@ from mimctl.control.light import WROTE
 from mimctl.model.plan import SolveStatus
 from mimctl.model.sample import Quality
 
+#: shorter times are not told as figures
+_LEAST_S = 0.5e-3
+
 
 def explain_zone(view: View, question: Question) -> dict[str, Any]:
     """Sections of sentences, and a line for each MIM."""
@@ -58,9 +61,8 @@ def _decision(view: View) -> list[str]:
     if plan.status is SolveStatus.FAILED:
         solved = "the solve failed: the accepted setpoints stand"
     else:
-        solved = (
-            f"the plan was {plan.status.value.replace('_', ' ')} in {1000 * plan.solve_s:.0f} ms and {plan.iterations} iterations"
-        )
+        took = f"{1000 * plan.solve_s:.0f} ms" if plan.solve_s >= _LEAST_S else "less than a millisecond"
+        solved = f"the plan was {plan.status.value.replace('_', ' ')} in {took} and {plan.iterations} iterations"
     counts = Counter(WROTE[int(code)] for code in record.wrote)
     wrote = joined([counted(counts[kind], word) for kind, word in _WROTE_WORDS.items() if counts[kind]]) or "nothing"
     dry = " (a dry run: nothing reached a device)" if view.case.dry_run else ""
