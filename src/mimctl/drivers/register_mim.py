@@ -171,6 +171,9 @@ class RegisterMim(RegisterDevice):
 
     async def release(self, reason: Reason) -> None:
         try:
+            if self.can_form is None:
+                async with self._busy:
+                    await self._ready()
             if self.can_form:
                 await self._form_mode.end()
         finally:  # whatever becomes of one half, the other is told

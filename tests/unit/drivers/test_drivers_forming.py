@@ -108,6 +108,15 @@ async def test_another_controller_counts_on_and_can_end_it():
     assert rig.forming, "its number goes on from where the device is"
 
 
+async def test_a_release_before_anything_was_read_ends_what_a_run_before_began():
+    rig = Rig()
+    await rig.driver.read()
+    await rig.driver.form(COMMAND)
+    other = RegisterMim(rig.plant.layout.mims[0], rig.transport, source=SunSpecSource(DeviceClass.MIM), clock=rig.clock)
+    await other.release(WHY)
+    assert not rig.forming
+
+
 async def test_release_ends_it_first_and_is_the_safe_state():
     rig = Rig()
     await rig.driver.read()
