@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -78,8 +78,7 @@ def command(
         from mimctl.simulation.without import cost, left_out
 
     _refuse_half_questions(explain_at, mim, node)
-    if compare is not None and faults is not None:
-        raise click.UsageError("--compare radios and --faults are two questions: lose frames with --frame-loss")
+    _refuse_two_questions(compare, faults)
     if hours is not None:
         _refuse_endless(hours, step)
     with loading():
@@ -108,10 +107,15 @@ def command(
     if compare is not None:
         result["radios"] = _with_and_without_radios(request, result, choose)
     result["loads"] = chosen.trace if chosen.trace is not None else {"generator": seed}
+    _tell(loaded, result, json_target, faults=faults is not None)
+
+
+def _tell(site: Site, result: Mapping[str, Any], json_target: str | None, *, faults: bool) -> None:
+    """The result to whoever wants it; a run that is not to be trusted ends in failure all the same."""
     if json_target is not None:
         write_json(json_target, result)
-    print_result(loaded, result, faults=faults is not None, to_stderr=json_target == STDOUT)
-    if asked is not None and json_target != STDOUT:
+    print_result(site, result, faults=faults, to_stderr=json_target == STDOUT)
+    if result.get("explained") is not None and json_target != STDOUT:
         click.echo()
         show(result["explained"])
     if result["fault"] is not None:
@@ -123,6 +127,11 @@ def _refuse_half_questions(explain_at: str | None, mim: str | None, node: str | 
         raise click.UsageError("--mim and --node go with --explain-at")
     if mim is not None and node is not None:
         raise click.UsageError("--mim and --node are two questions: ask one at a time")
+
+
+def _refuse_two_questions(compare: str | None, faults: Path | None) -> None:
+    if compare is not None and faults is not None:
+        raise click.UsageError("--compare radios and --faults are two questions: lose frames with --frame-loss")
 
 
 def _has_radio(site: Site) -> bool:
