@@ -20,7 +20,6 @@ from mimctl.balance.problem import Balancer
 from mimctl.balance.solver import clarabel_cones, solver_settings
 from mimctl.control.events import EventLog
 from mimctl.control.site_controller import build_site_controller
-from mimctl.control.zone import ZoneController
 from mimctl.grid.tree import TreeOperators
 from mimctl.model.address import DeviceAddress
 from mimctl.model.clock import VirtualClock
@@ -32,7 +31,7 @@ PDUS_PER_ZONE = 2
 MIMS_PER_ZONE = PDUS_PER_ZONE * RACKS_PER_PDU
 #: rounds before anything is timed: the first solves set the structures up
 _WARM = 3
-#: rounds in which the cycles are timed alone, with a bare solve after each
+#: rounds in which the cycles are timed alone, with the bare solves after them
 _ALONE_SHARE = 0.5
 
 
@@ -60,7 +59,7 @@ class Compared:
 
     Args:
         solve: a zone's balancing call alone.
-        ours: up to the SafePlan, or the orders; `whole` with whatever comes after.
+        ours: up to the SafePlan, or the orders; `whole` with whatever comes after, of a zone the mean over all.
         bare: setting Clarabel up and solving; `again`: solving in a solver that stands.
     """
 
@@ -96,6 +95,7 @@ class ZonedSite:
         self.operators = TreeOperators(layout)
         racks = np.array([node.id.startswith("rack") for node in layout.nodes])
         self.load = self.rng.uniform(1.0, 9.0, (len(racks), 3)) * 230.0 * racks[:, None] * (1 + 0.2j)
+        self.collecting_s: list[float] = []
         self.nodes = tuple(node.id for node in layout.nodes)
         self.mims = tuple(mim.id for mim in layout.mims)
 
@@ -106,13 +106,30 @@ class ZonedSite:
         drift = 1 + 0.01 * self.rng.standard_normal(self.load.shape)
         self.devices.measure(self.nodes, self.operators.flow(self.load * drift, output))
 
-    async def compared_zone(self, zone: ZoneController) -> Compared:
+    async def compared_zones(self, *, together: bool) -> list[Compared]:
+        """One cycle of each zone; then Clarabel alone solves what each of them has solved.
+
+        Args:
+            together: all zones are due at once, as in the service; else one whole cycle after another. Who waits for devices lets
+                others decide, so what collecting takes by itself is told by the cycles before that ran one after another.
+        """
+        zones = self.controller.zones
         started = time.process_time()
-        record = await zone.step()
-        whole = time.process_time() - started
-        ours = sum(seconds for stage, seconds in record.durations_s if stage != "dispatch")
-        solve = dict(record.durations_s)["balance"]
-        return Compared(solve, ours, whole, *_bare_s(zone.cycle.cascade.balancer))
+        if together:
+            records = await asyncio.gather(*(zone.step() for zone in zones))
+        else:
+            records = [await zone.step() for zone in zones]
+        whole = (time.process_time() - started) / len(zones)
+        found = []
+        for zone, record in zip(zones, records, strict=True):
+            stages = dict(record.durations_s)
+            if together:
+                stages["collect"] = median(self.collecting_s)
+            else:
+                self.collecting_s.append(stages["collect"])
+            ours = sum(seconds for stage, seconds in stages.items() if stage != "dispatch")
+            found.append(Compared(stages["balance"], ours, whole, *_bare_s(zone.cycle.cascade.balancer)))
+        return found
 
     async def compared_site(self) -> Compared:
         started = time.process_time()
@@ -121,7 +138,7 @@ class ZonedSite:
         return Compared(ours, ours, ours, *_bare_s(self.controller.level.balancer))
 
     async def together(self) -> tuple[float, float]:
-        """All cycles one after another with the site solve beside them; how long the cycles, and how long the solve took [s].
+        """All cycles, and the site solve beside them; how long the cycles, and how long the solve took [s].
 
         In time of the processor, both threads together: so long they take on one core of their own.
         """
@@ -133,8 +150,7 @@ class ZonedSite:
             solved_s.append(time.process_time() - started)
 
         beside = asyncio.create_task(solve())
-        for zone in self.controller.zones:
-            await zone.step()
+        await asyncio.gather(*(zone.step() for zone in self.controller.zones))
         cycles_s = time.process_time() - started
         await beside
         return cycles_s, solved_s[0]
@@ -147,6 +163,7 @@ def _ratio(compared: Sequence[Compared], top: str, bottom: str) -> float:
 async def _measured(mims: int, rounds: int) -> dict[str, object]:
     site = ZonedSite(mims)
     zones: list[Compared] = []
+    alone: list[Compared] = []
     solves: list[Compared] = []
     sums: list[float] = []
     both: list[tuple[float, float]] = []
@@ -156,9 +173,12 @@ async def _measured(mims: int, rounds: int) -> dict[str, object]:
             gc.collect()
             gc.freeze()
         if number < _WARM or number - _WARM < _ALONE_SHARE * rounds:
-            of_zones = [await site.compared_zone(zone) for zone in site.controller.zones]
+            one_by_one = await site.compared_zones(together=False)
             of_site = await site.compared_site()
+            site.advance()
+            of_zones = await site.compared_zones(together=True)
             if number >= _WARM:
+                alone += one_by_one
                 zones += of_zones
                 solves.append(of_site)
                 sums.append(sum(c.whole for c in of_zones))
@@ -171,6 +191,7 @@ async def _measured(mims: int, rounds: int) -> dict[str, object]:
         "bare ms": 1e3 * median(c.bare for c in zones),
         "solve/bare": _ratio(zones, "solve", "bare"),
         "cycle/bare": _ratio(zones, "ours", "bare"),
+        "one by one": _ratio(alone, "ours", "bare"),
         "cycle/re-solve": _ratio(zones, "ours", "again"),
         "+ dispatch": _ratio(zones, "whole", "bare"),
         "site ms": 1e3 * median(c.ours for c in solves),

@@ -9,8 +9,9 @@ All times are of the processor: with no I/O in them that is what they take on a 
 
 The second table is the whole site in zones of twenty MIMs (`_zones.py`), on one core. `cycle` is samples → SafePlan of one zone,
 `site` one picture, solve and orders of the site level; `bare` sets Clarabel up with the matrices that the call before it had and
-solves, `re-solve` only exchanges values and solves. `all cycles` are those of every zone one after another, dispatch and memory
-included; `beside the solve` the same while the site level solves in its thread.
+solves, `re-solve` only exchanges values and solves. The zones are due together; `one by one` is the ratio of whole cycles after
+each other. `all cycles` has dispatch, memory and the turns between the stages in it; `beside the solve` the same while the site
+level solves in its thread.
 """
 
 from __future__ import annotations
