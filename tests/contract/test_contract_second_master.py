@@ -115,7 +115,7 @@ async def test_insisting_writes_ours_again(rule):
         assert "somebody else writes" in here.open_events["mim.second_master"]
         await here.cycles(1)
         assert 777 not in here.device.setpoints()[0]
-        assert here.device.setpoints()[0] == here.zone.cycle.dispatcher.setpoint_va.real.tolist()
+        assert here.device.setpoints()[0] == here.zone.cycle.dispatcher.held.setpoint_va.real.tolist()
         assert "mim.write_failed" not in here.open_events
         await here.cycles(70)
         assert "mim.second_master" not in here.open_events
@@ -129,7 +129,7 @@ async def test_yielding_writes_nothing_at_all_for_a_while():
         await here.cycles(5)
         assert here.device.writes == []
         assert "left alone" in here.open_events["mim.second_master"]
-        assert not here.zone.cycle.dispatcher.in_force.any()
+        assert not here.zone.cycle.dispatcher.held.in_force.any()
         await here.zone.stop()
         assert here.device.writes == []  # nor is it given back
         here.clock.advance_to(here.clock.monotonic_s() + YIELD_S)
@@ -182,7 +182,7 @@ async def test_a_mim_that_restarts_within_its_validity_is_told_anew_in_the_cycle
         here.device.show({"sequence_ack": 0.0, **NOTHING})
         here.device.obedient = True
         await here.cycles(1)
-        assert here.device.setpoints()[0] == here.zone.cycle.dispatcher.setpoint_va.real.tolist()
+        assert here.device.setpoints()[0] == here.zone.cycle.dispatcher.held.setpoint_va.real.tolist()
         assert any(here.device.setpoints()[0])
         assert here.device.number("enable") == 1
         await here.cycles(70)

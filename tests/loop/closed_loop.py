@@ -111,7 +111,7 @@ class ClosedLoop:
 
     def setpoint_va(self) -> ComplexArray:
         """(K,) what the devices were last told, in the order of the whole site."""
-        return self.whole_va((zone, zone.cycle.dispatcher.setpoint_va) for zone in self.controller.zones)
+        return self.whole_va((zone, zone.cycle.dispatcher.held.setpoint_va) for zone in self.controller.zones)
 
     def whole_va(self, parts: Iterable[tuple[ZoneController, ComplexArray]]) -> ComplexArray:
         """(K,) values of the zones' ports in the order of the whole site; zero where there is none."""

@@ -26,8 +26,8 @@ async def test_a_mim_that_acknowledges_but_does_not_obey_is_noticed_and_left_out
     loop.source.power_va = loop.source.power_va * np.array([0.3, 2, 2, 1, 1, 1, 1, 1, 1])
     await loop.run(25)
     assert ("mim.ignores_setpoint", "mim-rack1") in open_codes(loop)
-    assert not loop.controller.zones[0].cycle.dispatcher.in_force[0]
-    assert loop.controller.zones[0].cycle.dispatcher.in_force[1:].all()
+    assert not loop.controller.zones[0].cycle.dispatcher.held.in_force[0]
+    assert loop.controller.zones[0].cycle.dispatcher.held.in_force[1:].all()
 
 
 async def test_the_others_reach_their_own_optimum_without_the_one_that_is_gone():
@@ -84,7 +84,7 @@ async def test_a_mim_that_restarts_again_and_again_is_left_alone_in_the_end():
         await loop.run(3)
     assert ("mim.second_master", "mim-rack1") in open_codes(loop)
     assert not loop.fleet.enabled[0]
-    assert loop.controller.zones[0].cycle.dispatcher.in_force.tolist() == [False, True, True]
+    assert loop.controller.zones[0].cycle.dispatcher.held.in_force.tolist() == [False, True, True]
 
 
 async def test_nothing_is_sent_from_data_older_than_the_limit():
@@ -128,5 +128,5 @@ async def test_a_paused_zone_gives_its_devices_back():
     await loop.run(10)
     loop.controller.zones[0].cycle.paused = True
     await loop.run(3)
-    assert not loop.controller.zones[0].cycle.dispatcher.in_force.any()
+    assert not loop.controller.zones[0].cycle.dispatcher.held.in_force.any()
     assert not loop.fleet.enabled.any()

@@ -16,7 +16,7 @@ from mimctl.twin.faults import schedule
 
 
 def in_force(loop: ClosedLoop) -> list[bool]:
-    return loop.controller.zones[0].cycle.dispatcher.in_force.tolist()
+    return loop.controller.zones[0].cycle.dispatcher.held.in_force.tolist()
 
 
 def lost(loop: ClosedLoop) -> dict[str, str]:

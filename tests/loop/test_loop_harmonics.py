@@ -96,7 +96,7 @@ async def test_shares_are_calm_under_noise():
     seen = []
     for _ in range(30):
         await loop.run(1)
-        told = zone.cycle.dispatcher.harmonics
+        told = zone.cycle.dispatcher.held.harmonics
         assert told is not None
         seen.append(told.share)
     assert np.ptp(np.array(seen), axis=0).max() <= 0.08
@@ -118,7 +118,7 @@ async def test_an_orderly_stop_silences_every_filter():
     assert await loop.controller.stop() == ()
     loop.plant.advance_to(loop.clock.monotonic_s() + 2.0)
     assert loop.fleet.filtering() is None
-    told = loop.controller.zones[0].cycle.dispatcher.harmonics
+    told = loop.controller.zones[0].cycle.dispatcher.held.harmonics
     assert told is not None
     assert not told.share.any()
 

@@ -143,7 +143,7 @@ async def test_mims_between_feeds_take_an_overload_of_one_over_to_the_other_and_
     assert np.abs(now.current_a[loop.layout.node_index["pdu-a"]]).max() < 12.1
     schedule(loop.plant, [Fault(FaultKind.FEED_LOST, ("A",), at_s=loop.plant.t_s)])
     await loop.run(2)
-    assert not loop.controller.zones[0].cycle.dispatcher.in_force.any()
+    assert not loop.controller.zones[0].cycle.dispatcher.held.in_force.any()
     assert not loop.fleet.enabled.any()
     dead = loop.layout.below[loop.layout.node_index["feed-a"], loop.layout.port_node]
     await loop.run(5)

@@ -105,7 +105,7 @@ async def test_a_command_whose_answer_is_lost_is_not_taken_for_granted(monkeypat
     loop.ask()
     await loop.run(1)
     assert loop.forming[0] is arrives
-    assert loop.cycle.dispatcher.forms.holding[0], "from the attempt on it counts as forming"
+    assert loop.cycle.dispatcher.held.forms.holding[0], "from the attempt on it counts as forming"
     await loop.run(6)
     assert loop.forming[0]
     assert loop.volts() == pytest.approx(230)

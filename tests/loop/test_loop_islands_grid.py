@@ -32,7 +32,7 @@ async def test_others_follow_once_the_bus_has_been_alive_for_a_while_and_balance
     loop.controller.leases.take(loop.controller.leases.active()[0].id, "ann")
     await loop.run(1)
     assert not loop.fleet.enabled.any(), "whoever followed is released with the former"
-    assert not loop.cycle.dispatcher.in_force.any()
+    assert not loop.cycle.dispatcher.held.in_force.any()
     assert not any(loop.forming)
 
 

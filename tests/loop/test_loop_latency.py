@@ -107,14 +107,14 @@ async def test_a_class_that_cannot_be_solved_falls_silent_and_the_others_go_on()
     loop = ClosedLoop(mixed_site(FAST, FAST, SLOW))
     await loop.run(65)
     cycle = loop.controller.zones[0].cycle
-    assert cycle.dispatcher.in_force.all()
+    assert cycle.dispatcher.held.in_force.all()
     slow = cycle.cascade._bands[0].balancer
     solve = slow.solve
     slow.solve = lambda *of: replace(solve(*of), status=SolveStatus.FAILED)  # type: ignore[method-assign]
     await loop.run(120)  # asked again at 120 s; at 180 s a sign of life would be due
     assert cycle.silenced.tolist() == [False, False, True]
     assert not cycle.silent
-    written_at_s = cycle.dispatcher.written_at_s
+    written_at_s = cycle.dispatcher.held.written_at_s
     assert written_at_s[2] <= 120 + cycle.hold_cycles
     assert (written_at_s[:2] >= loop.clock.monotonic_s() - 2).all()
     (event,) = [event for event in loop.events.open() if event.code == "solve.failed"]
@@ -122,4 +122,4 @@ async def test_a_class_that_cannot_be_solved_falls_silent_and_the_others_go_on()
     slow.solve = solve  # type: ignore[method-assign]
     await loop.run(2)
     assert not cycle.silenced.any()
-    assert cycle.dispatcher.written_at_s[2] >= 185
+    assert cycle.dispatcher.held.written_at_s[2] >= 185

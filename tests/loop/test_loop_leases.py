@@ -44,7 +44,7 @@ async def test_a_node_that_is_locked_out_is_released_in_the_next_cycle_and_the_s
     lock = grant(loop, LockOut(), "rack1", S.MAINTENANCE, None)
     await loop.run(1)
     cycle = loop.controller.zones[0].cycle
-    assert cycle.dispatcher.in_force.tolist() == [False, True, True]
+    assert cycle.dispatcher.held.in_force.tolist() == [False, True, True]
     assert loop.fleet.enabled.tolist() == [False, True, True]
     assert cycle.last.bounds.mim_enabled.tolist() == [False, True, True]
     assert "lease.lock_out" in {r.reason.code for r in cycle.last.bounds.restrictions}
@@ -64,7 +64,7 @@ async def test_the_judge_holds_a_lock_out_that_the_bounds_do_not_know():
     cycle.leases.narrow = lambda bounds, situation: bounds  # type: ignore[method-assign]
     await loop.run(1)
     assert cycle.last.bounds.mim_enabled.all()
-    assert cycle.dispatcher.in_force.tolist() == [False, True, True]
+    assert cycle.dispatcher.held.in_force.tolist() == [False, True, True]
 
 
 async def test_a_paused_zone_watches_until_the_lease_has_expired():
@@ -122,7 +122,7 @@ async def test_an_emergency_stop_releases_beside_a_cycle_that_waits_for_a_link_a
     assert not step.done(), "the cycle still waits"
     assert (told["not_released"], told["endless"]) == ([MIM], [])
     assert loop.fleet.enabled.tolist() == [True, False, False]
-    assert cycle.dispatcher.in_force.tolist() == [True, False, False]
+    assert cycle.dispatcher.held.in_force.tolist() == [True, False, False]
     step.cancel()
     await asyncio.gather(step, return_exceptions=True)
 

@@ -55,7 +55,7 @@ async def test_zones_go_on_without_the_site_level_with_less_and_say_so():
     assert together < loop.planned[-1]
     assert before - loop.planned[-1] >= 0.5 * (before - best)
     assert {e.where for e in loop.events.open() if e.code == "zone.on_its_own"} == {f"z{i + 1}" for i in range(6)}
-    assert all(zone.cycle.dispatcher.in_force.all() for zone in loop.controller.zones)
+    assert all(zone.cycle.dispatcher.held.in_force.all() for zone in loop.controller.zones)
     loop.site_every = 5
     await loop.run(10)
     assert loop.planned[-1] == pytest.approx(together, rel=1e-3)

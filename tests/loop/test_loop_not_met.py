@@ -62,7 +62,7 @@ async def test_a_setpoint_that_is_on_its_way_is_not_accused():
         await loop.run(1)
         assert told(loop, "lease.not_met") == []
     zone = loop.controller.zones[0]
-    assert zone.cycle.dispatcher.setpoint_va[0] == pytest.approx(900.0)
+    assert zone.cycle.dispatcher.held.setpoint_va[0] == pytest.approx(900.0)
 
 
 async def test_a_write_tells_for_each_port_why_it_is_not_met():

@@ -29,7 +29,7 @@ async def test_a_pinned_port_gets_its_setpoint_and_its_mim_stays_in_balance():
     await loop.run(5)
     zone, ports = pinned(loop, (-800.0 + 100j, None, None))
     await loop.run(4)
-    setpoint = zone.cycle.dispatcher.setpoint_va[ports]
+    setpoint = zone.cycle.dispatcher.held.setpoint_va[ports]
     assert setpoint[0] == -800.0 + 100j
     assert setpoint.real.sum() == pytest.approx(zone.cycle.last.bounds.mim_dc_w[zone.layout.mim_index[MIM]], abs=3.0)
     assert zone.cycle.last.bounds.port_pinned_va is not None
@@ -43,8 +43,8 @@ async def test_a_pin_ends_by_itself_and_control_goes_on():
     zone, ports = pinned(loop, (-800.0, None, None), seconds=5.0)
     await loop.run(35)
     assert zone.cycle.last.bounds.port_pinned_va is None
-    other = free.controller.zones[0].cycle.dispatcher.setpoint_va
-    assert np.abs(zone.cycle.dispatcher.setpoint_va - other)[ports].max() < 60.0
+    other = free.controller.zones[0].cycle.dispatcher.held.setpoint_va
+    assert np.abs(zone.cycle.dispatcher.held.setpoint_va - other)[ports].max() < 60.0
 
 
 async def test_a_pin_beyond_the_rating_is_cut_by_the_judge():
@@ -57,7 +57,7 @@ async def test_a_pin_beyond_the_rating_is_cut_by_the_judge():
     book.put(replace(lease, action=Setpoint((1e6, None, None))))
     await loop.run(4)
     assert zone.cycle.last.bounds.port_pinned_va[ports][0] == 1e6
-    assert np.abs(zone.cycle.dispatcher.setpoint_va[ports]).max() <= 2000.0
+    assert np.abs(zone.cycle.dispatcher.held.setpoint_va[ports]).max() <= 2000.0
 
 
 async def test_a_pin_is_reached_in_the_steps_that_the_ramp_allows():
@@ -68,7 +68,7 @@ async def test_a_pin_is_reached_in_the_steps_that_the_ramp_allows():
     seen = []
     for _ in range(12):
         await loop.run(1)
-        seen.append(zone.cycle.dispatcher.setpoint_va[ports][0].real)
+        seen.append(zone.cycle.dispatcher.held.setpoint_va[ports][0].real)
     assert max(np.diff([0.0, *seen])) <= 100.0 + 1e-9
     assert seen[-1] == 500.0
 
@@ -78,12 +78,12 @@ async def test_without_a_rule_a_pin_alone_commands_its_mim_and_no_other():
     await loop.run(3)
     zone, ports = pinned(loop, (300.0, None, None), seconds=5.0)
     await loop.run(3)
-    setpoint = zone.cycle.dispatcher.setpoint_va[ports]
+    setpoint = zone.cycle.dispatcher.held.setpoint_va[ports]
     assert setpoint[0] == 300.0
     assert np.abs(setpoint[1:] + 150.0).max() < 25.0
-    assert zone.cycle.dispatcher.in_force.tolist() == [mim.id == MIM for mim in zone.layout.mims]
+    assert zone.cycle.dispatcher.held.in_force.tolist() == [mim.id == MIM for mim in zone.layout.mims]
     await loop.run(6)
-    assert not zone.cycle.dispatcher.in_force.any()
+    assert not zone.cycle.dispatcher.held.in_force.any()
 
 
 async def test_a_preview_tells_and_keeps_nothing():
@@ -93,14 +93,14 @@ async def test_a_preview_tells_and_keeps_nothing():
         desk.preview(MIM, [PortWish(1, 500.0)], 10.0)
     await loop.run(5)
     zone = loop.controller.zones[0]
-    before = zone.cycle.dispatcher.setpoint_va
+    before = zone.cycle.dispatcher.held.setpoint_va
     told = desk.preview(MIM, [PortWish(1, 500.0)], 10.0)
     assert (told["applied"], told["action"]) == (False, "send")
     assert told["ports"][0]["setpoint_w"] == 500.0
     assert loop.controller.leases.active() == ()
     await loop.run(1)
     assert zone.cycle.last.bounds.port_pinned_va is None
-    assert np.abs(zone.cycle.dispatcher.setpoint_va - before).max() < 100.0
+    assert np.abs(zone.cycle.dispatcher.held.setpoint_va - before).max() < 100.0
 
 
 async def test_a_preview_says_that_nothing_is_written_while_the_zone_is_paused():
@@ -116,7 +116,7 @@ async def test_a_preview_says_that_nothing_is_written_while_the_zone_is_paused()
         await loop.run(3)
     pinned(loop, (500.0, None, None))
     await loop.run(3)
-    assert not zone.cycle.dispatcher.in_force.any()
+    assert not zone.cycle.dispatcher.held.in_force.any()
     zone.cycle.paused = False
     await loop.run(2)
     assert desk.preview(MIM, [PortWish(1, 400.0)], 10.0)["action"] == "send"

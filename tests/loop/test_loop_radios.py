@@ -59,7 +59,7 @@ def test_radios_that_fall_silent_leave_their_mims_at_zero_and_the_others_at_work
     late, over = (run_until(edge, seconds, dead) for seconds in (84, 380))
     assert active(late) == {"gw", "zb", "lora"}, "their validity has not run out yet"
     assert active(over) == {"gw"}
-    held = over._controller.zones[0].cycle.dispatcher.in_force
+    held = over._controller.zones[0].cycle.dispatcher.held.in_force
     told = {mim.address.link for mim, holds in zip(over._layout.mims, held, strict=True) if holds}
     assert told == {"gw"}, "the controller knows"
 

@@ -90,16 +90,16 @@ async def test_a_lock_releases_its_mims_and_lets_them_go_when_it_ends():
     loop = loop_with(LockRule(id="l", place=Place(nodes=("rack1",)), window=SHORTLY))
     dispatcher = loop.controller.zones[0].cycle.dispatcher
     await loop.run(20)
-    assert dispatcher.in_force.all()
+    assert dispatcher.held.in_force.all()
     await loop.run(2)
-    assert dispatcher.in_force.tolist() == [False, True, True]
+    assert dispatcher.held.in_force.tolist() == [False, True, True]
     await loop.run(15)
     assert not loop.fleet.enabled[0]
     assert (loop.setpoint_va()[:3] == 0).all()
     codes = {r.reason.code for r in loop.controller.zones[0].cycle.last.bounds.restrictions}
     assert "rule.lock" in codes
     await loop.run(10)
-    assert dispatcher.in_force.all(), "it ended by itself"
+    assert dispatcher.held.in_force.all(), "it ended by itself"
     assert loop.objectives[-1] < 1.1 * loop.best() + 0.05 * loop.without_control()
 
 

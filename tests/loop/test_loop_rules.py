@@ -20,12 +20,12 @@ async def test_when_the_window_closes_every_mim_is_released_and_when_it_opens_th
     loop = ClosedLoop(site_with(Window(start=time(0, 0, 10), end=time(0, 0, 20))))
     dispatcher = loop.controller.zones[0].cycle.dispatcher
     await loop.run(10)
-    assert not dispatcher.in_force.any(), "not yet"
+    assert not dispatcher.held.in_force.any(), "not yet"
     await loop.run(9)
-    assert dispatcher.in_force.all()
+    assert dispatcher.held.in_force.all()
     assert loop.objectives[-1] < 0.1 * loop.without_control()
     await loop.run(3)
-    assert not dispatcher.in_force.any(), "given back"
+    assert not dispatcher.held.in_force.any(), "given back"
     assert not loop.fleet.enabled.any()
 
 

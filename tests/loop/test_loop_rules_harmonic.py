@@ -21,7 +21,7 @@ def loop_with(*rules: HarmonicRule) -> ClosedLoop:
 
 
 def shares(loop: ClosedLoop) -> np.ndarray:
-    told = loop.controller.zones[0].cycle.dispatcher.harmonics
+    told = loop.controller.zones[0].cycle.dispatcher.held.harmonics
     assert told is not None
     return told.share
 

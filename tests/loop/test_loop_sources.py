@@ -42,7 +42,7 @@ def ask(loop: ClosedLoop, powers: tuple[complex | None, ...], mim: str = "mim-ra
 
 
 def in_force(loop: ClosedLoop) -> np.ndarray:
-    return loop.controller.zones[0].cycle.dispatcher.in_force
+    return loop.controller.zones[0].cycle.dispatcher.held.in_force
 
 
 def codes(loop: ClosedLoop) -> set[str]:
@@ -129,7 +129,7 @@ async def test_zones_below_a_feed_give_back_and_share_what_stands_above_them():
     schedule(loop.plant, [Fault(FaultKind.FEED_LOST, ("A",), at_s=loop.plant.t_s)])
     await loop.run(3)
     for zone in loop.controller.zones:
-        assert not zone.cycle.dispatcher.in_force.any()
+        assert not zone.cycle.dispatcher.held.in_force.any()
         assert zone.cycle.last.state.transfers.state[0] == TransferState.OPEN
     await loop.run(45)
     for zone in loop.controller.zones:

@@ -155,7 +155,7 @@ async def test_a_cycle_that_throws_blocks_or_is_late_writes_no_heartbeat(tmp_pat
         for group in groups:
             await group.open()
         zone, seen = controller.zones[0], wire["gw-pdu-a1"]
-        while not zone.cycle.dispatcher.in_force.all():
+        while not zone.cycle.dispatcher.held.in_force.all():
             await zone.step()
 
         def fails(_: Any) -> None:

@@ -33,7 +33,7 @@ REQUEST: dict[str, Any] = {"kind": "form", "scope": "mim-a1-1", "bus": "pdu-a1",
 
 
 def commanded(zone: ZoneController) -> list[bool]:
-    return zone.cycle.dispatcher.in_force.tolist()
+    return zone.cycle.dispatcher.held.in_force.tolist()
 
 
 async def test_a_mim_feeds_its_pdu_while_the_feed_is_out_and_lets_go_when_it_is_back(tmp_path: Path) -> None:

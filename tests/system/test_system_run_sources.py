@@ -37,7 +37,7 @@ def state(service: Service) -> str | None:
 
 
 def commanded(zone: ZoneController) -> list[bool]:
-    return zone.cycle.dispatcher.in_force.tolist()
+    return zone.cycle.dispatcher.held.in_force.tolist()
 
 
 async def test_a_lost_feed_is_left_alone_until_the_generator_has_proven_healthy(tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ class Bench:
 
     def measure_now(self) -> None:
         """What the meters see of the drifting loads and of what the MIMs put out."""
-        output = self.zone.cycle.dispatcher.setpoint_va
+        output = self.zone.cycle.dispatcher.held.setpoint_va
         drift = 1 + 0.01 * self.rng.standard_normal(self.load.shape)
         nodes = tuple(node.id for node in self.zone.layout.nodes)
         self.devices.measure(nodes, self.operators.flow(self.load * drift, output))

@@ -123,7 +123,7 @@ class Cycle:
         anchor_va, gain, plan = self._balanced(situation, bounds)
         await watch.turn("balance")
         wishes = self.forming.wishes(state.now_s, paused=self.paused)
-        safe_plan = self.judged(situation, bounds, plan, self.dispatcher.accepted(), wishes)
+        safe_plan = self.judged(situation, bounds, plan, self.dispatcher.held.accepted(), wishes)
         await watch.turn("judge")
         outcomes = await self._written(safe_plan, started_s)
         watch.lap("dispatch")
@@ -132,14 +132,14 @@ class Cycle:
         self.last = record = DecisionRecord(
             self.number, self.zone, state, report, forecast, bounds, plan, safe_plan, outcomes, laps, anchor_va, held_va, gain
         )
-        unreached_s = self.clock.monotonic_s() - self.dispatcher.written_at_s
+        unreached_s = self.clock.monotonic_s() - self.dispatcher.held.written_at_s
         report_events(self.events, record, self.collector, self.silenced, unreached_s)
         self.forming.look(record)
         return record
 
     def _restricted(self, state: SiteState, report: SiteReport, forecast: LoadForecast) -> tuple[Situation, Bounds]:
         """What the devices hold and who of them is ours to command, and everything that restricts the coming plan."""
-        told = self.dispatcher
+        told = self.dispatcher.held
         told.expire(state.now_s)
         told.adopt(state)
         contest = self.rivals.check(state.now_s, told.in_force)
@@ -168,19 +168,19 @@ class Cycle:
         """(K,) what this plan moves on from [VA], (K,) how far towards the optimum (None = all the way), and the plan itself."""
         held_va, now_s = situation.setpoint_va, situation.state.now_s
         anchor_va = without_nan(held_va) if self.anchor_va is None else self.anchor_va
-        gain = self.responses.gains(situation.state, held_va, self.dispatcher.changed_at_s)
+        gain = self.responses.gains(situation.state, held_va, self.dispatcher.held.changed_at_s)
         self.outputs.acts_after(self.responses.delays_s())
         plan = self.cascade.plan(situation.forecast, bounds, anchor_va, held_va, now_s=now_s, gain=gain)
         self._note_solve(plan, situation.state.layout)
         if self.filters is not None:
-            plan = self.filters.with_shares(plan, bounds, situation, self.dispatcher.harmonics)
+            plan = self.filters.with_shares(plan, bounds, situation, self.dispatcher.held.harmonics)
         return anchor_va, gain, plan
 
     async def _written(self, plan: SafePlan, started_s: float) -> tuple[WriteOutcome, ...]:
         """The plan on its way to the devices, as far as the period allows."""
         deadline_s = started_s + _WRITE_UNTIL * self.period_s
         outcomes = await self.dispatcher.send(plan, deadline_s, releases_only=self.silenced)
-        self.outputs.commanded(self.clock.monotonic_s(), without_nan(self.dispatcher.setpoint_va))
+        self.outputs.commanded(self.clock.monotonic_s(), without_nan(self.dispatcher.held.setpoint_va))
         return outcomes
 
     def detailed_report(self) -> SiteReport | None:

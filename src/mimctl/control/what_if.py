@@ -27,7 +27,11 @@ def preview(cycle: Cycle, lease: Lease) -> tuple[Bounds, Plan, SafePlan]:
     bounds = narrowed(cycle.leases.narrow_with([lease], wide, situation), cycle.guards, situation)
     held_va = situation.setpoint_va
     plan = cycle.cascade.balancer.solve(situation.forecast, bounds, without_nan(held_va), held_va)
-    return bounds, plan, cycle.judged(situation, bounds, plan, replace(cycle.dispatcher.accepted(), harmonics=None, forming=None))
+    return (
+        bounds,
+        plan,
+        cycle.judged(situation, bounds, plan, replace(cycle.dispatcher.held.accepted(), harmonics=None, forming=None)),
+    )
 
 
 def form_objections(cycle: Cycle, lease: Lease) -> tuple[str, ...]:
@@ -37,10 +41,10 @@ def form_objections(cycle: Cycle, lease: Lease) -> tuple[str, ...]:
         UserError: there are no measurements yet.
     """
     last = _measured(cycle)
-    held_va = cycle.dispatcher.setpoint_va
+    held_va = cycle.dispatcher.held.setpoint_va
     situation = Situation(last.state, last.report, last.forecast, held_va, cycle.usable)
     forms = tuple(wishes([lease], last.state.layout))
-    accepted = replace(cycle.dispatcher.accepted(), harmonics=None)
+    accepted = replace(cycle.dispatcher.held.accepted(), harmonics=None)
     judged = cycle.judged(situation, last.bounds, last.plan, accepted, forms)
     return tuple(j.reason.text for j in judged.judgements if j.mim == lease.scope and j.reason.code == "form.refused")
 
@@ -51,7 +55,7 @@ def _latest(cycle: Cycle) -> tuple[Situation, Bounds]:
     if cycle.paused:  # since the last cycle, perhaps
         usable = np.zeros_like(usable)
         bounds = replace(bounds, mim_enabled=usable, mim_release=~usable)
-    return Situation(last.state, last.report, last.forecast, cycle.dispatcher.setpoint_va, usable), bounds
+    return Situation(last.state, last.report, last.forecast, cycle.dispatcher.held.setpoint_va, usable), bounds
 
 
 def _measured(cycle: Cycle) -> DecisionRecord:

@@ -113,7 +113,7 @@ class ZoneController:
 
     def in_force_va(self, instant_s: float, *, sure: bool = False) -> ComplexArray:
         """(K,) what the devices hold at an instant if nobody writes until then, NaN where that is not known [VA]."""
-        return self.cycle.dispatcher.in_force_va(instant_s, sure=sure)
+        return self.cycle.dispatcher.held.in_force_va(instant_s, sure=sure)
 
     async def step(self) -> DecisionRecord:
         """One cycle, with what the site level told."""
@@ -125,9 +125,9 @@ class ZoneController:
         self.headroom.look(record.state, record.report, load_va)
         starting = self.cycle.collector.starting()
         self.plans.look(record, self.cycle.leases.active(), self.cycle.events, starting=starting)
-        self.memory.add(light_record(record, self.cycle.dispatcher.setpoint_va, self.memory.newest))
+        self.memory.add(light_record(record, self.cycle.dispatcher.held.setpoint_va, self.memory.newest))
         if any(outcome.kind == "setpoint" and outcome.error is None for outcome in record.outcomes):
-            written_s = float(self.cycle.dispatcher.written_at_s.max())
+            written_s = float(self.cycle.dispatcher.held.written_at_s.max())
             self.latencies_s.append(written_s - float(np.fmin.reduce(record.state.nodes.taken_at_s)))
         return record
 

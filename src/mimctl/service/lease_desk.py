@@ -126,7 +126,7 @@ class LeaseDesk:
         stay = endless(self._controller, left)
         for mim in left:
             self._log.error("could not be released; it is tried again each cycle", mim=mim, then=STAYS if mim in stay else ENDS)
-        silent = [mim for zone in self._controller.zones for mim in zone.cycle.dispatcher.unmet() if mim not in left]
+        silent = [mim for zone in self._controller.zones for mim in zone.cycle.dispatcher.held.unmet() if mim not in left]
         told = {"not_released": list(left), "endless": list(stay), "silent": silent}
         return {"emergency_stop": lease_plain(stop), **told, "not_kept": await kept}
 
@@ -197,7 +197,7 @@ class LeaseDesk:
             mim.id
             for zone in self._controller.zones
             for mim, held, forms in zip(
-                zone.layout.mims, zone.cycle.dispatcher.in_force, zone.cycle.dispatcher.forms.holding, strict=True
+                zone.layout.mims, zone.cycle.dispatcher.held.in_force, zone.cycle.dispatcher.held.forms.holding, strict=True
             )
             if (held or forms) and mim.id in reached
         ]

@@ -13,7 +13,7 @@ ENDS, STAYS = "its own validity timer ends it", "it keeps its setpoint for ever:
 
 def endless(controller: SiteController, mims: Sequence[str]) -> tuple[str, ...]:
     """Those of some MIMs that keep what they were told until they are told otherwise."""
-    found = {mim for zone in controller.zones for mim in zone.cycle.dispatcher.endless()}
+    found = {mim for zone in controller.zones for mim in zone.cycle.dispatcher.held.endless()}
     return tuple(mim for mim in mims if mim in found)
 
 

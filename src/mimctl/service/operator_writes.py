@@ -68,7 +68,7 @@ class OperatorWrites:
         lease = self._lease(zone, device, wishes, seconds, owner)
         bounds, plan, safe = preview(zone.cycle, lease)
         planned_va, set_va = plan.inject_w + 1j * plan.inject_var, safe.inject_w + 1j * safe.inject_var
-        outcome = Outcome(zone.layout, bounds, safe.judgements, zone.cycle.dispatcher.setpoint_va, planned_va, set_va)
+        outcome = Outcome(zone.layout, bounds, safe.judgements, zone.cycle.dispatcher.held.setpoint_va, planned_va, set_va)
         return _told(zone, lease, outcome, safe, {"applied": False, "outcome": None})
 
     async def write(self, device: str, wishes: Sequence[PortWish], seconds: float, owner: str = "operator") -> dict[str, Any]:

@@ -229,7 +229,7 @@ def _loops(zone: ZoneController) -> list[dict[str, Any]]:
 
 def _filter_status(zone: ZoneController, m: int, ports: slice) -> dict[str, Any]:
     """Shares of the harmonics that a MIM was told and tells; nothing for one without a filter."""
-    told, record = zone.cycle.dispatcher.harmonics, zone.cycle.last
+    told, record = zone.cycle.dispatcher.held.harmonics, zone.cycle.last
     if told is None or zone.layout.mims[m].harmonic_filter is None:
         return {}
     now = None if record is None else record.state.ports.harmonic_share
@@ -237,8 +237,8 @@ def _filter_status(zone: ZoneController, m: int, ports: slice) -> dict[str, Any]
 
 
 def _mims(zone: ZoneController, quality: Any, inject_w: FloatArray) -> dict[str, Any]:
-    setpoint = zone.cycle.dispatcher.setpoint_va
-    in_force = zone.cycle.dispatcher.in_force
+    setpoint = zone.cycle.dispatcher.held.setpoint_va
+    in_force = zone.cycle.dispatcher.held.in_force
     return {
         mim.id: {
             "quality": Quality(int(quality[m])).name.lower(),

@@ -106,7 +106,7 @@ class _Counts:
 
     def check_ratings(self, zone: ZoneController) -> None:
         """Setpoints as the registers hold them, whole watts and vars, may not exceed a rating."""
-        setpoint = zone.cycle.dispatcher.setpoint_va
+        setpoint = zone.cycle.dispatcher.held.setpoint_va
         self.over_rating += int((np.abs(setpoint) > zone.layout.port_rating_va + 1e-6).sum())
 
 
@@ -229,7 +229,7 @@ class _Simulation:
             self._report.hear(self._events, now_s)
         for zone, travel in zip(self._controller.zones, self._travels, strict=True):
             self._counts.check_ratings(zone)
-            travel.add(zone.cycle.dispatcher.setpoint_va, self._request.step_s)
+            travel.add(zone.cycle.dispatcher.held.setpoint_va, self._request.step_s)
 
     def _harmonics(self) -> dict[str, Any]:
         """What harmonics did, without control and with it; nothing where no load has any."""

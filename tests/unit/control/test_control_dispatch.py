@@ -94,8 +94,8 @@ async def test_a_setpoint_reaches_its_device_with_its_validity():
     assert command.inject_w == (100.0, 100.0, 100.0)
     assert command.validity_s == 10.0
     assert [(o.mim, o.kind, o.error) for o in outcomes] == [("mim-rack2", "setpoint", None)]
-    assert dispatch.in_force.tolist() == [False, True]
-    np.testing.assert_array_equal(dispatch.setpoint_va, [0, 0, 0, 100, 100, 100])
+    assert dispatch.held.in_force.tolist() == [False, True]
+    np.testing.assert_array_equal(dispatch.held.setpoint_va, [0, 0, 0, 100, 100, 100])
 
 
 @pytest.mark.parametrize(("at_a_time", "second"), [(1, False), (2, True)])
@@ -105,7 +105,7 @@ async def test_on_a_wide_link_a_device_that_hangs_holds_nobody_up(at_a_time, sec
     group.at_a_time = at_a_time
     dispatch = Dispatcher(SiteLayout(rack_site()), [group], clock)
     await dispatch.send(plan(send=[0, 1]), clock.monotonic_s() + 0.05)
-    assert dispatch.in_force.tolist() == [False, second]
+    assert dispatch.held.in_force.tolist() == [False, second]
 
 
 async def test_only_devices_that_hold_a_setpoint_are_refreshed_or_released():
@@ -117,8 +117,8 @@ async def test_only_devices_that_hold_a_setpoint_are_refreshed_or_released():
     await dispatch.send(plan(release=[0, 1]), 1.0)
     assert [w if isinstance(w, str) else "setpoint" for w in mims[0].written] == ["setpoint", "refresh", "release"]
     assert mims[1].written == []
-    assert not dispatch.in_force.any()
-    assert not dispatch.setpoint_va.any()
+    assert not dispatch.held.in_force.any()
+    assert not dispatch.held.setpoint_va.any()
 
 
 async def test_dry_run_writes_nothing_and_says_so():
@@ -127,7 +127,7 @@ async def test_dry_run_writes_nothing_and_says_so():
     assert all(o.skipped and o.error is None for o in outcomes)
     assert len(outcomes) == 2
     assert not any(m.written for m in mims)
-    assert not dispatch.in_force.any()
+    assert not dispatch.held.in_force.any()
 
 
 async def test_a_failed_write_leaves_the_old_setpoint_known_and_the_others_written():
@@ -135,7 +135,7 @@ async def test_a_failed_write_leaves_the_old_setpoint_known_and_the_others_writt
     mims[0].fails = True
     outcomes = {o.mim: o.error for o in await dispatch.send(plan(send=[0, 1]), 1.0)}
     assert outcomes == {"mim-rack1": "no answer", "mim-rack2": None}
-    np.testing.assert_array_equal(dispatch.setpoint_va, [0, 0, 0, 100, 100, 100])
+    np.testing.assert_array_equal(dispatch.held.setpoint_va, [0, 0, 0, 100, 100, 100])
 
 
 async def test_a_device_that_hangs_ends_at_the_deadline_and_does_not_stop_other_links():
@@ -143,7 +143,7 @@ async def test_a_device_that_hangs_ends_at_the_deadline_and_does_not_stop_other_
     mims[0].hangs = True
     outcomes = {o.mim: o.error for o in await dispatch.send(plan(send=[0, 1]), clock.monotonic_s() + 0.05)}
     assert outcomes == {"mim-rack1": "not written in time", "mim-rack2": None}
-    assert dispatch.in_force.tolist() == [False, True]
+    assert dispatch.held.in_force.tolist() == [False, True]
 
 
 async def test_a_device_that_may_hold_an_unconfirmed_setpoint_is_told_anew_and_released_in_the_end():
@@ -166,12 +166,12 @@ async def test_a_device_not_reached_for_its_validity_holds_nothing_of_ours():
     dispatch, _, clock = dispatcher()
     await dispatch.send(plan(send=[0]), 1.0)
     clock.advance_to(9.0)
-    dispatch.expire(clock.monotonic_s())
-    assert dispatch.in_force[0]
+    dispatch.held.expire(clock.monotonic_s())
+    assert dispatch.held.in_force[0]
     clock.advance_to(10.5)
-    dispatch.expire(clock.monotonic_s())
-    assert not dispatch.in_force[0]
-    assert not dispatch.setpoint_va.any()
+    dispatch.held.expire(clock.monotonic_s())
+    assert not dispatch.held.in_force[0]
+    assert not dispatch.held.setpoint_va.any()
 
 
 @dataclass
@@ -190,7 +190,7 @@ async def silent(mim_map, *, after_s, **site_says):
     dispatch = Dispatcher(SiteLayout(site), [Group("l", {"mim-rack1": device})], clock)
     await dispatch.send(plan(send=[0]), 1.0)
     clock.advance_to(after_s)
-    dispatch.expire(clock.monotonic_s())
+    dispatch.held.expire(clock.monotonic_s())
     return dispatch, device
 
 
@@ -198,12 +198,12 @@ async def test_the_time_that_a_command_takes_comes_before_its_validity():
     """10 s of validity begin 30 s after the write: at 35 s the device may well inject, and a stop has to end that."""
     said = {"latency": TYPICAL[LatencyClass.SLOW], "validity_s": 10.0}
     dispatch, device = await silent(None, after_s=35.0, **said)
-    assert dispatch.in_force[0]
-    assert dispatch.in_force_va(39.0)[0] == 100
+    assert dispatch.held.in_force[0]
+    assert dispatch.held.in_force_va(39.0)[0] == 100
     await dispatch.send(plan(release=[0]), 36.0)
     assert device.written[-1] == "release"
     dispatch, _ = await silent(None, after_s=41.0, **said)
-    assert not dispatch.in_force[0]
+    assert not dispatch.held.in_force[0]
 
 
 async def test_what_may_have_come_of_a_write_that_nobody_answered_is_not_known_for_sure():
@@ -213,18 +213,18 @@ async def test_what_may_have_come_of_a_write_that_nobody_answered_is_not_known_f
     clock.advance_to(5.0)
     mims[0].fails = True
     await dispatch.send(plan(send=[0], watts=400.0), 6.0)
-    assert dispatch.in_force_va(6.0).tolist() == [100] * 6
-    assert np.isnan(dispatch.in_force_va(6.0, sure=True)[:3]).all()
-    assert dispatch.in_force_va(6.0, sure=True)[3:].tolist() == [100] * 3
+    assert dispatch.held.in_force_va(6.0).tolist() == [100] * 6
+    assert np.isnan(dispatch.held.in_force_va(6.0, sure=True)[:3]).all()
+    assert dispatch.held.in_force_va(6.0, sure=True)[3:].tolist() == [100] * 3
     # the 100 W have run out at 10 s, the 400 W would at 15 s
-    assert np.isnan(dispatch.in_force_va(14.9, sure=True)[:3]).all()
-    assert dispatch.in_force_va(15.1, sure=True).tolist() == [0] * 6
+    assert np.isnan(dispatch.held.in_force_va(14.9, sure=True)[:3]).all()
+    assert dispatch.held.in_force_va(15.1, sure=True).tolist() == [0] * 6
 
 
 async def test_a_device_without_a_failsafe_holds_its_setpoint_for_ever_and_is_released_in_the_end():
     dispatch, device = await silent(MimMap(3, (), ()), after_s=86400.0)
-    assert dispatch.in_force[0]
-    assert dispatch.setpoint_va[:3].tolist() == [100, 100, 100]
+    assert dispatch.held.in_force[0]
+    assert dispatch.held.setpoint_va[:3].tolist() == [100, 100, 100]
     await dispatch.send(plan(release=[0]), 86401.0)
     assert device.written[-1] == "release"
 
@@ -234,7 +234,7 @@ async def test_a_setpoint_that_may_have_arrived_at_a_device_without_a_failsafe_i
     await dispatch.send(plan(release=[0]), 2.0)
     device.fails = True
     await dispatch.send(plan(send=[0]), 2.0)
-    dispatch.expire(86400.0)
+    dispatch.held.expire(86400.0)
     device.fails = False
     await dispatch.send(plan(release=[0]), 86401.0)
     assert device.written[1:] == ["release", "release"]
@@ -257,15 +257,15 @@ TIMER = CommandPoint(PointSpec("validity", 2, PointType.UINT16, writable=True), 
 async def test_a_device_with_a_time_of_its_own_ends_at_that_time(after_s, waits_s, commands, holds):
     told = MimMap(3, commands, (), failsafe=Failsafe.HEARTBEAT, failsafe_s=waits_s, silent_action=ExpiryAction.ZERO)
     dispatch, _ = await silent(told, after_s=after_s)  # its validity is 10 s
-    assert dispatch.in_force[0] == holds
-    assert dispatch.setpoint_va[0] == (100 if holds else 0)
+    assert dispatch.held.in_force[0] == holds
+    assert dispatch.held.setpoint_va[0] == (100 if holds else 0)
 
 
 @pytest.mark.parametrize("action", [None, ExpiryAction.REVERT])
 async def test_what_a_device_does_of_its_own_in_silence_is_not_taken_for_zero(action):
     told = MimMap(3, (), (), failsafe=Failsafe.REPEAT, failsafe_s=60.0, silent_action=action)
     dispatch, device = await silent(told, after_s=60.1, expiry_action=ExpiryAction.ZERO)
-    assert np.isnan(dispatch.setpoint_va[:3]).all()
+    assert np.isnan(dispatch.held.setpoint_va[:3]).all()
     await dispatch.send(plan(release=[0]), 61.0)
     assert device.written[-1] == "release"
 
@@ -276,8 +276,8 @@ async def test_a_device_that_takes_an_expiry_action_does_what_the_site_file_says
     commands = (CommandPoint(register, Role.EXPIRY, expiry_codes=((action, 1),)),)
     told = MimMap(3, commands, (), failsafe=Failsafe.REVERSION)
     dispatch, _ = await silent(told, after_s=10.1, expiry_action=action)
-    assert not dispatch.in_force[0]
-    assert not dispatch.setpoint_va.any()
+    assert not dispatch.held.in_force[0]
+    assert not dispatch.held.setpoint_va.any()
 
 
 @pytest.mark.parametrize(
@@ -290,7 +290,7 @@ async def test_a_device_that_takes_an_expiry_action_does_what_the_site_file_says
 )
 async def test_who_keeps_its_setpoint_for_ever_in_silence_is_known(failsafe, action, told):
     dispatch, _ = await silent(MimMap(3, (), (), failsafe=failsafe, silent_action=action), after_s=1.0)
-    assert dispatch.endless() == told
+    assert dispatch.held.endless() == told
 
 
 async def test_the_reason_of_a_clamp_goes_with_the_write():
@@ -336,11 +336,11 @@ async def test_a_validity_counts_in_whole_seconds_as_in_the_device():
     dispatch = Dispatcher(SiteLayout(site), [Group("l", {"mim-rack1": mim})], clock)
     await dispatch.send(plan(send=[0]), 1.0)
     clock.advance_to(3.0)
-    dispatch.expire(clock.monotonic_s())
-    assert dispatch.in_force[0]
+    dispatch.held.expire(clock.monotonic_s())
+    assert dispatch.held.in_force[0]
     clock.advance_to(3.1)
-    dispatch.expire(clock.monotonic_s())
-    assert not dispatch.in_force[0]
+    dispatch.held.expire(clock.monotonic_s())
+    assert not dispatch.held.in_force[0]
 
 
 async def test_what_a_device_keeps_instead_of_a_small_change_is_what_counts():
@@ -349,8 +349,8 @@ async def test_what_a_device_keeps_instead_of_a_small_change_is_what_counts():
     clock.advance_to(0.5)
     mims[0].keeps = HeldSetpoint((100.0,) * 3, (0.0,) * 3, kept=True)
     await dispatch.send(plan(send=[0], watts=104.0), 1.0)
-    assert dispatch.setpoint_va[:3].tolist() == [100, 100, 100]
-    assert (dispatch.changed_at_s[0], dispatch.written_at_s[0]) == (0.0, 0.5)
+    assert dispatch.held.setpoint_va[:3].tolist() == [100, 100, 100]
+    assert (dispatch.held.changed_at_s[0], dispatch.held.written_at_s[0]) == (0.0, 0.5)
 
 
 async def test_a_command_that_is_held_back_leaves_what_stood_before_alive():
@@ -360,10 +360,10 @@ async def test_a_command_that_is_held_back_leaves_what_stood_before_alive():
     for n in range(1, 30):
         clock.advance_to(float(n))
         (outcome,) = await dispatch.send(plan(send=[0], watts=300.0), n + 1.0)
-        dispatch.expire(float(n))
+        dispatch.held.expire(float(n))
     assert (outcome.held, outcome.error) == ("budget", "49 of 50 are spent")
-    assert dispatch.in_force[0]  # 29 s after a command that is good for 10
-    assert dispatch.setpoint_va[:3].tolist() == [100, 100, 100]
+    assert dispatch.held.in_force[0]  # 29 s after a command that is good for 10
+    assert dispatch.held.setpoint_va[:3].tolist() == [100, 100, 100]
     assert [(o.kind, o.error) for o in await dispatch.send(plan(refresh=[0]), 40.0)] == [("refresh", None)]
 
 
@@ -372,5 +372,5 @@ async def test_a_command_held_back_before_any_was_written_leaves_nothing_in_forc
     mims[0].held_back = WriteHeld("mim-rack1", "too soon", passing=True)
     (outcome,) = await dispatch.send(plan(send=[0]), 1.0)
     assert outcome.held == "soon"
-    assert not dispatch.in_force[0]
-    assert dispatch.written_at_s[0] == -np.inf
+    assert not dispatch.held.in_force[0]
+    assert dispatch.held.written_at_s[0] == -np.inf

@@ -65,21 +65,21 @@ class Bench:
         state = state_of(SITE, np.zeros((4, 3)))
         state.mims.watchdog_remaining_s.flags.writeable = True
         state.mims.watchdog_remaining_s[:] = watchdog_s
-        self.dispatch.adopt(state)
+        self.dispatch.held.adopt(state)
 
 
 async def test_what_a_device_holds_is_not_known_until_it_has_told_and_then_taken_over():
     bench = Bench(Recall.ASKED)
     for _ in range(3):
         bench.adopt()
-        assert np.isnan(bench.dispatch.setpoint_va[:3]).all()
-        assert bench.dispatch.setpoint_va[3:].tolist() == [0, 0, 0]
-        assert not bench.dispatch.in_force.any()
+        assert np.isnan(bench.dispatch.held.setpoint_va[:3]).all()
+        assert bench.dispatch.held.setpoint_va[3:].tolist() == [0, 0, 0]
+        assert not bench.dispatch.held.in_force.any()
         assert await bench.dispatch.send(RELEASE, 1e6) == ()  # the judge wants it; there is time for the answer
     bench.mims[0].recall, bench.mims[0].holds = Recall.SETTLED, HELD
     bench.adopt(watchdog_s=300.0)
-    assert bench.dispatch.setpoint_va[:3].tolist() == [50, 10j, -50]
-    assert bench.dispatch.in_force.tolist() == [True, False]
+    assert bench.dispatch.held.setpoint_va[:3].tolist() == [50, 10j, -50]
+    assert bench.dispatch.held.in_force.tolist() == [True, False]
 
 
 async def test_under_an_emergency_stop_it_is_released_before_it_has_told():
@@ -95,7 +95,7 @@ async def test_one_that_tells_that_it_holds_nothing_starts_from_zero():
     bench.adopt()
     bench.mims[0].recall = Recall.SETTLED
     bench.adopt()
-    assert bench.dispatch.setpoint_va.tolist() == [0] * 6
+    assert bench.dispatch.held.setpoint_va.tolist() == [0] * 6
     bench.stopped = True
     assert await bench.dispatch.send(RELEASE, 1e6) == ()
 
@@ -105,8 +105,8 @@ async def test_one_that_never_tells_is_released():
     bench.adopt()
     bench.mims[0].recall = Recall.UNKNOWN
     bench.adopt()
-    assert bench.dispatch.in_force.tolist() == [True, False]
-    assert np.isnan(bench.dispatch.setpoint_va[:3]).all()
+    assert bench.dispatch.held.in_force.tolist() == [True, False]
+    assert np.isnan(bench.dispatch.held.setpoint_va[:3]).all()
     await bench.dispatch.send(RELEASE, 1e6)
     assert [mim.written for mim in bench.mims] == [["release"], []]
-    assert bench.dispatch.setpoint_va.tolist() == [0] * 6
+    assert bench.dispatch.held.setpoint_va.tolist() == [0] * 6

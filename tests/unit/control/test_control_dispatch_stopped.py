@@ -83,7 +83,7 @@ async def test_a_stop_in_the_middle_of_a_plan_lets_the_write_under_way_end_and_n
     assert outcomes == {"mim-rack1": None, "mim-rack2": "emergency stop: nothing but releases is written"}
     await bench.dispatch.send(RELEASE, SystemClock().monotonic_s() + 30)
     assert first.written == ["setpoint", "release"]
-    assert not bench.dispatch.in_force.any()
+    assert not bench.dispatch.held.in_force.any()
 
 
 async def test_no_heartbeat_is_written():
@@ -104,7 +104,7 @@ async def found_holding(*, stopped: bool, watchdog_s: float) -> list[list[str]]:
     state = state_of(SITE, np.zeros((4, 3)))
     state.mims.watchdog_remaining_s.flags.writeable = True
     state.mims.watchdog_remaining_s[:] = watchdog_s
-    bench.dispatch.adopt(state)
+    bench.dispatch.held.adopt(state)
     await bench.dispatch.send(RELEASE, 1e6)
     return [mim.written for mim in bench.mims]
 
@@ -116,11 +116,11 @@ async def test_a_setpoint_without_an_end_is_released_by_a_stop_that_is_called_la
     state = state_of(SITE, np.zeros((4, 3)))
     state.mims.watchdog_remaining_s.flags.writeable = True
     state.mims.watchdog_remaining_s[:] = np.nan
-    bench.dispatch.adopt(state)
+    bench.dispatch.held.adopt(state)
     await bench.dispatch.send(RELEASE, 1e6)
     assert bench.mims[0].written == []
     bench.stopped = True
-    bench.dispatch.expire(1e5)
+    bench.dispatch.held.expire(1e5)
     await bench.dispatch.send(RELEASE, 1e6)
     await bench.dispatch.send(RELEASE, 1e6)
     assert [mim.written for mim in bench.mims] == [["release"], []]

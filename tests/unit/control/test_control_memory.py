@@ -114,7 +114,7 @@ async def test_a_zone_remembers_what_it_saw_wanted_and_wrote():
     assert (light_one.number, light_one.utc) == (full.number, full.state.utc)
     np.testing.assert_allclose(light_one.solve.forecast.load_w, full.forecast.load_w, rtol=1e-6)
     np.testing.assert_allclose(wide(light_one.solve.plan_va), full.plan.inject_w + 1j * full.plan.inject_var, rtol=1e-6)
-    np.testing.assert_array_equal(wide(light_one.after_va), zone.cycle.dispatcher.setpoint_va)
+    np.testing.assert_array_equal(wide(light_one.after_va), zone.cycle.dispatcher.held.setpoint_va)
     bounds = light_one.solve.bounds
     np.testing.assert_allclose(bounds.node_limit_a, full.bounds.node_limit_a, rtol=1e-6)
     assert bounds.restrictions == full.bounds.restrictions
