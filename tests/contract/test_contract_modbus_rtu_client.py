@@ -267,8 +267,8 @@ async def test_closing_fails_what_is_under_way() -> None:
 
 
 async def test_line_that_never_falls_quiet_is_given_up() -> None:
-    babble: Script = lambda r: [b"\x55", *[0.01, b"\x55"] * 300]  # noqa: E731
-    async with linked("tcp", babble, timeout_s=0.03) as (link, device):
+    babble: Script = lambda r: [b"\x55", *[0.005, b"\x55"] * 600]  # noqa: E731
+    async with linked("tcp", babble, timeout_s=0.15) as (link, device):
         with pytest.raises(LinkError):
             await link.read(1, 1000, 10)
         with pytest.raises(LinkDown, match="quiet"):
