@@ -161,6 +161,16 @@ def test_nonsense_is_refused_with_an_event_and_the_zone_goes_on_alone(what: str)
     assert "zone.orders_refused" not in {event.code for event in events.open()}
 
 
+@pytest.mark.parametrize("what", NONSENSE)
+def test_nonsense_is_refused_after_sense_as_well(what: str):
+    nonsense, _ = NONSENSE[what]
+    own = orders()
+    own.take([price()])
+    assert narrowed(own, 100.0).upstream != (STANDING,)
+    own.take([nonsense])
+    assert narrowed(own, 100.0).upstream == (STANDING,)
+
+
 def test_orders_for_another_number_of_heads_are_refused():
     events = EventLog(VirtualClock(START))
     own = orders(events)
