@@ -20,12 +20,12 @@ from pydantic.fields import FieldInfo
 from mim_lorawan_page import lorawan_mim_page
 from mimctl.cli.main import COMMANDS, Settings, mimctl
 from mimctl.config.fault_words import Targets
-from mimctl.config.payload_schema import PayloadProfileFile
-from mimctl.config.profile import ProfileFile, load_profile
+from mimctl.config.profiles.payload_schema import PayloadProfileFile
+from mimctl.config.profiles.registers_profile import ProfileFile, load_profile
+from mimctl.config.profiles.zigbee_schema import ZigbeeProfileFile
 from mimctl.config.schema import SiteFile
 from mimctl.config.schema_faults import FaultItem, FaultsFile, FrequencyItem
 from mimctl.config.units import Dimension
-from mimctl.config.zigbee_profile_schema import ZigbeeProfileFile
 from mimctl.model.chain import SETPOINT_MODELS, ChainRules
 from mimctl.model.profile import DeviceClass, DeviceProfile
 from mimctl.model.quantity import quantity_of

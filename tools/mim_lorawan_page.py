@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mimctl.config.payload import PAYLOAD_PROFILES
+from mimctl.config.profiles.payload_profile import PAYLOAD_PROFILES
 from mimctl.model.payload import Frame
 from mimctl.model.quantity import quantity_of
 from mimctl.model.resources import data_root

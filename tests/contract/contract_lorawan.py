@@ -13,7 +13,7 @@ from typing import Literal
 from contract_bench import LOADS, PORTS, Bench
 
 from lorawan_air import EUI, Air, air, until
-from mimctl.config.payload import find_payload_profile, load_payload_profile
+from mimctl.config.profiles.payload_profile import find_payload_profile, load_payload_profile
 from mimctl.drivers.lorawan_device import LorawanDevice
 from mimctl.drivers.lorawan_mim import LorawanMim
 from mimctl.model.address import DeviceAddress

@@ -13,7 +13,7 @@ from typing import Any
 from contract_bench import LOADS, PORTS, Bench
 
 from fake_mim import BASE, FakeMim, mim
-from mimctl.config.profile import find_profile, load_profile
+from mimctl.config.profiles.registers_profile import find_profile, load_profile
 from mimctl.drivers.discovery import MapSource, ProfileSource, SunSpecSource
 from mimctl.drivers.register_device import RegisterDevice
 from mimctl.drivers.register_mim import RegisterMim

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from contract_bench import LOADS, PORTS, Bench
 
-from mimctl.config.zigbee_profile import find_zigbee_profile, load_zigbee_profile
+from mimctl.config.profiles.zigbee_profile import find_zigbee_profile, load_zigbee_profile
 from mimctl.drivers.zigbee_device import ZigbeeDevice
 from mimctl.drivers.zigbee_mim import ZigbeeMim
 from mimctl.model.address import DeviceAddress

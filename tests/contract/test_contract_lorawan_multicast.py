@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from lorawan_air import EUI, air, throwaway, until
-from mimctl.config.payload import find_payload_profile, load_payload_profile
+from mimctl.config.profiles.payload_profile import find_payload_profile, load_payload_profile
 from mimctl.drivers.lorawan_group import LorawanGroup
 from mimctl.drivers.lorawan_mim import LorawanMim
 from mimctl.drivers.lorawan_multicast import GroupWriter

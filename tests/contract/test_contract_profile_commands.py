@@ -16,7 +16,7 @@ import pytest
 from virtual_device import HASTY_S, LINKS, LOST_ANSWER, LOST_REQUEST, PATIENT_S, SHORT_ECHO, VirtualDevice
 
 from fake_mim import mim
-from mimctl.config.profile import load_profile
+from mimctl.config.profiles.registers_profile import load_profile
 from mimctl.drivers.discovery import MapSource, ProfileSource, SunSpecSource
 from mimctl.drivers.register_mim import RegisterMim
 from mimctl.model.clock import VirtualClock

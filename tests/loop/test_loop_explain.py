@@ -20,7 +20,7 @@ from mimctl.control.explain.case import Case, Question
 from mimctl.control.explain.find import cases_of
 from mimctl.control.explain.numbers import Numbers
 from mimctl.control.explain.story import View
-from mimctl.control.light_arrays import wide
+from mimctl.control.past.light_arrays import wide
 from mimctl.model.bounds import Restriction
 from mimctl.model.errors import UserError
 from mimctl.model.latency import Latency, LatencyClass

@@ -9,7 +9,7 @@ import pytest
 from tests.loop.closed_loop import ClosedLoop, uneven_site
 from tests.loop.two_feeds import two_feed_site
 
-from mimctl.control.headroom import HeadroomWatch
+from mimctl.control.feeds.headroom import HeadroomWatch
 from mimctl.model.fault import Fault, FaultKind
 from mimctl.model.rules import Place, RelianceRule
 from mimctl.model.site import ControlSettings, Site, Zone

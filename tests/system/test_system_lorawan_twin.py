@@ -11,7 +11,7 @@ import pytest
 from builders import rack_site
 from conftest import free_ports
 from lorawan_air import APPLICATION, QUICK, until
-from mimctl.config.payload import find_payload_profile, load_payload_profile
+from mimctl.config.profiles.payload_profile import find_payload_profile, load_payload_profile
 from mimctl.drivers.lorawan_group import lorawan_group
 from mimctl.drivers.registry import devices_by_link
 from mimctl.model.address import DeviceAddress

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from mimctl.config.faults import load_faults
-from mimctl.config.profile import check_profile, load_profile
+from mimctl.config.profiles.registers_profile import check_profile, load_profile
+from mimctl.config.profiles.zigbee_profile import check_zigbee_profile
 from mimctl.config.site import check_site, load_site
-from mimctl.config.zigbee_profile import check_zigbee_profile
 from mimctl.model.resources import site_config
 from mimctl.wire.golden import check_vectors
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from _air import CoreTime, row
 
-from mimctl.config.payload import find_payload_profile, load_payload_profile
+from mimctl.config.profiles.payload_profile import find_payload_profile, load_payload_profile
 from mimctl.drivers.lorawan_device import LorawanDevice
 from mimctl.model.clock import SystemClock
 from mimctl.model.link import Link, LinkType

@@ -13,10 +13,10 @@ from levels import cut
 
 from mimctl.balance.problem import Balancer
 from mimctl.config.site import load_site
-from mimctl.control.above import Above
+from mimctl.control.levels.above import Above
+from mimctl.control.levels.site_level import SiteLevel
+from mimctl.control.levels.site_picture import PictureMaker, SitePicture
 from mimctl.control.limits import BoundsMaker
-from mimctl.control.site_level import SiteLevel
-from mimctl.control.site_picture import PictureMaker, SitePicture
 from mimctl.grid.tree import TreeOperators, node_objective
 from mimctl.model.bounds import Bounds, UpstreamPrice
 from mimctl.model.forecast import LoadForecast

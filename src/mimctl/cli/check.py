@@ -16,7 +16,7 @@ from mimctl.model.latency import LatencyClass
 
 if TYPE_CHECKING:
     from mimctl.config.source import Document
-    from mimctl.control.stability import LoopMargin
+    from mimctl.control.delays.stability import LoopMargin
     from mimctl.model.problem import Problem
     from mimctl.model.site import Site
 
@@ -88,7 +88,7 @@ def _judge_site(document: Document) -> tuple[str | None, list[Problem], tuple[Lo
     if site is None:
         return None, problems, (), []
     from mimctl.cli.profile_kinds import site_vectors
-    from mimctl.control.stability import loop_margins
+    from mimctl.control.delays.stability import loop_margins
     from mimctl.safety.check import check as check_safety
 
     problems += placed(document, check_safety(site))
@@ -105,7 +105,7 @@ def _air_lines(site: Site, folder: Path) -> list[str]:
     if not links:
         return []
     from mimctl.config.air_budget import site_budgets
-    from mimctl.config.payload import PAYLOAD_PROFILES
+    from mimctl.config.profiles.payload_profile import PAYLOAD_PROFILES
 
     budgets = site_budgets(site, PAYLOAD_PROFILES.sound({mim.address.profile for mim in site.mims}, folder))
     return [line for link, budget in budgets for line in budget.lines(link)]

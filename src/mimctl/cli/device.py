@@ -94,7 +94,7 @@ def _read_dump(path: Path, profile: str | None, units: tuple[int, ...], *, every
 
 def _profile(name: str, dump: Path) -> Any:
     """A profile by its id, or by its file."""
-    from mimctl.config.profile import find_profile, load_profile
+    from mimctl.config.profiles.registers_profile import find_profile, load_profile
 
     path = Path(name) if Path(name).suffix in (".yaml", ".yml") else find_profile(name, dump.parent)
     if path is None:

@@ -72,7 +72,7 @@ def list_(context: click.Context, json_target: str | None) -> None:
 
     A profile that is wrong shows its problems on standard error; the others are listed, and the exit code is 1.
     """
-    from mimctl.config.profile import known_profiles
+    from mimctl.config.profiles.registers_profile import known_profiles
     from mimctl.model.errors import ConfigError
 
     found: list[DeviceProfile] = []
@@ -113,7 +113,7 @@ def judge(path: Path) -> tuple[list[Problem], str]:
 
 
 def _load(name: str) -> DeviceProfile:
-    from mimctl.config.profile import find_profile, known_profiles, load_profile
+    from mimctl.config.profiles.registers_profile import find_profile, known_profiles, load_profile
     from mimctl.config.validate import did_you_mean
 
     path: Path | None = Path(name)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from mimctl.model.problem import Problem
 
 if TYPE_CHECKING:
-    from mimctl.config.profile_shelf import ProfileShelf
+    from mimctl.config.profiles.shelf import ProfileShelf
     from mimctl.model.chain import ChainRules
     from mimctl.model.link import Link
     from mimctl.model.payload import PayloadProfile
@@ -47,7 +47,7 @@ class ProfileKind:
 
     def wrong_vectors(self, path: Path, profile: object) -> list[Problem]:
         """One problem with its line for each golden value or frame that a sound profile does not give."""
-        from mimctl.config.profile import place_in
+        from mimctl.config.profiles.registers_profile import place_in
 
         wrong = self.vectors(profile)
         return place_in(path, wrong) if wrong else []
@@ -69,7 +69,7 @@ def is_profile(data: object) -> bool:
 
 def site_vectors(site: Site) -> list[Problem]:
     """What is wrong with the golden vectors of every profile that a sound site names."""
-    from mimctl.config.profile_shelf import named_profiles
+    from mimctl.config.profiles.shelf import named_profiles
 
     found: list[Problem] = []
     beside = site.file.parent if site.file is not None else None
@@ -92,14 +92,14 @@ def _kinds(links: Iterable[Link]) -> list[ProfileKind]:
 
 
 def registers() -> ProfileKind:
-    from mimctl.config.profile import DEVICE_PROFILES
+    from mimctl.config.profiles.registers_profile import DEVICE_PROFILES
     from mimctl.drivers.golden_commands import check_all_vectors
 
     return ProfileKind(DEVICE_PROFILES, check_all_vectors, _registers_told, lambda link: not link.type.is_radio)
 
 
 def payloads() -> ProfileKind:
-    from mimctl.config.payload import PAYLOAD_PROFILES
+    from mimctl.config.profiles.payload_profile import PAYLOAD_PROFILES
     from mimctl.model.link import LinkType
     from mimctl.wire.payload_golden import payload_problems
 
@@ -107,7 +107,7 @@ def payloads() -> ProfileKind:
 
 
 def zigbee() -> ProfileKind:
-    from mimctl.config.zigbee_profile import ZIGBEE_PROFILES
+    from mimctl.config.profiles.zigbee_profile import ZIGBEE_PROFILES
     from mimctl.drivers.zigbee_values import zigbee_vector_problems
     from mimctl.model.link import LinkType
 

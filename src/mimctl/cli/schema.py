@@ -37,16 +37,16 @@ def json_schema(kind: str) -> dict[str, Any]:
 
         return {"$schema": _DIALECT, "title": "mimctl file of faults", **_without_titles(FaultsFile.model_json_schema())}
     if kind == "payload-profile":
-        from mimctl.config.payload_schema import PayloadProfileFile
+        from mimctl.config.profiles.payload_schema import PayloadProfileFile
 
         schema = _without_titles(PayloadProfileFile.model_json_schema())
         return {"$schema": _DIALECT, "title": "mimctl profile of payloads", **schema}
     if kind == "zigbee-profile":
-        from mimctl.config.zigbee_profile_schema import ZigbeeProfileFile
+        from mimctl.config.profiles.zigbee_schema import ZigbeeProfileFile
 
         schema = _without_titles(ZigbeeProfileFile.model_json_schema())
         return {"$schema": _DIALECT, "title": "mimctl profile of a Zigbee device", **schema}
-    from mimctl.config.profile import ProfileFile
+    from mimctl.config.profiles.registers_profile import ProfileFile
 
     return {"$schema": _DIALECT, "title": "mimctl device profile", **_without_titles(ProfileFile.model_json_schema())}
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from mimctl.config.site import load_site
+from mimctl.control.authority.leases import STOP_ID
 from mimctl.control.events import EventLog
-from mimctl.control.leases import STOP_ID
 from mimctl.model.clock import SystemClock
 from mimctl.model.errors import MimctlError, UserError
 from mimctl.model.lease import Lease, LeaseSource, Stop

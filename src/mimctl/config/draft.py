@@ -69,7 +69,7 @@ class Draft:
         named |= {item.profile for item in self.file.transfers if item.profile is not None}
         if not named:
             return {}  # reading profiles takes imports that a site without them need not wait for
-        from mimctl.config.profile import DEVICE_PROFILES
+        from mimctl.config.profiles.registers_profile import DEVICE_PROFILES
 
         return DEVICE_PROFILES.sound(named, self.folder)
 
@@ -79,7 +79,7 @@ class Draft:
         named = {device.profile for device in (*self.file.meters, *self.file.mims) if device.link in self.radio_links} - {SUNSPEC}
         if not named:
             return {}
-        from mimctl.config.payload import PAYLOAD_PROFILES
+        from mimctl.config.profiles.payload_profile import PAYLOAD_PROFILES
 
         return PAYLOAD_PROFILES.sound(named, self.folder)
 

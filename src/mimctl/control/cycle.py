@@ -16,20 +16,20 @@ import numpy as np
 
 from mimctl.analysis.report import Analyst
 from mimctl.balance.inputs import without_nan
-from mimctl.control.cascade import Cascade
+from mimctl.control.authority.leases import LeaseBook
 from mimctl.control.collect import Collector
 from mimctl.control.commanded import Authorities, Rivals
+from mimctl.control.delays.cascade import Cascade
+from mimctl.control.delays.response import ResponseWatch
 from mimctl.control.dispatch import Dispatcher
-from mimctl.control.estimator import Estimator
+from mimctl.control.estimation.estimator import Estimator
 from mimctl.control.events import EventLog
-from mimctl.control.form_watch import FormWatch
-from mimctl.control.harmonics import HarmonicControl
-from mimctl.control.leases import LeaseBook
+from mimctl.control.filtering.harmonics import HarmonicControl
+from mimctl.control.forming.form_watch import FormWatch
 from mimctl.control.limits import BoundsMaker
 from mimctl.control.narrow import Narrower, Situation, narrowed
 from mimctl.control.record import Stopwatch, report_events
-from mimctl.control.response import ResponseWatch
-from mimctl.control.rules import RuleBook
+from mimctl.control.rulebook.rules import RuleBook
 from mimctl.control.supervise import Supervisor
 from mimctl.forecast.outputs import OutputModel
 from mimctl.forecast.tracker import LoadTracker

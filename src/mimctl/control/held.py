@@ -11,8 +11,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from mimctl.control.due_writes import DueWrite, Holdings
-from mimctl.control.filters_told import FiltersTold
-from mimctl.control.forms_told import FORM, KEEP_FORMING, FormsTold
+from mimctl.control.filtering.filters_told import FiltersTold
+from mimctl.control.forming.forms_told import FORM, KEEP_FORMING, FormsTold
 from mimctl.control.silence import Silence
 from mimctl.model.errors import WriteHeld
 from mimctl.model.layout import BoolArray, ComplexArray, FloatArray, SiteLayout

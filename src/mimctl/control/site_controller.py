@@ -11,22 +11,22 @@ import numpy as np
 import structlog
 
 from mimctl.analysis.report import Analyst
-from mimctl.control.above import Above
-from mimctl.control.above_estimate import AboveEstimator
+from mimctl.control.authority.lease_bounds import lease_bounds
+from mimctl.control.authority.leases import LeaseBook
 from mimctl.control.collect import Collector
 from mimctl.control.events import EventLog
-from mimctl.control.headroom import HeadroomWatch
-from mimctl.control.lease_bounds import lease_bounds
-from mimctl.control.leases import LeaseBook
-from mimctl.control.light import SiteSolve, light_solve
+from mimctl.control.feeds.headroom import HeadroomWatch
+from mimctl.control.levels.above import Above
+from mimctl.control.levels.above_estimate import AboveEstimator
+from mimctl.control.levels.rules_above import RulesAbove
+from mimctl.control.levels.site_level import SiteLevel
+from mimctl.control.levels.site_picture import PictureMaker, SitePicture
 from mimctl.control.loop import DeadlineLoop
-from mimctl.control.memory import Memory, share_bytes
 from mimctl.control.partition import sub_groups
-from mimctl.control.reliance_day import RelianceDay
-from mimctl.control.rules_above import RulesAbove
+from mimctl.control.past.light import SiteSolve, light_solve
+from mimctl.control.past.memory import Memory, share_bytes
+from mimctl.control.rulebook.reliance_day import RelianceDay
 from mimctl.control.shared import with_shared
-from mimctl.control.site_level import SiteLevel
-from mimctl.control.site_picture import PictureMaker, SitePicture
 from mimctl.control.zone import ZoneController, build_zone
 from mimctl.grid.tree import TreeOperators
 from mimctl.model.clock import Clock

@@ -8,7 +8,7 @@ import numpy as np
 
 from mimctl.balance.inputs import without_nan
 from mimctl.control.cycle import Cycle
-from mimctl.control.form_leases import wishes
+from mimctl.control.forming.form_leases import wishes
 from mimctl.control.narrow import Situation, narrowed
 from mimctl.model.bounds import Bounds
 from mimctl.model.decision import DecisionRecord

@@ -12,34 +12,34 @@ import structlog
 from mimctl.analysis.report import Analyst
 from mimctl.balance.inputs import without_nan
 from mimctl.balance.problem import Balancer
-from mimctl.control.above import Above
-from mimctl.control.cascade import Cascade
+from mimctl.control.authority.leases import LeaseBook
 from mimctl.control.collect import Collector
 from mimctl.control.commanded import Authorities, Rivals
 from mimctl.control.cycle import Cycle
+from mimctl.control.delays.cascade import Cascade
+from mimctl.control.delays.response import ResponseWatch
 from mimctl.control.dispatch import Dispatcher
-from mimctl.control.estimator import Estimator
+from mimctl.control.estimation.estimator import Estimator
+from mimctl.control.estimation.margin import EstimateMargin
 from mimctl.control.events import EventLog
-from mimctl.control.failover import FailoverRoom
-from mimctl.control.form_watch import FormWatch
-from mimctl.control.harmonics import HarmonicControl
-from mimctl.control.headroom import HeadroomWatch
-from mimctl.control.leases import LeaseBook
-from mimctl.control.light import LightRecord, light_record
+from mimctl.control.feeds.failover import FailoverRoom
+from mimctl.control.feeds.headroom import HeadroomWatch
+from mimctl.control.feeds.sources import GridWatch, TransferLimits
+from mimctl.control.filtering.harmonics import HarmonicControl
+from mimctl.control.forming.form_watch import FormWatch
+from mimctl.control.levels.above import Above
+from mimctl.control.levels.orders import SiteOrders, Standing, TakenFromHeads, nothing_taken
+from mimctl.control.levels.site_level import SiteLevel
 from mimctl.control.limits import BoundsMaker
 from mimctl.control.loop import DeadlineLoop
-from mimctl.control.margin import EstimateMargin
-from mimctl.control.memory import Memory, share_bytes
 from mimctl.control.narrow import Narrower
-from mimctl.control.orders import SiteOrders, Standing, TakenFromHeads, nothing_taken
 from mimctl.control.partition import sub_groups
+from mimctl.control.past.light import LightRecord, light_record
+from mimctl.control.past.memory import Memory, share_bytes
 from mimctl.control.plan_watch import PlanWatch
-from mimctl.control.reliance_day import RelianceDay
-from mimctl.control.response import ResponseWatch
 from mimctl.control.room import UnmeteredRoom
-from mimctl.control.rules import RuleBook
-from mimctl.control.site_level import SiteLevel
-from mimctl.control.sources import GridWatch, TransferLimits
+from mimctl.control.rulebook.reliance_day import RelianceDay
+from mimctl.control.rulebook.rules import RuleBook
 from mimctl.control.supervise import Supervisor
 from mimctl.forecast.outputs import OutputModel
 from mimctl.forecast.tracker import LoadTracker

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 
 import structlog
 
+from mimctl.control.authority.leases import LeaseBook
 from mimctl.control.events import EventLog
-from mimctl.control.leases import LeaseBook
 from mimctl.control.site_controller import SiteController, build_site_controller
 from mimctl.control.zone import ZoneController, build_zone
 from mimctl.model.clock import Clock

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mimctl.control.form_watch import BEGIN_WITHIN_S
+from mimctl.control.forming.form_watch import BEGIN_WITHIN_S
 from mimctl.control.site_controller import SiteController
 from mimctl.control.what_if import form_objections
 from mimctl.control.zone import ZoneController

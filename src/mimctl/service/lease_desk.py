@@ -8,7 +8,7 @@ from typing import Any
 
 import structlog
 
-from mimctl.control.leases import STOP_ID
+from mimctl.control.authority.leases import STOP_ID
 from mimctl.control.site_controller import SiteController
 from mimctl.model.clock import Clock
 from mimctl.model.errors import UserError

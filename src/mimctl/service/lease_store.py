@@ -14,8 +14,8 @@ from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 
+from mimctl.control.authority.leases import STOP_ID, LeaseBook
 from mimctl.control.events import EventLog
-from mimctl.control.leases import STOP_ID, LeaseBook
 from mimctl.model.clock import Clock
 from mimctl.model.errors import UserError
 from mimctl.model.lease import OF_THE_RUN, Lease, LeaseSource, Stop

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mimctl.config.payload import site_payload_profiles
-from mimctl.config.profile import DEVICE_PROFILES
-from mimctl.config.zigbee_profile import site_zigbee_profiles
+from mimctl.config.profiles.payload_profile import site_payload_profiles
+from mimctl.config.profiles.registers_profile import DEVICE_PROFILES
+from mimctl.config.profiles.zigbee_profile import site_zigbee_profiles
 from mimctl.drivers.lorawan_group import lorawan_group
 from mimctl.drivers.registry import LinkDevices, register_map_registry
 from mimctl.drivers.write_budget import FileBudget

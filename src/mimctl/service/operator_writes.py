@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mimctl.control.leases import LONGEST_SETPOINT_S
+from mimctl.control.authority.leases import LONGEST_SETPOINT_S
 from mimctl.control.unmet import Outcome, unmet_ports
 from mimctl.control.what_if import preview
 from mimctl.control.zone import ZoneController

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import structlog
 
-from mimctl.control.reliance_day import RelianceDay
+from mimctl.control.rulebook.reliance_day import RelianceDay
 from mimctl.drivers.write_budget import FileBudget
 from mimctl.model.calendar import local_day
 from mimctl.model.clock import Clock

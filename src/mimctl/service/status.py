@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from mimctl.control.delays.stability import zone_margins
 from mimctl.control.events import EventLog
-from mimctl.control.headroom import HeadroomWatch
+from mimctl.control.feeds.headroom import HeadroomWatch
 from mimctl.control.site_controller import SiteController
-from mimctl.control.stability import zone_margins
 from mimctl.control.zone import ZoneController
 from mimctl.model.decision import DecisionRecord
 from mimctl.model.event import Event

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from mimctl.config.payload import site_payload_profiles
+from mimctl.config.profiles.payload_profile import site_payload_profiles
 from mimctl.drivers.lorawan_mim import LorawanMim
 from mimctl.drivers.zigbee_mim_map import mim_map
 from mimctl.model.clock import Clock

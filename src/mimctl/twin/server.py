@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from mimctl.config.payload import site_payload_profiles
-from mimctl.config.zigbee_profile import site_zigbee_profiles
+from mimctl.config.profiles.payload_profile import site_payload_profiles
+from mimctl.config.profiles.zigbee_profile import site_zigbee_profiles
 from mimctl.model.clock import Clock
 from mimctl.model.layout import SiteLayout
 from mimctl.model.link import Link, LinkType, TlsFiles

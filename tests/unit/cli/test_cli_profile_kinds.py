@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from mimctl.cli.main import main
-from mimctl.config.payload import find_payload_profile
-from mimctl.config.zigbee_profile import find_zigbee_profile
+from mimctl.config.profiles.payload_profile import find_payload_profile
+from mimctl.config.profiles.zigbee_profile import find_zigbee_profile
 
 COMMANDS = (["profile", "lint"], ["check"])
 

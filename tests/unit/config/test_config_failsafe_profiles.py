@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mimctl.config.profile import load_profile
+from mimctl.config.profiles.registers_profile import load_profile
 from mimctl.config.site import check_site
 from mimctl.model.setpoints import Failsafe
 from site_factory import site_dict, write_site

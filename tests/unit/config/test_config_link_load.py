@@ -17,7 +17,7 @@ from mimctl.config.link_load import (
     sunspec_mim,
     write_s,
 )
-from mimctl.config.profile import find_profile, load_profile
+from mimctl.config.profiles.registers_profile import find_profile, load_profile
 from mimctl.config.site import check_site
 from mimctl.model.link import Link, LinkType, Parity, SerialLine
 from mimctl.model.points import PointSpec, PointType

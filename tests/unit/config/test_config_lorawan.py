@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from mimctl.config.air_budget import AirUser, air_budget
-from mimctl.config.payload import find_payload_profile, load_payload_profile
+from mimctl.config.profiles.payload_profile import find_payload_profile, load_payload_profile
 from mimctl.config.site import check_site
 from mimctl.model.airtime import Region
 from mimctl.model.link import LinkType

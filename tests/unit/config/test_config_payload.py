@@ -3,7 +3,12 @@
 import pytest
 import yaml
 
-from mimctl.config.payload import check_payload_profile, find_payload_profile, known_payload_profiles, load_payload_profile
+from mimctl.config.profiles.payload_profile import (
+    check_payload_profile,
+    find_payload_profile,
+    known_payload_profiles,
+    load_payload_profile,
+)
 from mimctl.model.errors import ConfigError
 
 GOOD = {

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mimctl.config.profile import check_profile, find_profile, load_profile
+from mimctl.config.profiles.registers_profile import check_profile, find_profile, load_profile
 from mimctl.model.errors import ConfigError
 from mimctl.model.profile import ByteOrder, Difference, PointType, ReadBlock, WordOrder
 from mimctl.model.resources import data_root

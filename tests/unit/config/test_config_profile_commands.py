@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 
-from mimctl.config.profile import check_profile, load_profile
+from mimctl.config.profiles.registers_profile import check_profile, load_profile
 from mimctl.model.command_vectors import ExpectedWrite, StepKind
 from mimctl.model.site import ExpiryAction
 from profile_files import write_profile

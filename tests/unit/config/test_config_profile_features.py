@@ -4,7 +4,7 @@ from functools import partial
 
 import pytest
 
-from mimctl.config.profile import check_profile, known_profiles, load_profile
+from mimctl.config.profiles.registers_profile import check_profile, known_profiles, load_profile
 from mimctl.model.points import ReadBlock
 from mimctl.model.profile import Difference, Signed
 from mimctl.model.setpoints import Failsafe, Role

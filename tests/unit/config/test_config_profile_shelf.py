@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from mimctl.config.payload import PAYLOAD_PROFILES
-from mimctl.config.profile import DEVICE_PROFILES
-from mimctl.config.zigbee_profile import ZIGBEE_PROFILES
+from mimctl.config.profiles.payload_profile import PAYLOAD_PROFILES
+from mimctl.config.profiles.registers_profile import DEVICE_PROFILES
+from mimctl.config.profiles.zigbee_profile import ZIGBEE_PROFILES
 from mimctl.model.errors import ConfigError
 
 SHELVES = [

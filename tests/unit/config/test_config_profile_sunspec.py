@@ -4,7 +4,7 @@ from functools import partial
 
 import pytest
 
-from mimctl.config.profile import check_profile, load_profile
+from mimctl.config.profiles.registers_profile import check_profile, load_profile
 from mimctl.model.chain import ChainDifference, ChainPoint, ControlModel
 from profile_files import write_profile
 

@@ -10,7 +10,7 @@ import pytest
 from pydantic import Field, Strict, field_validator
 
 from mimctl.config.patterns import HEX, ID, INSTANCE, ORDER, PRINTABLE, PROFILE_ID, TIME_OF_DAY, objection
-from mimctl.config.profile_schema import ProfileFile
+from mimctl.config.profiles.schema import ProfileFile
 from mimctl.config.source import parse_document
 from mimctl.config.units import CURRENT, LENGTH, Record
 from mimctl.config.validate import validate

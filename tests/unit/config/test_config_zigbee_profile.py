@@ -4,7 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from mimctl.config.zigbee_profile import check_zigbee_profile, find_zigbee_profile, known_zigbee_profiles, load_zigbee_profile
+from mimctl.config.profiles.zigbee_profile import (
+    check_zigbee_profile,
+    find_zigbee_profile,
+    known_zigbee_profiles,
+    load_zigbee_profile,
+)
 from mimctl.model.profile import DeviceClass
 
 PLUG = """\

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from tests.builders import START, node, rack_site, state_of
 
-from mimctl.control.estimator import Estimator
+from mimctl.control.estimation.estimator import Estimator
 from mimctl.control.events import EventLog
 from mimctl.forecast.outputs import OutputModel
 from mimctl.forecast.tracker import LoadTracker

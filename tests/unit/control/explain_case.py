@@ -14,8 +14,8 @@ from mimctl.analysis.report import Analyst
 from mimctl.balance.problem import Balancer
 from mimctl.control.explain.answer import answer
 from mimctl.control.explain.case import Case, Question
-from mimctl.control.light import light_record
 from mimctl.control.limits import BoundsMaker
+from mimctl.control.past.light import light_record
 from mimctl.grid.tree import TreeOperators
 from mimctl.model.bounds import Bounds, Restriction
 from mimctl.model.decision import DecisionRecord, WriteOutcome

@@ -11,7 +11,7 @@ from tests.builders import START, rack_site
 
 from mimctl.balance.optimum import OptimumSolver
 from mimctl.balance.problem import Balancer
-from mimctl.control.cascade import Cascade, Smoothed
+from mimctl.control.delays.cascade import Cascade, Smoothed
 from mimctl.control.limits import BoundsMaker
 from mimctl.forecast.outputs import OutputModel
 from mimctl.grid.tree import TreeOperators

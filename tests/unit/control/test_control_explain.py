@@ -22,8 +22,8 @@ from mimctl.cli.explain import lines_of
 from mimctl.control.explain.limits import Limits
 from mimctl.control.explain.numbers import Numbers
 from mimctl.control.explain.words import seconds
-from mimctl.control.light import light_record
-from mimctl.control.memory import Memory
+from mimctl.control.past.light import light_record
+from mimctl.control.past.memory import Memory
 from mimctl.model.plan import ActiveConstraint
 
 UNEVEN = [[20.0, 5.0, 5.0]]

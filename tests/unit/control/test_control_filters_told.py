@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from builders import rack_site
-from mimctl.control.filters_told import FiltersTold
+from mimctl.control.filtering.filters_told import FiltersTold
 from mimctl.model.harmonics import HarmonicFilter, HarmonicShare
 from mimctl.model.layout import SiteLayout
 from mimctl.model.plan import NO_FILTER, HarmonicShares

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.control.levels import rack_load, zoned_site
 
-from mimctl.control.above import Above
-from mimctl.control.grants import Grants, HeadLimit
+from mimctl.control.levels.above import Above
+from mimctl.control.levels.grants import Grants, HeadLimit
 from mimctl.grid.tree import TreeOperators
 from mimctl.model.layout import ComplexArray, SiteLayout
 from mimctl.model.site import Site, Zone

@@ -9,8 +9,8 @@ import pytest
 
 from builders import rack_site, state_of
 from mimctl.analysis.report import Analyst
-from mimctl.control.filter_places import FilterPlaces
-from mimctl.control.harmonics import HarmonicControl
+from mimctl.control.filtering.filter_places import FilterPlaces
+from mimctl.control.filtering.harmonics import HarmonicControl
 from mimctl.control.limits import BoundsMaker
 from mimctl.control.narrow import Situation
 from mimctl.grid.tree import TreeOperators

@@ -11,8 +11,8 @@ import pytest
 from tests.builders import START, rack_site
 from tests.loop.closed_loop import ClosedLoop, uneven_site
 
+from mimctl.control.feeds.load_shift import LoadShift, Overloads
 from mimctl.control.lasting import Lasting
-from mimctl.control.load_shift import LoadShift, Overloads
 from mimctl.control.shared import SharedDriver, with_shared
 from mimctl.grid.failover import Failover
 from mimctl.grid.tree import TreeOperators

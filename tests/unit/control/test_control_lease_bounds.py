@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.builders import START, rack_site
 
-from mimctl.control.lease_bounds import lease_bounds
+from mimctl.control.authority.lease_bounds import lease_bounds
+from mimctl.control.authority.scopes import Scopes
 from mimctl.control.limits import BoundsMaker
-from mimctl.control.scopes import Scopes
 from mimctl.model.layout import SiteLayout
 from mimctl.model.lease import Cap, Lease, LeaseSource, LockOut, Pause, Setpoint, Stop
 

@@ -8,8 +8,8 @@ import pytest
 from tests.builders import START
 from tests.island_site import island_site
 
+from mimctl.control.authority.leases import LeaseBook
 from mimctl.control.events import EventLog
-from mimctl.control.leases import LeaseBook
 from mimctl.model.clock import VirtualClock
 from mimctl.model.errors import UserError
 from mimctl.model.island import FormWish

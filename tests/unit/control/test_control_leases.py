@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.builders import START, rack_site
 
+from mimctl.control.authority.leases import STOP_ID, LeaseBook
 from mimctl.control.events import EventLog
-from mimctl.control.leases import STOP_ID, LeaseBook
 from mimctl.model.clock import VirtualClock
 from mimctl.model.errors import UserError
 from mimctl.model.layout import SiteLayout

@@ -10,8 +10,8 @@ from tests.builders import START, rack_site, state_of
 
 from mimctl.analysis.report import Analyst
 from mimctl.balance.problem import Balancer
+from mimctl.control.estimation.margin import EstimateMargin
 from mimctl.control.limits import BoundsMaker
-from mimctl.control.margin import EstimateMargin
 from mimctl.control.narrow import Situation
 from mimctl.forecast.outputs import OutputModel
 from mimctl.forecast.tracker import LoadTracker

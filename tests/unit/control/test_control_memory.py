@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from tests.loop.closed_loop import ClosedLoop, uneven_site
 
-from mimctl.control.light_arrays import light, wide
-from mimctl.control.memory import MOST_BYTES, Memory, share_bytes
+from mimctl.control.past.light_arrays import light, wide
+from mimctl.control.past.memory import MOST_BYTES, Memory, share_bytes
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
 

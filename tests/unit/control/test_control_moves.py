@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from tests.builders import rack_site
 
-from mimctl.control.moves import MoveWatch
+from mimctl.control.estimation.moves import MoveWatch
 from mimctl.model.layout import SiteLayout
 
 LAYOUT = SiteLayout(rack_site(1))

@@ -11,11 +11,11 @@ from tests.unit.control.levels import known_load, zoned_site
 
 from mimctl.analysis.report import Analyst
 from mimctl.control.events import EventLog
-from mimctl.control.grants import HeadLimit
+from mimctl.control.levels.grants import HeadLimit
+from mimctl.control.levels.orders import HeadOrder, SiteOrders, Standing
+from mimctl.control.levels.upstream import HeadPrice
 from mimctl.control.limits import BoundsMaker
 from mimctl.control.narrow import Situation
-from mimctl.control.orders import HeadOrder, SiteOrders, Standing
-from mimctl.control.upstream import HeadPrice
 from mimctl.grid.tree import TreeOperators
 from mimctl.model.bounds import Bounds, UpstreamPrice
 from mimctl.model.clock import VirtualClock

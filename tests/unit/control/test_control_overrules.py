@@ -8,8 +8,8 @@ from datetime import timedelta
 import pytest
 from tests.builders import START, rack_site
 
-from mimctl.control.overrules import barring, overruled_by
-from mimctl.control.scopes import Scopes
+from mimctl.control.authority.overrules import barring, overruled_by
+from mimctl.control.authority.scopes import Scopes
 from mimctl.model.lease import Cap, Lease, LockOut, Pause, Setpoint, Stop
 from mimctl.model.lease import LeaseSource as S
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from tests.builders import rack_site
 
-from mimctl.control.pin_check import check_holdable
+from mimctl.control.authority.pin_check import check_holdable
 from mimctl.model.errors import UserError
 from mimctl.model.site import Battery, LossModel
 

@@ -8,7 +8,7 @@ from datetime import date, timedelta
 import numpy as np
 from tests.builders import START, rack_site
 
-from mimctl.control.reliance_day import RelianceDay
+from mimctl.control.rulebook.reliance_day import RelianceDay
 from mimctl.model.layout import SiteLayout
 from mimctl.model.zoning import restrict
 

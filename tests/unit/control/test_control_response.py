@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from tests.builders import START, rack_site, state_of
 
+from mimctl.control.delays.response import ResponseWatch, declared_s
 from mimctl.control.events import EventLog
-from mimctl.control.response import ResponseWatch, declared_s
 from mimctl.model.clock import VirtualClock
 from mimctl.model.latency import TYPICAL, WIRED, Latency, LatencyClass
 from mimctl.model.layout import SiteLayout

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.builders import rack_site, state_of
 
 from mimctl.analysis.report import Analyst
-from mimctl.control.rule_conditions import Answer, Latch, measured
+from mimctl.control.rulebook.rule_conditions import Answer, Latch, measured
 from mimctl.grid.tree import TreeOperators
 from mimctl.model.layout import SiteLayout
 from mimctl.model.rules import Condition, Watched

@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from tests.builders import START, rack_site, state_of
 
 from mimctl.analysis.report import Analyst
+from mimctl.control.authority.lease_bounds import lease_bounds
+from mimctl.control.authority.scopes import Scopes
 from mimctl.control.events import EventLog
-from mimctl.control.lease_bounds import lease_bounds
 from mimctl.control.limits import BoundsMaker
 from mimctl.control.narrow import Situation
-from mimctl.control.rule_conditions import Answer
-from mimctl.control.rules import RuleBook
-from mimctl.control.scopes import Scopes
+from mimctl.control.rulebook.rule_conditions import Answer
+from mimctl.control.rulebook.rules import RuleBook
 from mimctl.grid.tree import TreeOperators
 from mimctl.model.clock import VirtualClock
 from mimctl.model.forecast import LoadForecast

@@ -13,10 +13,10 @@ from tests.unit.control.levels import known_load, rack_load, zoned_site
 
 from mimctl.balance.optimum import OptimumSolver
 from mimctl.balance.problem import Balancer
-from mimctl.control.above import Above
+from mimctl.control.levels.above import Above
+from mimctl.control.levels.site_level import SiteLevel
+from mimctl.control.levels.site_picture import PictureMaker, SitePicture
 from mimctl.control.limits import BoundsMaker
-from mimctl.control.site_level import SiteLevel
-from mimctl.control.site_picture import PictureMaker, SitePicture
 from mimctl.grid.tree import TreeOperators, node_objective
 from mimctl.model.bounds import UpstreamPrice
 from mimctl.model.layout import ComplexArray, SiteLayout

@@ -9,9 +9,9 @@ import pytest
 from tests.builders import state_of
 from tests.unit.control.levels import zoned_site
 
-from mimctl.control.above import Above
-from mimctl.control.orders import TakenFromHeads, nothing_taken
-from mimctl.control.site_picture import PictureMaker, SitePicture
+from mimctl.control.levels.above import Above
+from mimctl.control.levels.orders import TakenFromHeads, nothing_taken
+from mimctl.control.levels.site_picture import PictureMaker, SitePicture
 from mimctl.grid.tree import TreeOperators
 from mimctl.model.decision import DecisionRecord
 from mimctl.model.layout import SiteLayout

@@ -12,11 +12,11 @@ from tests.builders import state_of
 from tests.loop.level_loop import LevelLoop, zoned_hall
 from tests.unit.control.levels import known_load, rack_load, zoned_site
 
-from mimctl.control.above import Above
-from mimctl.control.orders import TakenFromHeads
-from mimctl.control.silent_zones import unsure_va
-from mimctl.control.site_level import SiteLevel
-from mimctl.control.site_picture import PictureMaker, SitePicture
+from mimctl.control.levels.above import Above
+from mimctl.control.levels.orders import TakenFromHeads
+from mimctl.control.levels.silent_zones import unsure_va
+from mimctl.control.levels.site_level import SiteLevel
+from mimctl.control.levels.site_picture import PictureMaker, SitePicture
 from mimctl.grid.sources import newest_transfers
 from mimctl.grid.tree import TreeOperators
 from mimctl.model.address import DeviceAddress

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from tests.builders import rack_site
 
-from mimctl.control.stability import loop_margins, tolerated_periods
+from mimctl.control.delays.stability import loop_margins, tolerated_periods
 from mimctl.model.latency import TYPICAL, LatencyClass
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from mimctl.config.profile import load_profile
+from mimctl.config.profiles.registers_profile import load_profile
 from mimctl.drivers.golden_commands import check_command_vectors
 from mimctl.model.command_vectors import CommandStep, CommandVector, ExpectedWrite, StepKind
 from mimctl.model.profile import DeviceProfile

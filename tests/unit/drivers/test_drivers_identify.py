@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from mimctl.config.profile import find_profile, load_profile
+from mimctl.config.profiles.registers_profile import find_profile, load_profile
 from mimctl.drivers.discovery import ProfileSource
 from mimctl.drivers.identify import identified_map, match_profile
 from mimctl.drivers.register_device import RegisterDevice

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from mimctl.config.payload import find_payload_profile, load_payload_profile
+from mimctl.config.profiles.payload_profile import find_payload_profile, load_payload_profile
 from mimctl.drivers.lorawan_recall import ASK_EVERY_S, WAIT_S, HeldBefore
 from mimctl.model.clock import VirtualClock
 from mimctl.model.protocols import HeldSetpoint, Recall

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime
 import pytest
 
 from fake_mim import mim
-from mimctl.config.profile import find_profile, load_profile
+from mimctl.config.profiles.registers_profile import find_profile, load_profile
 from mimctl.drivers.discovery import ProfileSource
 from mimctl.drivers.register_mim import RegisterMim
 from mimctl.drivers.write_budget import ALL_SPENT, FileBudget, MemoryBudget

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
-from mimctl.config.profile import find_profile, load_profile
+from mimctl.config.profiles.registers_profile import find_profile, load_profile
 from mimctl.drivers.discovery import ProfileSource, SunSpecSource
 from mimctl.drivers.register_device import RESCAN_EVERY_S, RegisterDevice
 from mimctl.model.clock import VirtualClock

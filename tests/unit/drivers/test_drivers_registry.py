@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from builders import rack_site
-from mimctl.config.profile import find_profile, load_profile
+from mimctl.config.profiles.registers_profile import find_profile, load_profile
 from mimctl.drivers.register_device import RegisterDevice
 from mimctl.drivers.register_mim import RegisterMim
 from mimctl.drivers.registry import Registry, build_groups, devices_by_link, register_map_registry, source_of

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from fake_mim import mim
-from mimctl.config.profile import find_profile, load_profile
+from mimctl.config.profiles.registers_profile import find_profile, load_profile
 from mimctl.drivers.discovery import SunSpecSource
 from mimctl.drivers.dump_reading import read_dump
 from mimctl.drivers.identify import match_profile

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from mimctl.config.profile import find_profile, load_profile
+from mimctl.config.profiles.registers_profile import find_profile, load_profile
 from mimctl.drivers.discovery import ProfileSource, SunSpecSource
 from mimctl.drivers.dump_reading import read_dump
 from mimctl.drivers.register_device import RegisterDevice

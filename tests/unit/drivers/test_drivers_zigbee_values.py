@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from mimctl.config.zigbee_profile import find_zigbee_profile, known_zigbee_profiles, load_zigbee_profile
+from mimctl.config.profiles.zigbee_profile import find_zigbee_profile, known_zigbee_profiles, load_zigbee_profile
 from mimctl.drivers.zigbee_values import zigbee_vector_problems
 from mimctl.model.zigbee import ZCL_TYPES
 from mimctl.wire.zigbee import zcl

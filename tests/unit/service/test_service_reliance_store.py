@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from builders import START, rack_site
-from mimctl.control.reliance_day import RelianceDay
+from mimctl.control.rulebook.reliance_day import RelianceDay
 from mimctl.model.clock import VirtualClock
 from mimctl.model.layout import SiteLayout
 from mimctl.service.reliance_store import RELIANCE_FILE, RelianceStore

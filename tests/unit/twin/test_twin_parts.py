@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from test_twin_devices import Twin, small_site
 
-from mimctl.config.profile import find_profile, load_profile
+from mimctl.config.profiles.registers_profile import find_profile, load_profile
 from mimctl.drivers.discovery import ProfileSource, SunSpecSource
 from mimctl.model.instances import instance_names
 from mimctl.model.profile import DeviceClass, DeviceProfile

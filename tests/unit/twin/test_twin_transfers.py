@@ -10,7 +10,7 @@ import pytest
 from tests.builders import START
 from tests.loop.closed_loop import SteppedLoads, uneven_site
 
-from mimctl.config.profile import find_profile, load_profile
+from mimctl.config.profiles.registers_profile import find_profile, load_profile
 from mimctl.drivers.discovery import ProfileSource
 from mimctl.drivers.register_device import RegisterDevice
 from mimctl.model.address import DeviceAddress

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from mimctl.config.profile import load_profile
+from mimctl.config.profiles.registers_profile import load_profile
 from mimctl.model.profile import GoldenVector
 from mimctl.model.resources import data_root
 from mimctl.wire.golden import check_vectors

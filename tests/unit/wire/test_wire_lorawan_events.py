@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lorawan_air import APPLICATION, EUI
-from mimctl.config.payload import find_payload_profile, load_payload_profile
+from mimctl.config.profiles.payload_profile import find_payload_profile, load_payload_profile
 from mimctl.drivers.lorawan_mim import LorawanMim
 from mimctl.model.address import DeviceAddress
 from mimctl.model.clock import VirtualClock

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mimctl.config.payload import find_payload_profile, known_payload_profiles, load_payload_profile
+from mimctl.config.profiles.payload_profile import find_payload_profile, known_payload_profiles, load_payload_profile
 from mimctl.model.errors import Unencodable
 from mimctl.model.payload import FieldType, Frame, PayloadField
 from mimctl.wire.payload import encode_payload, read_payload, resolution

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mimctl.config.payload import find_payload_profile, load_payload_profile
+from mimctl.config.profiles.payload_profile import find_payload_profile, load_payload_profile
 from mimctl.model.errors import Unencodable
 from mimctl.model.numbering import is_stale, next_number
 from mimctl.wire.payload import encode_payload

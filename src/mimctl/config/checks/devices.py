@@ -38,7 +38,7 @@ def _apart(one: DeviceItem, other: DeviceItem) -> bool:
 
 def check_instances(draft: Draft) -> Iterator[Problem]:
     """`meter.instance`: parts that the device's profile does not describe, or that are named twice."""
-    from mimctl.config.profile import find_profile, profile_parts
+    from mimctl.config.profiles.registers_profile import find_profile, profile_parts
 
     known: dict[str, list[str]] = {}
     for path, meter in draft.meters():

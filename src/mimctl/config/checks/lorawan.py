@@ -135,7 +135,7 @@ def check_profiles(draft: Draft) -> Iterator[Problem]:
 
 
 def _judged(draft: Draft, name: str, path: str) -> Generator[Problem, None, PayloadProfile | None]:
-    from mimctl.config.payload import PAYLOAD_PROFILES
+    from mimctl.config.profiles.payload_profile import PAYLOAD_PROFILES
 
     file = PAYLOAD_PROFILES.find(name, draft.folder)
     if file is None:

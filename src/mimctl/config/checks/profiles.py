@@ -44,7 +44,7 @@ def check_profiles(draft: Draft) -> Iterator[Problem]:
 
 def _judged(draft: Draft, profile: str, missing: set[str]) -> Generator[Problem, None, DeviceProfile | None]:
     """The problems of a profile; returns it where it has no error."""
-    from mimctl.config.profile import DEVICE_PROFILES
+    from mimctl.config.profiles.registers_profile import DEVICE_PROFILES
 
     file = DEVICE_PROFILES.find(profile, draft.folder)
     if file is None:
@@ -56,7 +56,7 @@ def _judged(draft: Draft, profile: str, missing: set[str]) -> Generator[Problem,
 
 
 def _unknown_text(draft: Draft, profile: str) -> str:
-    from mimctl.config.profile import DEVICE_PROFILES
+    from mimctl.config.profiles.registers_profile import DEVICE_PROFILES
 
     hint = did_you_mean(profile, DEVICE_PROFILES.known(draft.folder))
     return f"there is no device profile '{profile}'{hint}: put {profile}.yaml into device_profiles/ beside the site file"

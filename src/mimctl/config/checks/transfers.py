@@ -50,7 +50,7 @@ def check_profiles(draft: Draft) -> Iterator[Problem]:
     named = {item.profile for _, item in draft.transfers() if item.profile is not None}
     if not named:
         return  # reading profiles takes imports that a site without them need not wait for
-    from mimctl.config.profile import find_profile, known_profiles
+    from mimctl.config.profiles.registers_profile import find_profile, known_profiles
 
     for path, item in draft.transfers():
         if item.profile is None:

@@ -49,7 +49,7 @@ def check_devices(draft: Draft) -> Iterator[Problem]:
     links = {link.id for _, link in draft.links() if link.type is LinkType.ZIGBEE}
     if not links:
         return
-    from mimctl.config.zigbee_profile import ZIGBEE_PROFILES
+    from mimctl.config.profiles.zigbee_profile import ZIGBEE_PROFILES
 
     seen: dict[str, bool | None] = {}
     for path, device in chain(draft.meters(), draft.mims()):

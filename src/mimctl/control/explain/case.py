@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from mimctl.control.light import LightRecord, SiteSolve
+from mimctl.control.past.light import LightRecord, SiteSolve
 from mimctl.model.site import Site
 
 #: a decision that is further from the instant asked for is said to be so; the site level decides less often

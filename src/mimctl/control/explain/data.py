@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from mimctl.control.explain.words import joined, seconds
-from mimctl.control.light import LightRecord
+from mimctl.control.past.light import LightRecord
 from mimctl.model.layout import SiteLayout
 from mimctl.model.sample import Quality
 

@@ -7,7 +7,7 @@ from difflib import get_close_matches
 
 from mimctl.control.explain.case import AboveCase, Case, Question, near
 from mimctl.control.explain.words import clock, counted, seconds
-from mimctl.control.light import SiteSolve
+from mimctl.control.past.light import SiteSolve
 from mimctl.control.site_controller import SiteController
 from mimctl.control.zone import ZoneController
 from mimctl.model.errors import UserError

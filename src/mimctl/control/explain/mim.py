@@ -23,7 +23,7 @@ from mimctl.control.explain.story import (
 )
 from mimctl.control.explain.without import alternatives, figures
 from mimctl.control.explain.words import joined, moves, objective, seconds
-from mimctl.control.light_arrays import wide
+from mimctl.control.past.light_arrays import wide
 from mimctl.control.unmet import Outcome, unmet_ports
 from mimctl.model.layout import ComplexArray
 

@@ -10,8 +10,8 @@ import numpy as np
 from mimctl.balance.inputs import usable_nodes, without_nan
 from mimctl.balance.problem import Balancer
 from mimctl.balance.settings import BalanceSettings
-from mimctl.control.light import LightSolve
-from mimctl.control.light_arrays import wide
+from mimctl.control.past.light import LightSolve
+from mimctl.control.past.light_arrays import wide
 from mimctl.grid.tree import TreeOperators, node_objective
 from mimctl.model.bounds import Bounds
 from mimctl.model.forecast import LoadForecast

@@ -12,8 +12,8 @@ from mimctl.control.explain.case import Case
 from mimctl.control.explain.limits import Limits
 from mimctl.control.explain.numbers import Numbers
 from mimctl.control.explain.words import seconds
-from mimctl.control.light import WROTE
-from mimctl.control.light_arrays import wide
+from mimctl.control.past.light import WROTE
+from mimctl.control.past.light_arrays import wide
 from mimctl.model.latency import LatencyClass
 from mimctl.model.layout import ComplexArray
 from mimctl.model.plan import SolveStatus

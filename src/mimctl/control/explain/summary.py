@@ -21,7 +21,7 @@ from mimctl.control.explain.story import (
 )
 from mimctl.control.explain.without import alternatives, figures
 from mimctl.control.explain.words import counted, joined, objective, seconds, shift
-from mimctl.control.light import WROTE
+from mimctl.control.past.light import WROTE
 from mimctl.model.plan import SolveStatus
 from mimctl.model.sample import Quality
 

@@ -11,7 +11,7 @@ import numpy as np
 from mimctl.balance.problem import Balancer
 from mimctl.control.explain.limits import Limit, relieved, site_relieved
 from mimctl.control.explain.numbers import Numbers
-from mimctl.control.light_arrays import wide
+from mimctl.control.past.light_arrays import wide
 from mimctl.grid.tree import TreeOperators
 from mimctl.model.layout import ComplexArray, FloatArray, SiteLayout
 from mimctl.model.plan import Plan, SolveStatus

@@ -1,0 +1,1 @@
+"""MIMs that answer late, and at different speeds."""

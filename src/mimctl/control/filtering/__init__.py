@@ -1,0 +1,1 @@
+"""Harmonics: which filter takes how much of what."""

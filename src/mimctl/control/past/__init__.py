@@ -1,0 +1,1 @@
+"""Decisions, kept for those who ask why."""
