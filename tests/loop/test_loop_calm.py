@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from tests.loop.closed_loop import ClosedLoop, uneven_site
 
+from mimctl.model.lease import LeaseSource, Setpoint
 from mimctl.model.site import DEADBAND_A, BalanceRule, Site
 
 
@@ -39,6 +40,22 @@ async def test_a_dwell_bounds_the_writes_whatever_the_noise():
     loop = ClosedLoop(calm_site(noise_pct=1.0, deadband_a=0.0, dwell_s=30.0))
     await loop.run(330)
     assert writes_per_mim_h(loop, 300) <= 3600 / 30
+
+
+async def test_a_setpoint_of_one_mim_leaves_the_others_in_peace():
+    """A MIM whose every port is set needs no writes; that it is set gives the others no reason to follow the noise."""
+    loop = ClosedLoop(calm_site(noise_pct=0.1, dwell_s=30.0))
+    await loop.run(30)
+    book = loop.controller.leases
+    action = Setpoint((-300.0 + 0j, 0j, None))
+    book.put(book.draft(LeaseSource.OPERATOR, "ann", "mim-rack1", action, seconds=600.0, reason="a test"))
+    await loop.run(10)
+    before = len(loop.setpoints)
+    await loop.run(120)
+    own = loop.controller.zones[0].layout.ports_of_mim[loop.controller.zones[0].layout.mim_index["mim-rack1"]]
+    others = np.delete(np.array(loop.setpoints[before - 1 :]), range(own.start, own.stop), axis=1)
+    changed = (np.abs(np.diff(others, axis=0)) > 0).reshape(120, -1, 3).any(axis=2)
+    assert changed.sum() / changed.shape[1] <= 120 / 30
 
 
 async def test_an_overloaded_breaker_is_answered_in_one_cycle_whatever_keeps_calm():

@@ -72,6 +72,7 @@ class Balancer:
             active=() if failed else solution.prices.active(solution.raw.duals),
             deadband_a=bounds.deadband_a,
             dwell_s=bounds.dwell_s,
+            mim_at_once=bounds.mim_at_once,
         )
 
     def _solved(

@@ -73,6 +73,7 @@ class Bounds:
         harmonics: for the filters; None = as the site says
         mim_locked: (M,) kept at the safe state by a rule of the site, whoever but an operator wants a setpoint; None = nobody
         upstream: price of the grid above each head, in the order of `layout.heads`; None where nothing stands above
+        mim_at_once: (M,) somebody waits for what the MIM does: neither deadband nor dwell keeps it back; None = nobody
     """
 
     mim_enabled: BoolArray
@@ -92,3 +93,4 @@ class Bounds:
     port_pinned_va: ComplexArray | None = None
     harmonics: HarmonicBounds | None = None
     mim_locked: BoolArray | None = None
+    mim_at_once: BoolArray | None = None

@@ -57,6 +57,7 @@ class Plan:
         dwell_s: a setpoint stands at least so long, if nothing presses [s]
         harmonics: shares of the harmonic filters; None where no MIM has one
         failed: (M,) MIMs whose latency class could not be solved though others could: their setpoints stand; None = nobody
+        mim_at_once: (M,) MIMs that neither deadband nor dwell keeps back; None = nobody
     """
 
     inject_w: FloatArray
@@ -71,6 +72,7 @@ class Plan:
     dwell_s: float = 0.0
     harmonics: HarmonicShares | None = None
     failed: BoolArray | None = None
+    mim_at_once: BoolArray | None = None
 
 
 class Verdict(StrEnum):

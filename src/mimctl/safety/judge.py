@@ -180,6 +180,8 @@ def _beyond_deadband(case: Case, target_va: ComplexArray, shrunk: BoolArray) -> 
     if plan.dwell_s > 0:
         size = case.ratings.largest(np.abs(target_va - case.accepted_va) / layout.port_rating_va)
         kept_back |= (rest_s < plan.dwell_s) & (size < settings.large_move)
+    if plan.mim_at_once is not None:
+        kept_back &= ~plan.mim_at_once
     return np.where((kept_back & ~shrunk)[layout.port_mim], case.accepted_va, target_va)
 
 

@@ -126,6 +126,14 @@ def test_the_setpoint_of_an_operator_stands_before_that_of_the_bms():
         assert "lease n2" in beaten
 
 
+def test_a_setpoint_ends_the_calm_of_its_own_mim_and_of_no_other():
+    before = replace(wide(), deadband_a=0.2, dwell_s=30.0)
+    after = lease_bounds(before, [lease(set_to(100), "mim-rack2", S.OPERATOR)], SCOPES, LAYOUT, EVERYBODY)
+    assert (after.deadband_a, after.dwell_s) == (0.2, 30.0)
+    assert after.mim_at_once.tolist() == [False, True, False]
+    assert left_by(lease(Cap(max_va=300), "mim-rack1", S.BMS)).mim_at_once is None
+
+
 @pytest.mark.parametrize(
     ("pauses", "sets", "stands"),
     [(S.BMS, S.OPERATOR, True), (S.OPERATOR, S.OPERATOR, False), (S.OPERATOR, S.BMS, False), (S.TENANT, S.OPTIMISER, False)],

@@ -531,6 +531,14 @@ class TestWrites:
             s.accepted = replace(s.accepted, changed_at_s=np.full(2, s.now_s - since_s))
             assert np.array_equal(power(s.run()), MOVE if moved else start)
 
+    def test_a_mim_that_is_to_move_at_once_waits_for_neither(self) -> None:
+        accepted = np.array([320, 0, -320, 0, 0, 0], complex)
+        for at_once, moved in (([True, False], True), ([False, True], False)):
+            s = scene(accepted=accepted, deadband_a=1.0)
+            s.plan = replace(s.plan, dwell_s=30.0, mim_at_once=np.array(at_once))
+            s.accepted = replace(s.accepted, changed_at_s=np.full(2, s.now_s - 5.0))
+            assert np.array_equal(power(s.run()), MOVE if moved else accepted)
+
     def test_moves_to_safety_ignore_it(self) -> None:
         load = np.zeros((4, 3), complex)
         load[2] = [300, 2000, 2000]

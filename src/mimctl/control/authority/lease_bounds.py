@@ -68,8 +68,8 @@ class _Draft:
         pinned = bounds.port_pinned_va
         self._pinned_va = np.full(ports, np.nan + 0j) if pinned is None else pinned.copy()
         self._commanded = np.zeros(mims, dtype=np.bool_)
+        self._at_once = np.zeros(mims, dtype=np.bool_)
         self._has_pins = pinned is not None
-        self._calm_a, self._dwell_s = bounds.deadband_a, bounds.dwell_s
         self._bars: list[Lease] = []
         self._told: list[Restriction] = []
 
@@ -132,7 +132,7 @@ class _Draft:
                 self._pinned_va[ports] = [np.nan if power is None else power for power in lease.action.power_va]
                 self._set_by[ports] = lease.source
                 self._commanded[m], self._has_pins = usable[m], True
-                self._calm_a = self._dwell_s = 0.0
+                self._at_once[m] = True
                 self._tell(lease, "lease.setpoint", str(lease))
 
     def bounds(self) -> Bounds:
@@ -156,9 +156,8 @@ class _Draft:
             node_limit_a=frozen(np.asarray(self._node_limit_a)),
             head_min_import_w=frozen(np.asarray(self._head_min_w)),
             weights=weights,
-            deadband_a=self._calm_a,
-            dwell_s=self._dwell_s,
             port_pinned_va=frozen(pinned_va) if self._has_pins else None,
+            mim_at_once=frozen(self._at_once) if self._at_once.any() else wide.mim_at_once,
             restrictions=(*wide.restrictions, *self._told),
         )
 

@@ -214,7 +214,7 @@ def _merged(plans: Sequence[Plan], power_va: ComplexArray, bounds: Bounds, faile
     solved = [plan for plan in plans if plan.status is not SolveStatus.FAILED]
     if not plans:
         held = Plan(power_va.real.copy(), power_va.imag.copy(), SolveStatus.HELD, np.nan, 0.0, 0, 0.0)
-        return replace(held, deadband_a=bounds.deadband_a, dwell_s=bounds.dwell_s)
+        return replace(held, deadband_a=bounds.deadband_a, dwell_s=bounds.dwell_s, mim_at_once=bounds.mim_at_once)
     last = solved[-1] if solved else plans[-1]
     worst = SolveStatus.ALMOST if any(plan.status is SolveStatus.ALMOST for plan in solved) else last.status
     return replace(

@@ -131,6 +131,8 @@ class Reasons:
             return
         move_a = float((np.abs(wanted - before) / layout.port_voltage_v[run]).max())
         plan = n.solve.plan
+        if plan.mim_at_once is not None and plan.mim_at_once[m]:
+            return
         if move_a <= plan.deadband_a:
             text = f"its move of {move_a:.2f} A is inside the deadband of {plan.deadband_a:g} A: the setpoint stands"
             yield Narrowing("judge", "a rule of the site file", Reason("rule.deadband", text))
