@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -138,3 +139,73 @@ async def test_a_rack_that_trips_pushes_nothing_back_where_its_zone_stands_below
     flow = loop.plant.solve().flow_va.real
     heads = [loop.layout.node_index[name] for name in ("feed", "rack3")]
     assert flow[heads].min() >= -5, f"net import per phase {flow[heads]}"
+
+
+async def test_a_source_lost_by_its_frequency_is_not_used_again_while_its_frequency_is_not_known():
+    """A meter that says nothing about the frequency any more may do so because the frequency is worse than ever."""
+    loop = ClosedLoop(uneven_site(), delay_cycles=0)
+    await loop.run(10)
+    loop.plant.frequency_hz = 47.2
+    await loop.run(3)
+    loop.plant.frequency_hz = math.nan
+    await loop.run(120)
+    assert not any(in_force(loop))
+    assert not loop.fleet.enabled.any()
+    assert "awaited is a frequency in its band" in lost(loop)["feed"]
+    loop.plant.frequency_hz = 50.0
+    await loop.run(13)
+    assert all(in_force(loop))
+    assert not lost(loop)
+
+
+async def test_a_frequency_known_for_a_moment_in_the_probation_does_not_end_it():
+    loop = ClosedLoop(uneven_site(), delay_cycles=0)
+    await loop.run(5)
+    loop.plant.frequency_hz = 47.2
+    await loop.run(3)
+    for hertz, cycles in ((50.0, 7), (math.nan, 2), (50.0, 8)):
+        loop.plant.frequency_hz = hertz
+        await loop.run(cycles)
+    assert not any(in_force(loop)), "ten seconds without a break"
+    await loop.run(5)
+    assert all(in_force(loop))
+
+
+async def test_a_source_lost_by_voltage_whose_frequency_was_measured_waits_for_it_and_not_for_ever():
+    loop = ClosedLoop(uneven_site())
+    await loop.run(8)
+    loop.plant.frequency_hz = math.nan
+    schedule(loop.plant, [Fault(FaultKind.FEED_LOST, ("A",), at_s=loop.plant.t_s, until_s=loop.plant.t_s + 5)])
+    await loop.run(30)
+    assert not any(in_force(loop))
+    assert "its frequency is not measured" in lost(loop)["feed"]
+    await loop.run(45)
+    assert all(in_force(loop)), "six times the 10 s of healthy voltage"
+    assert not lost(loop)
+    assert {event.where for event in loop.events.open() if event.code == "grid.frequency_unknown"} == {"feed"}
+    loop.plant.frequency_hz = 50.0
+    await loop.run(2)
+    assert not [event for event in loop.events.open() if event.code == "grid.frequency_unknown"]
+
+
+async def test_a_frequency_that_is_known_again_counts_from_then_on_whatever_the_voltage_did_before():
+    loop = ClosedLoop(uneven_site())
+    await loop.run(8)
+    loop.plant.frequency_hz = math.nan
+    schedule(loop.plant, [Fault(FaultKind.FEED_LOST, ("A",), at_s=loop.plant.t_s, until_s=loop.plant.t_s + 5)])
+    await loop.run(40)
+    loop.plant.frequency_hz = 50.0
+    await loop.run(8)
+    assert not any(in_force(loop))
+    await loop.run(6)
+    assert all(in_force(loop))
+
+
+async def test_where_the_frequency_was_never_measured_voltage_alone_proves_a_source():
+    loop = ClosedLoop(uneven_site())
+    loop.plant.frequency_hz = math.nan
+    await loop.run(8)
+    schedule(loop.plant, [Fault(FaultKind.FEED_LOST, ("A",), at_s=loop.plant.t_s, until_s=loop.plant.t_s + 5)])
+    await loop.run(20)
+    assert all(in_force(loop))
+    assert not [event for event in loop.events.open() if event.code.startswith("grid.")]

@@ -21,6 +21,8 @@ from mimctl.model.transfer import TransferState
 
 #: what dividing and multiplying may differ by
 _HAIR = 1e-9
+#: a source lost by voltage whose frequency is no longer measured proves itself by voltage alone in so many times `resync`
+_WITHOUT_FREQUENCY = 6
 #: sources that are none of the usual; told as an event while they last
 _TOLD = {TransferState.UNKNOWN: Severity.WARNING, TransferState.FAULT: Severity.ERROR, TransferState.OPEN: Severity.ERROR}
 
@@ -70,6 +72,11 @@ class GridWatch:
     It comes after every other narrower, leases included: nobody asks for a setpoint on a grid that is lost, nor before it has been
     healthy for a while again. Those on a bus that another MIM forms follow that one.
 
+    A frequency that has once been measured belongs to the health of a source. One that was lost by it is never used again while it
+    is not known; one that was lost otherwise proves itself by voltage alone after a longer while.
+
+    Reference: IEEE 1547-2018, 4.10.2: voltage and frequency are within their range before a resource enters service.
+
     Args:
         followers: (M,) MIMs on such a bus; None = none.
     """
@@ -79,9 +86,17 @@ class GridWatch:
     max_age_s: float
     followers: Callable[[SiteState], BoolArray | None] = lambda _: None
     _healthy_since_s: dict[int, float] = field(default_factory=dict)
+    #: the same, by voltage alone
+    _voltage_since_s: dict[int, float] = field(default_factory=dict)
     _lost: dict[int, str] = field(default_factory=dict)
+    #: lost by frequency, until they are used again
+    _off_frequency: set[int] = field(default_factory=set)
+    #: used again by voltage alone, until their frequency is known
+    _by_voltage: set[int] = field(default_factory=set)
 
     def __post_init__(self) -> None:
+        #: (G,) whose frequency has been measured since the start
+        self._has_frequency: BoolArray = np.zeros(len(self.layout.guarded), dtype=np.bool_)
         below = self.layout.below[self.layout.guarded][:, self.layout.port_node]
         mims = len(self.layout.mims)
         #: (G, M) MIMs with a port behind each guarded node
@@ -115,21 +130,57 @@ class GridWatch:
 
     def _look(self, state: SiteState) -> None:
         """Who is lost now; whoever is healthy again waits for the end of its probation."""
-        signs = dict(self._signs(state))
-        resync_s = self.layout.site.control.grid.resync_s
-        for g, why in signs.items():
+        signed = set()
+        for g, why in self._signs(state):
             self._lost[g] = why
-            self._healthy_since_s.pop(g, None)
-        for g in [g for g in self._lost if g not in signs]:
-            if not self._proven(state, g):
-                self._healthy_since_s.pop(g, None)
-                continue
-            since_s = self._healthy_since_s.setdefault(g, state.now_s)
-            if state.now_s - since_s >= resync_s:
-                del self._lost[g], self._healthy_since_s[g]
-            else:
-                self._lost[g] = f"{self._name(g)} is back; it is used again when it has been healthy for {resync_s:g} s"
+            self._begin_anew(g)
+            self._by_voltage.discard(g)
+            signed.add(g)
+        if self._lost or self._by_voltage:
+            volts_pu, frequency_hz = self._measured(state)
+            for g in [g for g in self._lost if g not in signed]:
+                self._prove(g, state.now_s, volts_pu, frequency_hz)
+            self._by_voltage = {g for g in self._by_voltage if np.isnan(frequency_hz[self.layout.guarded[g]])}
         self.events.keep_only("grid.lost", [(self._name(g), why) for g, why in self._lost.items()], Severity.ERROR)
+        text = "is used by its voltage alone: its frequency is not known"
+        alone = [(self._name(g), f"{self._name(g)} {text}") for g in self._by_voltage]
+        self.events.keep_only("grid.frequency_unknown", alone, Severity.WARNING)
+
+    def _prove(self, g: int, now_s: float, volts_pu: FloatArray, frequency_hz: FloatArray) -> None:
+        """A step in the probation of a lost source of which nothing bad is seen: silence proves nothing."""
+        n, name, resync_s = int(self.layout.guarded[g]), self._name(g), self.layout.site.control.grid.resync_s
+        metered = self.layout.meter_of_node[n] is not None or n in self._stand_ins
+        if metered and np.isnan(volts_pu[n][self.layout.phase_present[n]]).any():
+            self._begin_anew(g)
+            return
+        voltage_s = now_s - self._voltage_since_s.setdefault(g, now_s)
+        if not (self._has_frequency[g] and np.isnan(frequency_hz[n])):
+            if now_s - self._healthy_since_s.setdefault(g, now_s) >= resync_s:
+                self._use(g)
+            else:
+                self._lost[g] = f"{name} is back; it is used again when it has been healthy for {resync_s:g} s"
+            return
+        self._healthy_since_s.pop(g, None)
+        awaited = f"awaited is a frequency in its band for {resync_s:g} s"
+        if g in self._off_frequency:
+            self._lost[g] = f"the source of {name} was lost by its frequency, which is not measured now: {awaited}"
+        elif voltage_s < _WITHOUT_FREQUENCY * resync_s:
+            alone = f"or {_WITHOUT_FREQUENCY * resync_s:g} s of healthy voltage"
+            self._lost[g] = f"{name} is back by voltage, its frequency is not measured: {awaited}, {alone}"
+        else:
+            self._use(g)
+            self._by_voltage.add(g)
+
+    def _begin_anew(self, g: int) -> None:
+        """No health so far counts."""
+        self._healthy_since_s.pop(g, None)
+        self._voltage_since_s.pop(g, None)
+
+    def _use(self, g: int) -> None:
+        """It has proven itself."""
+        del self._lost[g]
+        self._begin_anew(g)
+        self._off_frequency.discard(g)
 
     def _signs(self, state: SiteState) -> Iterator[tuple[int, str]]:
         """(guarded node, why) wherever the source looks lost."""
@@ -140,7 +191,10 @@ class GridWatch:
         volts_pu, frequency_hz = self._measured(state)
         at, least_hz, most_hz = self.layout.guarded, band.min_frequency_pu * nominal_hz, band.max_frequency_pu * nominal_hz
         out = ((volts_pu[at] < band.min_voltage_pu) | (volts_pu[at] > band.max_voltage_pu)).any(axis=1)
-        out |= (frequency_hz[at] < least_hz) | (frequency_hz[at] > most_hz)
+        off = (frequency_hz[at] < least_hz) | (frequency_hz[at] > most_hz)
+        out |= off
+        self._off_frequency.update(map(int, np.flatnonzero(off)))
+        self._has_frequency |= np.isfinite(frequency_hz[at])
         if limits is not None:
             out |= limits.cut_off[at]
         for g in map(int, np.flatnonzero(out)):
@@ -167,6 +221,8 @@ class GridWatch:
         if nodes.frequency_hz is None:
             return True
         share = nodes.frequency_hz[at] / self.layout.site.frequency_hz
+        if (np.isfinite(share) & ~self._has_frequency).any():
+            return False  # it is to be remembered as measured
         # a hair narrower than the band itself, for that is held against hertz
         least, most = band.min_frequency_pu * (1 + _HAIR), band.max_frequency_pu * (1 - _HAIR)
         return not ((share < least) | (share > most)).any()
@@ -192,13 +248,6 @@ class GridWatch:
             volts_pu[n] = np.where(layout.phase_present[n], np.fmax.reduce(volts_pu[below], axis=None), np.nan)
             hertz[n] = np.fmax.reduce(hertz[below]) if np.isnan(hertz[n]) else hertz[n]
         return volts_pu, hertz
-
-    def _proven(self, state: SiteState, g: int) -> bool:
-        """Whether all that can be measured there is measured, and inside the band: silence proves nothing."""
-        n = int(self.layout.guarded[g])
-        volts_pu, _ = self._measured(state)
-        seen = self.layout.meter_of_node[n] is not None or n in self._stand_ins
-        return not seen or not np.isnan(volts_pu[n][self.layout.phase_present[n]]).any()
 
     def _name(self, g: int) -> str:
         return self.layout.nodes[int(self.layout.guarded[g])].id
