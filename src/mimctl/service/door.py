@@ -18,6 +18,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import structlog
+
 from mimctl.model.errors import LinkDown, LinkTimeout, MimctlError, Unreachable
 
 _LONGEST_LINE = 1 << 26
@@ -41,6 +43,7 @@ class Door:
         self._path = path
         self._handlers = handlers
         self._server: asyncio.Server | None = None
+        self._log = structlog.get_logger("mimctl.service")
 
     async def open(self) -> None:
         """Listen; a socket file left by a killed service is replaced (the caller holds the site's lock)."""
@@ -60,7 +63,7 @@ class Door:
         try:
             async with asyncio.timeout(_IDLE_S):
                 line = await reader.readline()
-            writer.write(json.dumps(await self._answer(line, _peer(writer))).encode() + b"\n")
+            writer.write(await self._answer(line, _peer(writer)))
             async with asyncio.timeout(_IDLE_S):
                 await writer.drain()
         except (TimeoutError, ConnectionError, ValueError):
@@ -68,17 +71,25 @@ class Door:
         finally:
             writer.close()
 
-    async def _answer(self, line: bytes, peer: Mapping[str, Any]) -> dict[str, Any]:
+    async def _answer(self, line: bytes, peer: Mapping[str, Any]) -> bytes:
+        """One line, whatever a handler does: nobody who asks is left without a word."""
         try:
             request = {**json.loads(line), "peer": peer}
             handler = self._handlers[request["ask"]]
         except (ValueError, TypeError, KeyError):
-            return {"error": f"not understood; this service answers: {', '.join(sorted(self._handlers))}"}
+            return _line({"error": f"not understood; this service answers: {', '.join(sorted(self._handlers))}"})
         try:
             answer = handler(request)
-            return {"ok": await answer if inspect.isawaitable(answer) else answer}
+            return _line({"ok": await answer if inspect.isawaitable(answer) else answer})
         except MimctlError as error:
-            return {"error": str(error), "unreachable": isinstance(error, Unreachable | LinkDown | LinkTimeout)}
+            return _line({"error": str(error), "unreachable": isinstance(error, Unreachable | LinkDown | LinkTimeout)})
+        except Exception as error:  # noqa: BLE001 - a fault of ours: whoever asked is told, the log says where, control goes on
+            self._log.error("a request failed", ask=request["ask"], exc_info=error)
+            return _line({"error": f"internal error ({type(error).__name__}): the service's log says more", "unreachable": False})
+
+
+def _line(answer: Mapping[str, Any]) -> bytes:
+    return json.dumps(answer).encode() + b"\n"
 
 
 def _peer(writer: asyncio.StreamWriter) -> dict[str, Any]:
