@@ -9,6 +9,7 @@ import threading
 from dataclasses import replace
 
 import pytest
+import structlog
 
 from mimctl.model.clock import SystemClock
 from mimctl.model.errors import BadReply, DeviceRefusal, LinkDown, LinkError, LinkTimeout, Unreachable
@@ -22,6 +23,7 @@ from mimctl.wire.zigbee.bridge import Pace, ZigbeeBridge
 from mimctl.wire.zigbee.guard import guarded
 from mimctl.wire.zigbee.memory_radio import AirPort, memory_radio
 from mimctl.wire.zigbee.network import form
+from mimctl.wire.zigbee.settling import Settling
 from mimctl.wire.zigbee.watched import Wanted
 from zigbee_mim import EUI, ZigbeeMim
 
@@ -243,6 +245,25 @@ async def test_a_serial_port_that_is_not_there_is_told_and_does_not_hold_the_end
     await until(lambda: "not there" in (bridge.trouble or ""))
     async with asyncio.timeout(5):
         await bridge.close()
+
+
+async def test_a_fault_in_what_looks_after_devices_is_told_as_that_and_begun_anew(bench, monkeypatch):
+    begun, whole = bench.bridge.starts, Settling._look
+
+    def fails(self):
+        monkeypatch.setattr(Settling, "_look", whole)
+        raise KeyError("sec" + "ret")  # the traceback shows the line, not what it made
+
+    why = []
+    monkeypatch.setattr(ZigbeeBridge, "_note_down", lambda self, text: (why.append(text), self._down(text)))
+    with structlog.testing.capture_logs() as told:
+        monkeypatch.setattr(Settling, "_look", fails)
+        await until(lambda: bench.bridge.starts > begun)
+    assert ["KeyError" in text for text in why] == [True]
+    (line,) = [line for line in told if line["log_level"] == "error"]
+    assert "in fails" in line["at"]
+    assert "secret" not in str(line)
+    await bench.ready()
 
 
 async def test_what_people_ask_for_ends_with_the_coordinator(bench):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import traceback
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,8 +17,8 @@ from typing import Any, TypeVar
 import structlog
 
 from mimctl.model.clock import Clock
-from mimctl.model.errors import MissingExtra, Unreachable
-from mimctl.model.tasks import end_tasks
+from mimctl.model.errors import MissingExtra, TaskDied, Unreachable
+from mimctl.model.tasks import end_tasks, first_death
 from mimctl.model.zigbee import ZigbeeRadio
 from mimctl.wire.zigbee import commands
 from mimctl.wire.zigbee.coordinator import MakeRadio, opened, release, words
@@ -129,6 +130,10 @@ class ZigbeeBridge:
                 ran = await self._run_once()
             except MissingExtra:
                 raise
+            except TaskDied as error:
+                ran = False
+                fault = "it was cancelled" if error.__cause__ is None else type(error.__cause__).__name__
+                self._note_down(f"what looks after its devices has failed ({fault}): a fault of mimctl, the log says where")
             except Exception as error:  # noqa: BLE001 - whatever befell the stick, the service goes on and it is tried again
                 ran = False
                 self._note_down(words(error))
@@ -154,13 +159,25 @@ class ZigbeeBridge:
         return True
 
     async def _live(self, app: Any, lost: asyncio.Future[None]) -> None:
-        """Look after the devices until the coordinator is lost."""
+        """Look after the devices until the coordinator is lost.
+
+        Raises:
+            TaskDied: nobody looks after them any more, though the coordinator is there.
+        """
         settling = Settling(app, self.link, self.devices, self.gate, self.clock, self.pace)
         task = asyncio.create_task(settling.run(), name=f"zigbee {self.link}: devices")
         try:
             await asyncio.wait([lost, task], return_when=asyncio.FIRST_COMPLETED)
+            died = first_death([task])
         finally:
             await end_tasks(task)
+        if died is not None:
+            error = died.__cause__
+            # where it was, and not its words: they may hold keys
+            at = "" if error is None else "".join(traceback.format_tb(error.__traceback__))
+            self._log.error("the keeper of zigbee devices died", link=self.link, error=type(error).__name__, at=at)
+            if not lost.done():
+                raise died
 
     def _up(self, app: Any) -> None:
         self._app, self.trouble, self._told = app, None, None
