@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import socket
 
+import structlog
+
 from lorawan_air import until
 from mimctl.model.clock import SystemClock
 from mimctl.model.link import Link, LinkType
@@ -35,6 +37,37 @@ async def test_a_subscription_that_the_broker_refuses_is_no_connection():
     assert not stream.connected
     assert "refuses to let us read a/+" in stream.why
     await stream.close()
+    server.close()
+    await server.wait_closed()
+
+
+async def test_a_fault_of_its_own_is_logged_with_where_and_does_not_end_it():
+    """A message that nobody can take, each time anew: the pauses grow, and the stream goes on."""
+    connected = 0
+
+    async def broker(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connected
+        connected += 1
+        await reader.read(1024)
+        writer.write(ACCEPTED)
+        writer.write(REFUSED + (await reader.read(1024))[2:4] + b"\x01")
+        writer.write(b"\x30\x06\x00\x03a/bx")
+        await reader.read(1024)
+        writer.close()
+
+    def fails(*_: object) -> None:
+        raise KeyError("nobody thought of this")
+
+    server = await asyncio.start_server(broker, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    link = Link("air", LinkType.LORAWAN, "127.0.0.1", port, lorawan=LorawanLink("application", "127.0.0.1"))
+    stream = EventStream(link, "a/+", "me", SystemClock(), take=fails, answer_s=2.0, backoff=Backoff(0.01, 0.05))
+    with structlog.testing.capture_logs() as told:
+        await stream.open()
+        await until(lambda: connected >= 3)
+        await stream.close()
+    assert "KeyError" in stream.why
+    assert {type(line["exc_info"]) for line in told if line["log_level"] == "error"} == {KeyError}
     server.close()
     await server.wait_closed()
 

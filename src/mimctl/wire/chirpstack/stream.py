@@ -142,7 +142,7 @@ class EventStream:
     async def _keep(self) -> None:
         from aiomqtt import MqttError
 
-        failures = 0
+        failures = faults = 0
         while not self._closing:
             try:
                 async with connected(self._client()) as client:
@@ -153,8 +153,15 @@ class EventStream:
                     self._up()
                     async for message in client.messages:
                         self._take(message.topic.value, message.payload if isinstance(message.payload, bytes) else b"")
+                        faults = 0
             except (MqttError, OSError, ssl.SSLError, UserError) as error:
                 self._down(error)
+            except Exception as error:  # noqa: BLE001 - a fault of ours must not end the stream for good: it is told, and tried again
+                self.why = f"a fault of mimctl, the log says where: {type(error).__name__}"
+                self._log.error("broker.fault", link=self._link.id, exc_info=error)
+                # it may come with each first message anew: a connection that stands is no reason for a short pause
+                failures = faults
+                faults += 1
             finally:
                 self.connected = False
             if self._closing:
