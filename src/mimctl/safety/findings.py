@@ -88,7 +88,10 @@ class Findings:
             if share == 1.0 and not settling.zeroed[m]:
                 continue
             kind, node, column = settling.rows.place(row)
-            text = f"{self._row_text(kind, node, column, value, bound)}: {_extent(float(share), bool(settling.zeroed[m]))}"
+            unread = settling.rows.picture.unread
+            blind = kind.startswith("voltage") and unread is not None and bool(unread[node, column])
+            told = " by what is known around it, for its own meter tells none" if blind else ""
+            text = f"{self._row_text(kind, node, column, value, bound)}{told}: {_extent(float(share), bool(settling.zeroed[m]))}"
             refused = share == 0.0 and not settling.zeroed[m]
             self._add(m, Verdict.REFUSED if refused else Verdict.SCALED, _ROW_CODES[kind], text)
         for m in map(int, np.flatnonzero(settling.zeroed | (settling.share < 1))):

@@ -9,7 +9,6 @@ for a load that may be theirs (`grid/regions.py`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +21,7 @@ from mimctl.safety.case import Case
 from mimctl.safety.evidence import Evidence
 from mimctl.safety.ratings import Ratings
 from mimctl.safety.segment import BOUNDLESS, narrower
+from mimctl.safety.voltages import voltages
 
 #: a phase voltage is believed to lower the current limit down to this share of nominal
 _LOWEST_VOLTAGE_PU = 0.8
@@ -36,8 +36,9 @@ class Picture:
         current_a: (V, N, 3) greatest fundamental phase current at nominal voltage [A]
         neutral_a: (V, N) greatest fundamental neutral current [A]
         import_w: (V, G, 3) least import of each guarded node's phases [W]
-        highest_pu, lowest_pu: (N, 3) phase voltage with every MIM under command at zero, between these two; NaN where unknown
+        highest_pu, lowest_pu: (N, 3) phase voltage with every MIM under command at zero, between these two; NaN where there is none
         impedance_scale: (N,) factor on the impedance of each branch, as measured; None = as the site file has it
+        unread: (N, 3) voltages that no meter of the node's own tells; None = none
     """
 
     base_va: ComplexArray
@@ -47,6 +48,7 @@ class Picture:
     highest_pu: FloatArray
     lowest_pu: FloatArray
     impedance_scale: FloatArray | None = None
+    unread: BoolArray | None = None
 
 
 def picture(case: Case, commanded: BoolArray) -> Picture:
@@ -93,18 +95,8 @@ def picture(case: Case, commanded: BoolArray) -> Picture:
         flows_va = [behind_va]
     else:
         flows_va = [ratings.operators.behind(np.where(commanded, va, 0.0)) for va in outputs_va]
-    highest_pu, lowest_pu = _voltages(case, flows_va)
-    if case.fed is not None:  # what is dead above a bus that is formed has no voltage that anybody on the bus could move
-        cut_off = ratings.layout.below[:, case.fed.nodes].any(axis=1) & ~case.fed.nodes
-        highest_pu, lowest_pu = (np.where(cut_off[:, None], np.nan, pu) for pu in (highest_pu, lowest_pu))
-    return Picture(views, currents, neutrals, imports, highest_pu, lowest_pu, case.impedance_scale)
-
-
-def _voltages(case: Case, flows_va: Sequence[ComplexArray]) -> tuple[FloatArray, FloatArray]:
-    """(N, 3) highest and lowest phase voltages without the MIMs, which lowered the flows by one of these (N, 3) then [pu]."""
-    sensitivity = case.ratings.sensitivity
-    found = [case.evidence.voltage_pu - sensitivity.rise_pu(va, case.impedance_scale) for va in flows_va]
-    return (found[0], found[0]) if len(found) == 1 else (np.maximum(*found), np.minimum(*found))
+    highest_pu, lowest_pu, unread = voltages(case, flows_va)
+    return Picture(views, currents, neutrals, imports, highest_pu, lowest_pu, case.impedance_scale, unread)
 
 
 def _measured(

@@ -92,9 +92,7 @@ class Rows:
     def _base(self) -> ComplexArray:
         """(R,) every row with the MIMs under command at zero."""
         picture = self.picture
-        high_pu = np.where(np.isnan(picture.highest_pu), 0.0, picture.highest_pu)
-        same = picture.lowest_pu is picture.highest_pu
-        low_pu = high_pu if same else np.where(np.isnan(picture.lowest_pu), 0.0, picture.lowest_pu)
+        high_pu, low_pu = (np.where(np.isnan(pu), 0.0, pu) for pu in (picture.highest_pu, picture.lowest_pu))
         return self._made_of(picture.base_va, high_pu, low_pu)
 
     def response(self, power_va: ComplexArray) -> ComplexArray:
