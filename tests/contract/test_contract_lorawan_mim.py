@@ -15,7 +15,7 @@ from mimctl.model.clock import SystemClock
 from mimctl.model.errors import BadReply, LinkDown, LinkError, LinkTimeout, Unencodable
 from mimctl.model.harmonics import HarmonicShare
 from mimctl.model.lorawan import DownlinkState
-from mimctl.model.protocols import HeldSetpoint, MimCommand, MimDriver, Recall
+from mimctl.model.protocols import HeldSetpoint, MimCommand, MimDriver, ProvesLate, Recall
 from mimctl.model.reason import Reason
 
 pytestmark = pytest.mark.bound_s(30)
@@ -272,3 +272,48 @@ async def test_the_frequency_is_relative_to_that_of_the_site(bench):
 def test_a_profile_without_setpoints_makes_no_mim():
     with pytest.raises(ValueError, match="no setpoint"):
         LorawanMim(the_mim(), type("Bridge", (), {"watch": lambda *_: None})(), replace(MIM, setpoint=None), SystemClock())
+
+
+async def test_a_release_is_proven_by_its_echo_alone(bench):
+    await bench.reported()
+    assert isinstance(bench.driver, ProvesLate)
+    await bench.driver.apply(command())
+    await bench.state(DownlinkState.ECHOED)
+    bench.firmware.deaf = True
+    await bench.driver.release(WHY)
+    await bench.state(DownlinkState.TXACK)
+    await bench.reported()
+    assert not bench.driver.release_proven  # it still shows the number of the setpoint
+    bench.firmware.deaf = False
+    await bench.driver.release(WHY)
+    await bench.state(DownlinkState.ECHOED)
+    assert bench.driver.release_proven
+    await bench.driver.apply(command())
+    await bench.state(DownlinkState.ECHOED)
+    bench.firmware.deaf = True
+    await bench.driver.release(WHY)
+    assert not bench.driver.release_proven
+
+
+async def test_a_release_that_was_sent_again_is_proven_by_the_echo_of_the_first(bench):
+    await bench.reported()
+    await bench.driver.apply(command())
+    await bench.state(DownlinkState.ECHOED)
+    bench.firmware.deaf = True
+    await bench.driver.release(WHY)
+    first = bench.bridge.downlinks(EUI).current.sequence
+    await bench.driver.release(WHY)
+    bench.firmware.number = first
+    await bench.reported()
+    assert bench.driver.release_proven
+
+
+async def test_a_device_that_restarts_right_after_a_release_may_still_hear_the_setpoint_before_it(bench):
+    await bench.reported()
+    await bench.driver.apply(command())
+    await bench.state(DownlinkState.ECHOED)
+    bench.firmware.deaf = True
+    await bench.driver.release(WHY)
+    bench.firmware.number = 0
+    await bench.reported()
+    assert not bench.driver.release_proven

@@ -31,6 +31,7 @@ from mimctl.control.narrow import Narrower, Situation, narrowed
 from mimctl.control.record import Stopwatch, report_events
 from mimctl.control.rulebook.rules import RuleBook
 from mimctl.control.supervise import Supervisor
+from mimctl.control.unproven import UNPROVEN
 from mimctl.forecast.outputs import OutputModel
 from mimctl.forecast.tracker import LoadTracker
 from mimctl.grid.sensitivity import ImpedanceWatch
@@ -41,6 +42,7 @@ from mimctl.model.forecast import LoadForecast
 from mimctl.model.island import FormWish
 from mimctl.model.layout import BoolArray, ComplexArray, FloatArray, SiteLayout
 from mimctl.model.plan import Plan, SafePlan, SolveStatus
+from mimctl.model.problem import Severity
 from mimctl.model.reason import Reason
 from mimctl.model.report import SiteReport
 from mimctl.model.sample import BAD
@@ -134,6 +136,8 @@ class Cycle:
         )
         unreached_s = self.clock.monotonic_s() - self.dispatcher.held.written_at_s
         report_events(self.events, record, self.collector, self.silenced, unreached_s)
+        overdue = [(mim, f"{mim} {UNPROVEN}") for mim in self.dispatcher.held.unproven.overdue(self.clock.monotonic_s())]
+        self.events.keep_only("mim.release_unproven", overdue, Severity.WARNING)
         self.forming.look(record)
         return record
 
@@ -229,15 +233,20 @@ class Cycle:
         For an orderly stop, or for an emergency stop beside a step that may be stuck.
 
         Returns:
-            The MIMs that could not be told: their own validity timers end what they hold.
+            The MIMs that could not be told, or have not proven that they heard it: their own validity timers end what they hold.
         """
         self.anchor_va = None
         while True:
             safe_plan = self.judge.release_all(self.clock.monotonic_s(), reason.code, reason.text)
             outcomes = await self.dispatcher.send(safe_plan, deadline_s)
-            left = tuple(outcome.mim for outcome in outcomes if outcome.error is not None)
+            untold = [outcome.mim for outcome in outcomes if outcome.error is not None]
+            self.dispatcher.held.look_for_proof(self.clock.monotonic_s())
+            unproven = [mim for mim in self.dispatcher.held.unproven.names() if mim not in untold]
+            left = (*untold, *unproven)
             again_s = self.clock.monotonic_s() + _RELEASE_AGAIN_S
             if not left or again_s >= deadline_s:
+                for mim in unproven:
+                    self.events.note("mim.release_unproven", Severity.WARNING, mim, f"{mim} {UNPROVEN}")
                 return left
             await self.clock.sleep_until(again_s)
 

@@ -92,6 +92,8 @@ class Dispatcher:
     def _due(self, plan: SafePlan) -> dict[int, DueWrite]:
         quiet = self._clock.monotonic_s() - self.held.written_at_s >= self._alive_every_s
         due = due_writes(plan, self._layout, self.held.holdings(quiet, stopped=self._stopped()))
+        paced = self.held.unproven.waiting & ~quiet  # a release on its way is not sent again until its medium carries another
+        due = {m: write for m, write in due.items() if write.kind != "release" or not paced[m]}
         due |= self.held.forms.due(plan)
         return {m: write for m, write in due.items() if m in self._drivers}
 
@@ -113,8 +115,7 @@ class Dispatcher:
                 kept = "soon" if held.passing else "budget"
             except LinkError as failure:
                 error = failure.what
-                if write.kind not in OF_FORMS:
-                    self.held.tried(write.mim, self._clock.monotonic_s())
+                self.held.failed(write, self._clock.monotonic_s())
             except Exception as failure:  # noqa: BLE001 - a driver that trips must not keep the others from being written, and is told
                 error = f"its driver failed: {failure!r}"
                 self._log.error("driver failed", device=self._layout.mims[write.mim].id, exc_info=failure)

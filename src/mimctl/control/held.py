@@ -14,6 +14,7 @@ from mimctl.control.due_writes import DueWrite, Holdings
 from mimctl.control.filtering.filters_told import FiltersTold
 from mimctl.control.forming.forms_told import FORM, KEEP_FORMING, FormsTold
 from mimctl.control.silence import Silence
+from mimctl.control.unproven import Unproven
 from mimctl.model.errors import WriteHeld
 from mimctl.model.layout import BoolArray, ComplexArray, FloatArray, SiteLayout
 from mimctl.model.plan import HarmonicShares
@@ -53,6 +54,8 @@ class Held:
         #: found with a setpoint of which nobody knows whose it is, or that stands for ever; a stop ends it all the same
         self._strange: BoolArray = np.zeros(count, dtype=np.bool_)
         self._tried_at_s: FloatArray = np.full(count, -np.inf)
+        #: releases that nobody has seen arrive; until then, or until its validity is over, such a device is uncertain
+        self.unproven = Unproven(layout, drivers)
 
     @property
     def setpoint_va(self) -> ComplexArray:
@@ -99,13 +102,20 @@ class Held:
     def tried(self, m: int, now_s: float) -> None:
         """A setpoint is on its way, or was when the link failed: nobody knows whether it arrives."""
         self._uncertain[m], self._tried_at_s[m] = True, now_s
+        self.unproven.over(m)  # what may have come after a release is released anew, without waiting for the pace of the medium
+
+    def failed(self, write: DueWrite, now_s: float) -> None:
+        """The link failed. A release that is sent again takes nothing from the one before it, which may still arrive."""
+        again = write.kind == "release" and bool(self.unproven.waiting[write.mim])
+        if write.kind not in OF_FORMS and not again:
+            self.tried(write.mim, now_s)
 
     def note(self, write: DueWrite, holds: HeldSetpoint | None, now_s: float) -> None:
         """The device answered: remember what it holds, and since when."""
         m, ports = write.mim, self._layout.ports_of_mim[write.mim]
         if write.kind in OF_FORMS:
             return
-        self._written_at_s[m] = now_s
+        told_at_s, self._written_at_s[m] = self._told_at_s(m, now_s), now_s
         if holds is None:
             return
         if not holds.kept:
@@ -115,8 +125,27 @@ class Held:
         self._setpoint_va.real[ports], self._setpoint_va.imag[ports] = holds.inject_w, holds.inject_var
         if write.kind == "release":
             self.filters.silent(m)
+            if self.unproven.sent(m, now_s):
+                self._uncertain[m], self._tried_at_s[m], self._setpoint_va[ports] = True, told_at_s, np.nan
         else:
             self.filters.holds(m, holds)
+            self.unproven.over(m)
+
+    def _told_at_s(self, m: int, now_s: float) -> float:
+        """When a device was last told something that it may still hold, from which its validity runs [s]."""
+        if self._in_force[m]:
+            return float(max(self._written_at_s[m], self._tried_at_s[m] if self._uncertain[m] else -np.inf))
+        return float(self._tried_at_s[m]) if self._uncertain[m] else now_s
+
+    def look_for_proof(self, now_s: float) -> None:
+        """Releases that were echoed, and those that do not matter any more since the device has fallen back by itself."""
+        done, lapsed = self.unproven.proven(), now_s - self._tried_at_s > self._silence.waits_s
+        for m in map(int, np.flatnonzero(self._uncertain & ~self._in_force & ~self._strange & lapsed)):
+            if self._silence.action(m) in (ExpiryAction.ZERO, ExpiryAction.DISCONNECT):
+                self.unproven.over(m)
+                done.append(m)
+        for m in done:
+            self._uncertain[m], self._setpoint_va[self._layout.ports_of_mim[m]] = False, 0
 
     def note_held(self, write: DueWrite, held: WriteHeld, now_s: float, *, uncertain: bool) -> None:
         """Nothing of the command went out: what the device holds is as well known as it was before."""
@@ -174,6 +203,7 @@ class Held:
         """These MIMs belong to somebody else now: nothing is written to them, not even a release."""
         for m in np.flatnonzero(yielded):
             self._in_force[m] = self._uncertain[m] = self._strange[m] = False
+            self.unproven.over(int(m))
             self._written_at_s[m] = self._changed_at_s[m] = -np.inf
             self._setpoint_va[self._layout.ports_of_mim[m]] = self._held_va(int(m))
 
@@ -199,6 +229,7 @@ class Held:
         Then zero is in force, or, where it does something else, nobody knows what; with `hold` the setpoint simply stands. A
         device without a failsafe never does anything: it holds what it was told until it is told otherwise.
         """
+        self.look_for_proof(now_s)
         waits_s = self._silence.waits_s
         for m in np.flatnonzero(self._lapsed(now_s, waits_s)):
             action, ports = self._silence.action(int(m)), self._layout.ports_of_mim[m]
@@ -210,7 +241,7 @@ class Held:
             elif action is not ExpiryAction.HOLD:
                 self._setpoint_va[ports] = np.nan
                 self.filters.holds(int(m), None)
-        self._uncertain &= now_s - self._tried_at_s <= waits_s
+        self._uncertain &= (now_s - self._tried_at_s <= waits_s) | self.unproven.waiting
 
     def in_force_va(self, now_s: float, *, sure: bool = False) -> ComplexArray:
         """(K,) what the devices hold at an instant if nothing is written until then, NaN where it is not known [VA].

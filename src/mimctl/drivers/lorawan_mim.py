@@ -26,7 +26,7 @@ _KEPT = Reason("lorawan.kept", "what a controller before held stands; validity r
 
 
 class LorawanMim(LorawanDevice):
-    """Implements `model.protocols.MimDriver`, `Commanded` and `Recalls`.
+    """Implements `model.protocols.MimDriver`, `Commanded`, `Recalls` and `ProvesLate`.
 
     Numbers go from 1 to the end of their field and begin again; a device that restarts shows 0. Before the first uplink nothing is
     commanded, for the number in force is not known. While no events come nothing is commanded either: nobody would know what
@@ -56,6 +56,10 @@ class LorawanMim(LorawanDevice):
         self._held: HeldSetpoint | None = None
         self._proven: HeldSetpoint | None = None
         self._foreign: ForeignWrite | None = None
+        #: numbers of the releases since the last command; the echo of any of them proves that it let go
+        self._releases: set[int] = set()
+        self._released_at_s: float | None = None
+        self._let_go = True
         self._recall = HeldBefore(profile.question is not None, clock)
         self._group = group
         self._member = 0 if group is None else group.join(self)
@@ -73,6 +77,11 @@ class LorawanMim(LorawanDevice):
     @property
     def recall(self) -> Recall:
         return self._recall.state
+
+    @property
+    def release_proven(self) -> bool:
+        """Whether the device has shown since our last release that nothing is in force; True where it was never released."""
+        return self._let_go
 
     def held(self) -> HeldSetpoint | None:
         """The last setpoint that the device echoed, while it stands; before the first of ours, what it says that it holds."""
@@ -97,6 +106,7 @@ class LorawanMim(LorawanDevice):
         self._bridge.require_up(self._device)
         if self._acknowledged is None:
             raise LinkTimeout(self._device, f"{self._eui} has not reported yet: the number of its last setpoint is not known")
+        self._releases, self._released_at_s = set(), None
         together = await self._send_with_others(command)
         if together is None:
             await self._send(payload, self._next_number(), min(max(1.0, command.validity_s), self._patience_s))
@@ -123,6 +133,10 @@ class LorawanMim(LorawanDevice):
         number = self._next_number() if together is None else together
         self._wanted, self._held, self._proven, self._foreign = None, None, None, None
         self._recall.settle()
+        if self._released_at_s is None:
+            self._let_go, self._released_at_s = False, self._clock.monotonic_s()
+        if self._acknowledged is not None:  # else it might be the very number in force, whose echo would prove nothing
+            self._releases.add(number)
         await self._send(payload, number, _RELEASE_VALID_S, urgent=True)
         self._log.info("mim.released", reason=str(reason))
 
@@ -203,6 +217,7 @@ class LorawanMim(LorawanDevice):
         if told is None:
             return
         self._acknowledged = int(told)
+        self._look_for_release(reading, int(told), at_s)
         self._recall.hear(reading, len(self._mim.ports))
         sent = self._bridge.downlinks(self._eui)
         if sent.echoed(int(told)):
@@ -215,6 +230,13 @@ class LorawanMim(LorawanDevice):
                 self._lost("it shows no setpoint: it restarted", at_s, sure=False, idle=True)
             else:
                 self._lost(f"setpoint {int(told)} is in force, which is none of ours", at_s, sure=True, idle=False)
+
+    def _look_for_release(self, reading: Reading, told: int, at_s: float) -> None:
+        """Whether it has let go. Idle counts only once nothing can be on its way any more that was sent before the release."""
+        if self._released_at_s is None:
+            return
+        idle = told == 0 or reading.get("command_status") == REVERTED
+        self._let_go |= told in self._releases or (idle and at_s > self._released_at_s + self._patience_s)
 
     def _lost(self, text: str, at_s: float, *, sure: bool, idle: bool) -> None:
         if self._wanted is None or self._foreign is not None:

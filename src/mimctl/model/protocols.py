@@ -178,6 +178,16 @@ class Recalls(Protocol):
     def recall(self) -> Recall: ...
 
 
+@runtime_checkable
+class ProvesLate(Protocol):
+    """A device behind a medium that takes a release long before anybody knows whether it came."""
+
+    @property
+    def release_proven(self) -> bool:
+        """Whether the device itself has shown that our last release, or nothing at all, is in force."""
+        ...
+
+
 class DriverGroup(Protocol):
     """The devices behind one link. Their requests queue behind each other; groups run side by side."""
 

@@ -196,9 +196,8 @@ class LeaseDesk:
         return [
             mim.id
             for zone in self._controller.zones
-            for mim, held, forms in zip(
-                zone.layout.mims, zone.cycle.dispatcher.held.in_force, zone.cycle.dispatcher.held.forms.holding, strict=True
-            )
+            for told in (zone.cycle.dispatcher.held,)
+            for mim, held, forms in zip(zone.layout.mims, told.in_force | told.unproven.waiting, told.forms.holding, strict=True)
             if (held or forms) and mim.id in reached
         ]
 

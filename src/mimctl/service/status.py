@@ -238,7 +238,7 @@ def _filter_status(zone: ZoneController, m: int, ports: slice) -> dict[str, Any]
 
 def _mims(zone: ZoneController, quality: Any, inject_w: FloatArray) -> dict[str, Any]:
     setpoint = zone.cycle.dispatcher.held.setpoint_va
-    in_force = zone.cycle.dispatcher.held.in_force
+    in_force = zone.cycle.dispatcher.held.in_force | zone.cycle.dispatcher.held.unproven.waiting
     return {
         mim.id: {
             "quality": Quality(int(quality[m])).name.lower(),
