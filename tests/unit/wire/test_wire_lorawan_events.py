@@ -56,6 +56,7 @@ def the_mim():
 def bridge(heard=None):
     link = Link("air", LinkType.LORAWAN, "127.0.0.1", 1883, lorawan=LorawanLink(APPLICATION, "127.0.0.1"))
     made = LorawanBridge(link, VirtualClock(NOW, 1000.0))
+    made._stream.since_s = 0.0  # connected for long: what is not dated has not waited anywhere
     made.watch(EUI, "mim1", lambda uplink, at_s: heard is not None and heard.append((uplink, at_s)), most_age_s=60.0)
     return made
 

@@ -15,6 +15,7 @@ from mimctl.model.event import LinkNews
 from mimctl.model.link import Link
 from mimctl.model.lorawan import LorawanLink
 from mimctl.wire.chirpstack import require_extra
+from mimctl.wire.chirpstack.ages import BACKLOG_S, age_s, doubt
 from mimctl.wire.chirpstack.events import Join, Log, MalformedEvent, Uplink, read_event
 from mimctl.wire.chirpstack.groups import GroupPart, GroupQueues, Told
 from mimctl.wire.chirpstack.lifecycle import Downlink, DownlinkTracker
@@ -204,24 +205,20 @@ class LorawanBridge:
             self._log.debug("event.failed", exc_info=error)
 
     def _uplink(self, watched: _Watched, uplink: Uplink) -> None:
-        age_s = 0.0 if uplink.at is None else max(0.0, (self._clock.utc() - uplink.at).total_seconds())
-        verdict = self._sessions.judge(uplink, age_s, watched.most_age_s)
+        utc, now_s = self._clock.utc(), self._clock.monotonic_s()
+        age = age_s(uplink, utc, live=now_s - self._stream.since_s > BACKLOG_S)
+        verdict = self._sessions.judge(uplink, age, watched.most_age_s)
         heard = verdict is Verdict.NEWS and not uplink.is_empty
         self.counts["empty" if verdict is Verdict.NEWS and not heard else str(verdict)] += 1
         watched.listens = uplink.listens
         if heard:
-            watched.listener(uplink, self._clock.monotonic_s() - age_s)
-        elif verdict is Verdict.OLD:
-            self._doubt_gateway(watched, uplink, age_s)
+            watched.listener(uplink, now_s - age)
         elif verdict is Verdict.REPLAY:
             text = f"frame {uplink.counter} comes after later ones without a join: a replay, or the device counts anew"
             self._tell_once("lorawan.counter_back", watched.device, text)
-
-    def _doubt_gateway(self, watched: _Watched, uplink: Uplink, age_s: float) -> None:
-        """Told as old, and yet the server had it just now: nobody would see more of such a device than its silence."""
-        if uplink.at_server is not None and (self._clock.utc() - uplink.at_server).total_seconds() <= watched.most_age_s:
-            text = f"its gateway says that a frame is {age_s:.0f} s old which the server had just now: the clock of one is wrong"
-            self._tell_once("lorawan.gateway_clock", watched.device, text)
+        # nobody would see more of a device with such a gateway than its silence
+        if verdict in (Verdict.NEWS, Verdict.OLD) and (wrong := doubt(uplink, utc, watched.most_age_s)) is not None:
+            self._tell_once("lorawan.gateway_clock", watched.device, wrong)
 
     def _alarm(self, device: str, log: Log) -> None:
         self._tell_once(f"lorawan.{log.code.lower()}", device, f"{log.code} {log.text}".strip())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import random
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterable
@@ -124,6 +125,8 @@ class EventStream:
         self._closing = False
         self.connected = False
         self.connections = 0
+        #: when this connection came up, inf while there is none, monotonic [s]
+        self.since_s = math.inf
         self.why = "not connected yet"
 
     async def open(self) -> None:
@@ -163,7 +166,7 @@ class EventStream:
                 failures = faults
                 faults += 1
             finally:
-                self.connected = False
+                self.connected, self.since_s = False, math.inf
             if self._closing:
                 return
             await self._clock.sleep_until(self._clock.monotonic_s() + self._backoff.pause_s(failures))
@@ -187,7 +190,7 @@ class EventStream:
         )
 
     def _up(self) -> None:
-        self.connected, self.why = True, ""
+        self.connected, self.why, self.since_s = True, "", self._clock.monotonic_s()
         self.connections += 1
         self._log.info("broker.connected", link=self._link.id, host=self._link.host, port=self._link.port)
 
