@@ -124,6 +124,34 @@ async def test_room_that_nobody_can_make_is_told_with_its_amperes():
     assert after_a.max() < failover_a(loop, "pdu-b", mims=False).max()
 
 
+async def test_a_load_that_nobody_can_tell_keeps_its_room_and_is_told():
+    """All meters of A are silent: its racks draw what they drew, and B must be able to take it. L1 of both racks is 30.5 A."""
+    loop = ClosedLoop(replace(rated(two_feed_site(bridges=False), pdu_b=32.0), redundant=PAIRS))
+    await loop.run(40)
+    b, silent_s = loop.layout.node_index["pdu-b"], loop.plant.t_s
+    before_a = loop.controller.zones[0].cycle.last.bounds.node_limit_a[b]
+    assert not events(loop, "failover.unknown")
+    dead = tuple(meter.id for meter in loop.site.meters if meter.node.endswith("-a"))
+    schedule(loop.plant, [Fault(FaultKind.OFFLINE, dead, at_s=silent_s, until_s=silent_s + 100)])
+    for _ in range(9):
+        await loop.run(10)
+        assert (loop.controller.zones[0].cycle.last.bounds.node_limit_a[b] <= before_a + 0.3).all()
+    text = events(loop, "failover.unknown")["feed-a"]
+    assert "feed A" in text
+    assert all(name in text for name in dead if "rack" in name)
+    await loop.run(30)
+    assert not events(loop, "failover.unknown")
+
+
+async def test_what_would_be_too_much_is_told_also_when_it_is_no_longer_read():
+    loop = ClosedLoop(replace(rated(two_feed_site(bridges=False), pdu_b=20.0), redundant=PAIRS))
+    await loop.run(10)
+    dead = tuple(meter.id for meter in loop.site.meters if meter.node.endswith("-a"))
+    schedule(loop.plant, [Fault(FaultKind.OFFLINE, dead, at_s=loop.plant.t_s)])
+    await loop.run(45)
+    assert "with feed A lost" in events(loop, "failover.short")["pdu-b"]
+
+
 async def test_without_pairs_nothing_is_held_back_for_a_failover():
     loop = ClosedLoop(rated(two_feed_site(bridges=False), pdu_b=30.0))
     await loop.run(20)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from mimctl.control.events import EventLog
+from mimctl.control.feeds.held_loads import HeldLoads
 from mimctl.control.feeds.load_shift import LoadShift, Overloads
 from mimctl.control.lasting import Lasting
 from mimctl.control.rulebook.reliance import RelianceMeter
@@ -27,7 +28,7 @@ _ON_S, _OFF_S = 30.0, 60.0
 
 @dataclass(eq=False)
 class HeadroomWatch:
-    """Looks at every image; raises and clears `load.shift`, `breaker.reliance` and `failover.short`.
+    """Looks at every image; raises and clears `load.shift`, `breaker.reliance`, `failover.short` and `failover.unknown`.
 
     Args:
         nodes: (N,) those that are looked at; others are somebody else's.
@@ -45,6 +46,7 @@ class HeadroomWatch:
     def __post_init__(self) -> None:
         self.reliance = RelianceMeter(self.operators, self.nodes, self.day)
         self._overloads, self._failover = Overloads(self.operators), Failover(self.operators)
+        self._held = HeldLoads(self.operators.layout, self._failover.losses, self.nodes)
         self._shift: Lasting[LoadShift] = Lasting(_ON_S, _OFF_S)
         self._relied: Lasting[str] = Lasting(_ON_S, _OFF_S)
         self._short: Lasting[str] = Lasting(_ON_S, _OFF_S)
@@ -67,14 +69,16 @@ class HeadroomWatch:
         texts = {self.operators.layout.nodes[n].id: self.reliance.sentence(n) for n in map(int, np.flatnonzero(relied))}
         self.events.keep_only("breaker.reliance", self._relied.look(state.now_s, texts).items(), Severity.WARNING)
         if self._failover.losses:
-            short = dict(self._too_short(state, flow_va, load_va))
+            held_va = self._held.look(state, self.operators.flow(load_va))
+            self.events.keep_only("failover.unknown", self._held.told(), Severity.WARNING)
+            short = dict(self._too_short(state, flow_va, held_va))
             self.events.keep_only("failover.short", self._short.look(state.now_s, short).items(), Severity.WARNING)
 
-    def _too_short(self, state: SiteState, flow_va: ComplexArray, load_va: ComplexArray) -> Iterator[tuple[str, str]]:
+    def _too_short(self, state: SiteState, flow_va: ComplexArray, gross_va: ComplexArray) -> Iterator[tuple[str, str]]:
         """(node, sentence) where a breaker could not carry all for hours."""
         layout = self.operators.layout
         output_va = np.nan_to_num(state.ports.inject_w) + 1j * np.nan_to_num(state.ports.inject_var)
-        after_a, lost = self._failover.current_a(flow_va, self.operators.flow(load_va), output_va)
+        after_a, lost = self._failover.current_a(flow_va, gross_va, output_va)
         names = {feed.node: feed.id for feed in layout.site.feeds}
         for n in map(int, np.flatnonzero((after_a > layout.limit_a[:, None]).any(axis=1))):
             limit_a, head = float(layout.limit_a[n]), layout.nodes[int(lost[n])].id
