@@ -70,6 +70,14 @@ def port_attribute(port: int, which: int) -> int:
     return PORT + port * PORT_STEP + which
 
 
+def kind_of(attribute: int) -> int | None:
+    """Data type of an attribute of the MIM's cluster; None where it has none of that number."""
+    known = DEVICE_ATTRIBUTES.get(attribute)
+    if attribute >= PORT:
+        known = PORT_ATTRIBUTES.get((attribute - PORT) % PORT_STEP)
+    return None if known is None else known[1]
+
+
 def is_later(sequence: int, in_force: int) -> bool:
     """Whether a command's number follows the one in force, its wrap considered."""
     return 0 < (sequence - in_force) % SEQUENCE_MODULO < SEQUENCE_MODULO // 2

@@ -6,10 +6,28 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from mimctl.wire.zigbee import zcl
+from mimctl.wire.zigbee import mim_layout, zcl
 
 #: endpoint, cluster, manufacturer code, attribute
 Spot = tuple[int, int, int | None, int]
+
+#: ElectricalMeasurement, and those of its attributes that are no numbers of a quantity: what it measures, and two masks of alarms.
+#: Reference: Zigbee Cluster Library Specification, revision 8, section 4.9.2.2.
+_METER, _NO_QUANTITIES = 0x0B04, (0x0000, 0x0700, 0x0800)
+#: so many reports in a row of one other data type: it is the first one that was wrong
+_RELEARN = 3
+
+
+def may_be(spot: Spot, kind: int) -> bool:
+    """Whether an attribute may have a data type: a number, and of the kind that its cluster has, where that is known."""
+    try:
+        zcl.size_of(kind)
+    except ValueError:
+        return False
+    _, cluster, maker, attribute = spot
+    if (cluster, maker) == (mim_layout.CLUSTER, mim_layout.MANUFACTURER):
+        return mim_layout.kind_of(attribute) in (None, kind)
+    return (cluster, maker) != (_METER, None) or attribute in _NO_QUANTITIES or zcl.is_analog(kind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +51,33 @@ class Wanted:
 
 @dataclass(slots=True)
 class Reported:
-    """The last of one attribute. `raw` None: the device has no value."""
+    """The last of one attribute. `raw` None: the device has no value.
+
+    Args:
+        other, others: another data type that came since, and how often in a row.
+    """
 
     kind: int
     raw: int | None
     at_s: float
+    other: int = 0
+    others: int = 0
+
+    def is_of(self, kind: int, *, anew: bool) -> bool:
+        """Whether a report of a data type may be of this attribute: of the type learnt, or of one that proves that to be wrong.
+
+        Args:
+            anew: the device came back since, and may be another than it was.
+        """
+        if kind == self.kind or anew:
+            self.kind, self.others = kind, 0
+            return True
+        self.others = self.others + 1 if kind == self.other else 1
+        self.other = kind
+        if self.others < _RELEARN:
+            return False
+        self.kind, self.others = kind, 0
+        return True
 
 
 @dataclass(eq=False)
@@ -72,6 +112,8 @@ class Watched:
     #: how often it came (back) on to the network
     joins: int = 0
     _spots: frozenset[Spot] = frozenset()
+    #: heard before it came back, and not since
+    _before: set[Spot] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self._spots = frozenset(w.spot for w in self.wanted)
@@ -86,6 +128,7 @@ class Watched:
     def came(self) -> None:
         """It is (back) on the network, and may have forgotten what it was to report."""
         self.joins += 1
+        self._before = set(self.values)
         self.ready, self.trouble = False, "it joined again"
         self.retry_at_s = float("-inf")
 
@@ -94,13 +137,14 @@ class Watched:
         if spot not in self._spots:
             return False
         known = self.values.get(spot)
-        try:
-            size = zcl.size_of(kind)
-        except ValueError:
-            size = 0
-        if not size or not isinstance(value, int) or (known is not None and known.kind != kind):
+        if (
+            not isinstance(value, int)
+            or not may_be(spot, kind)
+            or (known is not None and not known.is_of(kind, anew=spot in self._before))
+        ):
             self.refuse("wrong data type", self.eui)
             return False
+        self._before.discard(spot)
         raw = None if value == zcl.no_value(kind) else int(value)
         if known is None:
             self.values[spot] = Reported(kind, raw, at_s)
