@@ -8,6 +8,8 @@ import numpy as np
 from tests.builders import START, rack_site
 
 from mimctl.control.dispatch import Dispatcher
+from mimctl.control.events import EventLog
+from mimctl.control.zone import build_zone
 from mimctl.model.clock import VirtualClock
 from mimctl.model.errors import LinkTimeout
 from mimctl.model.latency import Latency, LatencyClass
@@ -160,3 +162,20 @@ async def test_one_that_belongs_to_somebody_else_is_told_nothing_more():
     bench.held.let_go(np.array([True, False]))
     await bench.at(60.0, RELEASE)
     assert bench.radio.written == ["setpoint", "release"]
+
+
+async def stopped_with(*, echo: bool) -> tuple[tuple[str, ...], list[tuple[str, str]]]:
+    """Who an orderly stop names as not released, and the events of it, where one MIM holds a setpoint and one has let go."""
+    clock = VirtualClock(START)
+    radio, wired = Radio("mim-rack1", release_proven=echo), Wired("mim-rack2")
+    events = EventLog(clock)
+    zone = build_zone(SITE, SITE.zones[0], [Group("l", {"mim-rack1": radio, "mim-rack2": wired})], clock, events)
+    await zone.cycle.dispatcher.send(SEND, 1e6)
+    left = await zone.stop()
+    assert radio.written == wired.written == ["setpoint", "release"]
+    return left, [(event.code, event.where) for event in events.recent()]
+
+
+async def test_an_orderly_stop_names_whom_it_only_believes_to_have_released():
+    assert await stopped_with(echo=False) == (("mim-rack1",), [("mim.release_unproven", "mim-rack1")])
+    assert await stopped_with(echo=True) == ((), [])
