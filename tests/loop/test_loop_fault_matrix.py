@@ -21,6 +21,11 @@ METERS = (FEED, PDU, "m-pdu-b", *(f"m-{rack}" for rack in RACKS))
 SOON_S = 15.0
 #: a MIM that did not follow is tried again after a minute
 PROBATION_S = 75.0
+#: multiple of its rating that a breaker carries for an hour without tripping.
+#: Reference: IEC 60898-1, conventional non-tripping current 1.13 In for 1 h (up to 63 A)
+NEVER_TRIPS = 1.13
+#: of that hour, what a fault may take of it: until a MIM that does not follow is left out and the rest has taken over [s]
+ABOVE_LIMIT_S = 20.0
 
 
 @dataclass(frozen=True)
@@ -108,6 +113,9 @@ def test_no_limit_is_exceeded_and_control_comes_back(case: Case) -> None:
     (told,) = result["faults"]
     assert result["limit_violations"] == 0
     assert told["limit_violations"] == 0
+    for found in (result, told):
+        assert found["above_limit"]["max_of_rating"] <= NEVER_TRIPS, found["above_limit"]
+        assert found["above_limit"]["longest_s"] <= ABOVE_LIMIT_S, found["above_limit"]
     assert set(case.says) <= {event["code"] for event in told["events"]}
     if case.during_s is not None:
         assert _within(told["recovery_s"], case.during_s), told

@@ -30,6 +30,8 @@ RUN_KEYS = {
     "worse_than_none_pct",
     "limit_violations",
     "transient_overs",
+    "above_limit_min",
+    "above_limit",
     "relied_on_min",
     "writes",
     "cycles",
@@ -58,6 +60,7 @@ def test_the_result_has_every_key_for_the_site_and_for_every_node(run_cli, tmp_p
     assert result.keys() >= RUN_KEYS | {"baseline", "controlled", "rule", "optimum"}
     assert result["cycle_ms"].keys() == {"p50", "p99"}
     assert result["transient_overs"].keys() >= {"count", "max", "longest_s"}
+    assert result["above_limit"].keys() == {"count", "max_of_rating", "longest_s"}
     for scenario in ("baseline", "controlled", "rule", "optimum"):
         assert result[scenario]["site"].keys() == PLACE_KEYS
         assert len(result[scenario]["nodes"]) == 32

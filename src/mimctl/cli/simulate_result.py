@@ -48,7 +48,8 @@ def _summarise(site: Site, result: Mapping[str, Any], *, to_stderr: bool) -> Non
     overload = (result[name]["site"]["overload_min"] for name in ("baseline", "controlled"))
     screen.print(
         f"overload {' → '.join(f'{minutes:.1f}' for minutes in overload)} min; limit violations caused by control: "
-        f"{result['limit_violations']}; relied on MIMs for {result['relied_on_min']:.1f} min"
+        f"{result['limit_violations']}, above a limit for hours {result['above_limit_min']:.1f} min; "
+        f"relied on MIMs for {result['relied_on_min']:.1f} min"
     )
     screen.print(f"clamps {result['clamps']}, refusals {result['refusals']}, writes {result['writes']}")
     cycle = result["cycle_ms"]

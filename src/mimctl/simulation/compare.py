@@ -96,8 +96,9 @@ class Comparison:
         Returns:
             `achieved_share`, `rule_share` = Σ(baseline − it)/Σ(baseline − optimum) and `removed_share` = 1 −
             controlled/baseline, over time, never clipped, None where there was nothing to remove; `worse_than_none_pct` of
-            the time; `limit_violations` by nodes (device setpoints are counted where they are written);
-            `transient_overs` and `relied_on_min`.
+            the time; `limit_violations` by nodes (device setpoints are counted where they are written) and `transient_overs`,
+            against the whole rating of breakers; `above_limit_min` and `above_limit`, against what they permit for hours;
+            `relied_on_min`.
         """
         return {
             "achieved_share": self.share(CONTROLLED),
@@ -106,6 +107,8 @@ class Comparison:
             "worse_than_none_pct": 100 * self._worse_s / self._time_s if self._time_s > 0 else None,
             "limit_violations": self._watch.violations,
             "transient_overs": asdict(self._watch.transients),
+            "above_limit_min": self._watch.above_limit_min,
+            "above_limit": asdict(self._watch.above_limit),
             "relied_on_min": self._watch.relied_on_min,
         }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from mimctl.control.events import EventLog
@@ -97,6 +97,8 @@ class _Case:
             "happened": self.steps > 0,
             "limit_violations": self.watch.violations,
             "transient_overs": overs.count,
+            "above_limit_min": self.watch.above_limit_min,
+            "above_limit": asdict(self.watch.above_limit),
             "recovered": None if not (yardstick and self.steps) else self.during.seconds() is not None,
             "recovery_s": self.during.seconds() if yardstick and self.steps else None,
             "recovered_after": None if not (yardstick and ended and self.steps) else self.after.seconds() is not None,

@@ -11,7 +11,15 @@ from mimctl.model.site import Site
 
 _ZONE, _LINK = "zone:", "link:"
 #: figures of a run that are told beside the cost
-_FIGURES = ("achieved_share", "removed_share", "worse_than_none_pct", "limit_violations", "relied_on_min", "transient_overs")
+_FIGURES = (
+    "achieved_share",
+    "removed_share",
+    "worse_than_none_pct",
+    "limit_violations",
+    "above_limit_min",
+    "relied_on_min",
+    "transient_overs",
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,7 +71,11 @@ def test_limits_are_watched_from_the_beginning_of_the_fault() -> None:
     over = LAYOUT.rating_a.max() * 1.1
     assert told([0.0] * 12, amps=dict.fromkeys(range(3, 8), over))["limit_violations"] == N
     assert told([0.0] * 12, amps=dict.fromkeys(range(3, 5), over))["limit_violations"] == 0
+    for_hours = told([0.0] * 12, amps=dict.fromkeys(range(3, 8), 0.9 * LAYOUT.rating_a.max()))
+    assert for_hours["above_limit_min"] == pytest.approx(5 / 60)
+    assert for_hours["above_limit"]["longest_s"] == pytest.approx(5.0)
     before = told([0.0] * 20, amps=dict.fromkeys(range(0, 6), over), at_s=8.0, until_s=9.0)
+    assert before["above_limit_min"] == 0.0
     assert (before["limit_violations"], before["transient_overs"]) == (0, 0)
 
 

@@ -7,7 +7,7 @@ import pytest
 from score_site import LAYOUT, truth
 
 from mimctl.simulation.compare import Comparison
-from mimctl.simulation.limits import LimitWatch, Overs
+from mimctl.simulation.limits import Above, LimitWatch, Overs
 
 QUIET = truth()
 
@@ -120,6 +120,19 @@ def test_an_excursion_that_still_lasts_counts_and_is_counted_once() -> None:
 def test_two_excursions_are_two() -> None:
     watch = watched(OVER, INSIDE, OVER, (10.0, 25.0), INSIDE)
     assert watch.transients == Overs(2, pytest.approx(1.25), pytest.approx(4.0))
+
+
+def test_time_above_the_limit_for_hours_is_counted_below_the_rating_too() -> None:
+    """16 A for hours, 20 A the breaker: 17 A are above it, 16.2 A inside 2 % of tolerance; 19 A without MIMs is nobody's fault."""
+    watch = watched((10.0, 17.0), (10.0, 18.0), INSIDE, (10.0, 16.2), (19.0, 18.0), (10.0, 17.0), dt_s=30.0)
+    assert (watch.violations, watch.transients.count) == (0, 0)
+    assert watch.above_limit_min == pytest.approx(1.5)
+    assert watch.above_limit == Above(2, pytest.approx(18 / 20), pytest.approx(60.0))
+
+
+def test_what_is_above_the_rating_is_above_the_limit_for_hours_as_well() -> None:
+    watch = watched(*[OVER] * 4, INSIDE)
+    assert (watch.violations, watch.above_limit) == (1, Above(1, pytest.approx(1.05), pytest.approx(8.0)))
 
 
 def limits_over(**changes: object) -> int:
