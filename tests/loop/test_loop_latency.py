@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from tests.loop.closed_loop import ClosedLoop, uneven_site
 
+from mimctl.control.delays.stability import loop_margins
 from mimctl.model.latency import TYPICAL, Latency, LatencyClass
 from mimctl.model.plan import SolveStatus
 from mimctl.model.site import Site
@@ -34,6 +35,20 @@ async def test_constant_load_settles_and_stays(latencies):
     await loop.run(600)
     assert removed(loop, 60) > 0.99
     assert loop.travel_va(last=120) < 120 * 9 * 1.5  # whole watts to and fro at most
+
+
+@pytest.mark.parametrize(("late_cycles", "commanded"), [(5, True), (6, False)])
+async def test_reports_of_the_fast_may_be_as_old_as_the_margin_says_and_no_older(late_cycles, commanded):
+    site = mixed_site(FAST, FAST, FAST)
+    (margin,) = loop_margins(site)
+    assert margin.report_age_s == 5.0
+    loop = ClosedLoop(site, delay_cycles=late_cycles)
+    base = loop.source.power_va.copy()
+    for share in (0.5, 1.5, 1.0):
+        loop.source.power_va = base * np.where(np.arange(len(base)) % 2, share, 2 - share)
+        await loop.run(25)
+    assert (removed(loop, 10) > 0.99) is commanded
+    assert bool(np.abs(np.diff(np.array(loop.setpoints), axis=0)).max() > 50) is commanded
 
 
 async def test_nobody_commands_a_radio_more_often_than_it_can_carry():

@@ -26,6 +26,7 @@ def test_a_fine_site():
     assert (done.returncode, done.stderr) == (0, "")
     contents = r"\(24 MIMs, 6 PDUs, 24 racks, 32 nodes, 32 meters, 2 batteries, 2 zones\)"
     assert re.fullmatch(rf"{DEMO}: fine {contents}\ncontrol of 2 zones: .+\n", done.stdout)
+    assert "reports may be 5 s old (margin 4 s)" in done.stdout  # 5 s by default, of which a cycle passes in any case
 
 
 def test_every_problem_has_its_line_and_the_exit_code_says_so(tmp_path):

@@ -130,7 +130,10 @@ def _loop_line(loop: LoopMargin, members: Sequence[LoopMargin]) -> str:
             "event mim.slower_than_declared names each MIM whose latency.delay must be larger"
         )
     elif loop.kind is LatencyClass.FAST:
-        room = "stable as long as each reports what it puts out; one whose reports stop is no longer commanded"
+        room = (
+            f"stable while each reports what it puts out: reports may be {loop.report_age_s:g} s old (margin "
+            f"{max(loop.report_age_s - max(loop.every_s, loop.dead_s), 0):g} s); one whose reports are older is no longer commanded"
+        )
     else:
         room = "stable as long as each reports what it puts out (margin without: 0 s); rather declare too long a latency.delay"
     return f"control of {where}: {mims}, {acts}; {room}"

@@ -217,7 +217,7 @@ def _latency(zone: ZoneController) -> dict[str, float | None]:
 def _loops(zone: ZoneController) -> list[dict[str, Any]]:
     """Each class of MIMs: how late the site file says that it acts after a measurement, and how late it was found to be [s]."""
     loops = []
-    for margin in zone_margins(zone.zone, zone.layout.mims):
+    for margin in zone_margins(zone.zone, zone.layout.mims, zone.layout.site.control.max_data_age_s):
         own = [m for m, mim in enumerate(zone.layout.mims) if mim.latency.kind is margin.kind]
         found = [delay_s for m in own if (delay_s := zone.cycle.responses.measured_s(m)) is not None]
         # wired MIMs act when they are told, so what was found of them is how long the telling takes

@@ -41,3 +41,11 @@ def test_margins_of_a_mixed_zone():
     assert fast.gain_limit == pytest.approx(1.0)  # 2·sin(π/6)
     assert (medium.every_s, medium.dead_s, medium.later_s) == (5.0, 3.0, 5.0)
     assert (slow.every_s, slow.dead_s, slow.later_s) == (60.0, 31.0, 60.0)
+    # five seconds by the default of the site file, or three reports that are missing
+    assert (fast.report_age_s, medium.report_age_s, slow.report_age_s) == (5.0, 15.0, 180.0)
+
+
+def test_in_a_slow_zone_reports_may_be_three_cycles_old():
+    site = rack_site(1)
+    (fast,) = loop_margins(replace(site, zones=tuple(replace(zone, cycle_s=2.0) for zone in site.zones)))
+    assert fast.report_age_s == 6.0

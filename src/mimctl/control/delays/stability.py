@@ -26,6 +26,8 @@ class LoopMargin:
             it when a device is found to be later than declared.
         later_s: how much later than declared its devices may be before the loop rings, if they did not report what they
             put out [s]; 0 = not at all, the loop lives on their reports.
+        report_age_s: with reports it does not ring, however late a device acts, for what it puts out is taken from the load; one
+            whose report is older than this is told nothing new [s].
     """
 
     zone: str
@@ -36,15 +38,21 @@ class LoopMargin:
     periods: int
     gain_limit: float
     later_s: float
+    report_age_s: float
 
 
 def loop_margins(site: Site) -> tuple[LoopMargin, ...]:
     """Of every class of every zone, slowest last."""
-    return tuple(margin for zone in site.zones for margin in zone_margins(zone, restrict(site, zone).mims))
+    oldest_s = site.control.max_data_age_s
+    return tuple(margin for zone in site.zones for margin in zone_margins(zone, restrict(site, zone).mims, oldest_s))
 
 
-def zone_margins(zone: Zone, mims: tuple[Mim, ...]) -> Iterator[LoopMargin]:
-    """Of every class of one zone, whose MIMs are given."""
+def zone_margins(zone: Zone, mims: tuple[Mim, ...], max_data_age_s: float) -> Iterator[LoopMargin]:
+    """Of every class of one zone, whose MIMs are given.
+
+    Args:
+        max_data_age_s: of the site; a zone that runs slower than that looks at older data [s].
+    """
     for kind in LatencyClass:
         own = [mim.latency for mim in mims if mim.latency.kind is kind]
         if not own:
@@ -55,7 +63,9 @@ def zone_margins(zone: Zone, mims: tuple[Mim, ...]) -> Iterator[LoopMargin]:
         share = 1.0 if filter_s <= 0 else -math.expm1(-every_s / filter_s)
         periods = math.ceil(dead_s / every_s)
         later = tolerated_periods(share, periods)
-        yield LoopMargin(zone.id, kind, len(own), every_s, dead_s, periods, integrator_gain_limit(periods), later * every_s)
+        age_s = max(max_data_age_s, 3 * zone.cycle_s, min(latency.stale_s for latency in own))
+        gain = integrator_gain_limit(periods)
+        yield LoopMargin(zone.id, kind, len(own), every_s, dead_s, periods, gain, later * every_s, age_s)
 
 
 def tolerated_periods(share: float, periods: int) -> int:
