@@ -37,6 +37,7 @@ from mimctl.control.partition import sub_groups
 from mimctl.control.past.light import LightRecord, light_record
 from mimctl.control.past.memory import Memory, share_bytes
 from mimctl.control.plan_watch import PlanWatch
+from mimctl.control.release_time import LEAST_S, release_within_s
 from mimctl.control.room import UnmeteredRoom
 from mimctl.control.rulebook.reliance_day import RelianceDay
 from mimctl.control.rulebook.rules import RuleBook
@@ -56,7 +57,6 @@ from mimctl.model.site import Site, Zone
 from mimctl.model.zoning import restrict
 from mimctl.safety.judge import Judge, SafetySettings
 
-_RELEASE_WITHIN_S = 3.0
 _KEPT_LATENCIES = 1000
 #: decisions that the site level may pick from, to match its own meters in time
 _KEPT_RECORDS = 5
@@ -73,6 +73,7 @@ class ZoneController:
         orders: what the site level told it.
         plans: what of its plans does not come about.
         recent: its last decisions, newest last; memory: many more of them, for whoever asks why.
+        release_within_s: what an orderly stop may take for the devices [s].
         latencies_s: from the oldest measurement a plan rests on to the last setpoint written, of the last plans [s].
     """
 
@@ -82,6 +83,7 @@ class ZoneController:
     clock: Clock
     operators: TreeOperators
     orders: SiteOrders
+    release_within_s: float = LEAST_S
     recent: deque[DecisionRecord] = field(default_factory=lambda: deque(maxlen=_KEPT_RECORDS))
     latencies_s: deque[float] = field(default_factory=lambda: deque(maxlen=_KEPT_LATENCIES))
     memory: Memory[LightRecord] = field(default_factory=Memory)
@@ -142,11 +144,14 @@ class ZoneController:
     async def stop(self) -> tuple[str, ...]:
         """Stop reading and release every touched device; the MIMs that could not be told are returned."""
         await self.cycle.collector.close()
-        return await self.cycle.release(self.clock.monotonic_s() + _RELEASE_WITHIN_S)
+        return await self.cycle.release(self.clock.monotonic_s() + self.release_within_s)
 
     async def release(self, reason: Reason) -> tuple[str, ...]:
-        """Release every touched device now, whatever the cycle is at; the MIMs that could not be told are returned."""
-        return await self.cycle.release(self.clock.monotonic_s() + _RELEASE_WITHIN_S, reason)
+        """Release every touched device now, whatever the cycle is at; the MIMs that could not be told are returned.
+
+        Whoever asked hears soon which they are: the cycles that go on release them too.
+        """
+        return await self.cycle.release(self.clock.monotonic_s() + LEAST_S, reason)
 
 
 def build_zone(
@@ -211,7 +216,8 @@ def build_zone(
         narrowers=_narrowers(operators, orders, filters, events, max_age_s),
         guards=(GridWatch(layout, events, max_age_s, forming.followers),),
     )
-    return ZoneController(zone, layout, cycle, clock, operators, orders, memory=Memory(share_bytes(site, part)))
+    memory = Memory[LightRecord](share_bytes(site, part))
+    return ZoneController(zone, layout, cycle, clock, operators, orders, release_within_s(site, zone, groups), memory=memory)
 
 
 def _narrowers(
