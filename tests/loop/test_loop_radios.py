@@ -64,6 +64,31 @@ def test_radios_that_fall_silent_leave_their_mims_at_zero_and_the_others_at_work
     assert told == {"gw"}, "the controller knows"
 
 
+def test_a_stop_of_which_the_radio_loses_every_frame_is_known_not_to_have_come_and_comes_a_minute_later(edge):
+    """Nothing gets through from 70 to 82 s, the stop is called at 72 s, and a device is told something once a minute."""
+    dead = Fault(FaultKind.LINK_LOSS, ("lora",), 70.0, until_s=82.0, values=(("loss_pct", 100.0),))
+    simulation = _Simulation(request_of(edge, 145 / 3600, faults=(dead,)), lambda _: None)
+    cycle, seen = simulation._controller.zones[0].cycle, {}
+    judged = cycle.judged
+
+    def look(*args: Any) -> Any:
+        if cycle.clock.monotonic_s() >= 72 and not cycle.leases.stopped:
+            cycle.leases.call_stop("a test", "frames are lost")
+        unproven = set(cycle.dispatcher.held.unproven.names())
+        seen[cycle.clock.monotonic_s()] = "lora" in active(simulation), unproven
+        return judged(*args)
+
+    cycle.judged = look
+    asyncio.run(simulation.run())
+    everyone = {mim.id for mim in edge.mims if mim.address.link == "lora"}
+    held_s = [now_s for now_s, (holds, _) in seen.items() if holds]
+    assert 72 + 60 <= max(held_s) <= 72 + 60 + 5, "so long they held on"
+    assert all(unproven == everyone for now_s, (holds, unproven) in seen.items() if holds and now_s > 72), "and it was known"
+    assert seen[144][1] == set()
+    told = [event.where for event in cycle.events.recent() if event.code == "mim.release_unproven"]
+    assert set(told) == everyone
+
+
 def run_until(site: Site, seconds: int, fault: Fault) -> _Simulation:
     simulation = _Simulation(request_of(site, seconds / 3600, faults=(fault,)), lambda _: None)
     asyncio.run(simulation.run())
