@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class LorawanGroup:
-    """Implements `model.protocols.DriverGroup`, `TellsNews` and `Wide`."""
+    """Implements `model.protocols.DriverGroup`, `TellsNews`, `Tended` and `Wide`."""
 
     bridge: LorawanBridge
     drivers: Mapping[str, Driver] = field(default_factory=dict)
@@ -43,6 +44,10 @@ class LorawanGroup:
         for writer in self.writers:
             await writer.close()
         await self.bridge.close()
+
+    def background(self) -> tuple[asyncio.Task[None], ...]:
+        """What keeps the link up."""
+        return self.bridge.background()
 
     def take_news(self) -> list[LinkNews]:
         """What happened on the link since the last call."""

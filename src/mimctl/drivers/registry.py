@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import asyncio
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from mimctl.drivers.discovery import MapSource, ProfileSource, SunSpecSource
 from mimctl.drivers.register_device import RegisterDevice
@@ -14,7 +16,7 @@ from mimctl.model.clock import Clock
 from mimctl.model.errors import UserError
 from mimctl.model.link import Link, LinkType
 from mimctl.model.profile import DeviceClass, DeviceProfile
-from mimctl.model.protocols import Driver, DriverGroup
+from mimctl.model.protocols import Driver, DriverGroup, Tended
 from mimctl.model.reads import SLOW_PERIOD_S
 from mimctl.model.site import Meter, Mim, Site
 from mimctl.model.transfer import Transfer
@@ -122,6 +124,10 @@ class RegisterGroup:
 
     async def close(self) -> None:
         await self.transport.close()
+
+    def background(self) -> Sequence[asyncio.Task[Any]]:
+        """What keeps the link up."""
+        return self.transport.background() if isinstance(self.transport, Tended) else ()
 
 
 def register_group(

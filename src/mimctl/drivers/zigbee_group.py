@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(eq=False)
 class ZigbeeGroup:
-    """Implements `model.protocols.DriverGroup`, `TellsNews` and `Wide`."""
+    """Implements `model.protocols.DriverGroup`, `TellsNews`, `Tended` and `Wide`."""
 
     bridge: ZigbeeBridge
     drivers: Mapping[str, Driver] = field(default_factory=dict)
@@ -44,6 +45,10 @@ class ZigbeeGroup:
 
     async def close(self) -> None:
         await self.bridge.close()
+
+    def background(self) -> tuple[asyncio.Task[None], ...]:
+        """What keeps the link up."""
+        return self.bridge.background()
 
     def take_news(self) -> list[LinkNews]:
         """Whether the coordinator came or went since the last call."""

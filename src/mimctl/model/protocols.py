@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from mimctl.model.event import LinkNews
 from mimctl.model.harmonics import HarmonicShare
@@ -217,6 +218,13 @@ class TellsNews(Protocol):
     def status(self) -> Mapping[str, object]:
         """How the link is, in plain values."""
         ...
+
+
+@runtime_checkable
+class Tended(Protocol):
+    """A group, or what carries it, that tasks of its own keep up: they go on from `open` to `close`."""
+
+    def background(self) -> Sequence[asyncio.Task[Any]]: ...
 
 
 @runtime_checkable

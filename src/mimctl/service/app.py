@@ -25,6 +25,7 @@ from mimctl.service.certificates import CERTIFICATES_EVERY_S, certificates_in_tr
 from mimctl.service.devices import DeviceDesk
 from mimctl.service.door import Door, Handler
 from mimctl.service.explain_desk import ExplainDesk
+from mimctl.service.keepers import KeeperWatch
 from mimctl.service.lease_desk import LeaseDesk
 from mimctl.service.lease_store import LeaseStore, stored_book
 from mimctl.service.left_behind import ENDS, STAYS, endless
@@ -61,6 +62,7 @@ class Service:
     leases: LeaseDesk = field(init=False)
     schedule: Schedule = field(init=False)
     watch: DeadlineLoop = field(init=False)
+    keepers: KeeperWatch = field(init=False)
 
     def __post_init__(self) -> None:
         self.events = EventLog(self.clock)
@@ -77,6 +79,7 @@ class Service:
         self.schedule.every(self.site.control.site_period_s, "site_level", self.controller.solve_site, first_in_s=first_s)
         if any(link.tls is not None or link.lorawan is not None for link in self.site.links):
             self.schedule.every(CERTIFICATES_EVERY_S, "certificates", self._look_at_certificates, first_in_s=1.0)
+        self.keepers = KeeperWatch(self.groups, self.events)
         self._started = self.clock.utc()
         self._log = structlog.get_logger("mimctl.service")
 
@@ -150,6 +153,7 @@ class Service:
         if self._reliance is not None:
             await self._reliance.watch()
         note_link_news(self.groups, self.events)
+        self.keepers.look()
 
     async def _look_at_certificates(self) -> None:
         note_certificates(await asyncio.to_thread(certificates_in_trouble, self.site, self.clock.utc()), self.events)

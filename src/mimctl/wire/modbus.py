@@ -92,6 +92,10 @@ class ModbusLink:
         """Stop, and fail whatever is under way."""
         await asyncio.gather(*(keeper.close() for keeper in self._keepers))
 
+    def background(self) -> tuple[asyncio.Task[None], ...]:
+        """What keeps the connections up; none before `open` and after `close`."""
+        return tuple(keeper.task for keeper in self._keepers if keeper.task is not None)
+
     def _lane_changed(self) -> None:
         self._lanes.pass_on()
 

@@ -48,6 +48,11 @@ class Keeper:
     def connected(self) -> bool:
         return self._connection is not None and not self._connection.lost.done()
 
+    @property
+    def task(self) -> asyncio.Task[None] | None:
+        """What keeps it up, from `open` to `close`."""
+        return self._task
+
     def open(self) -> None:
         if self._task is None:
             self._down = "connecting"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -96,6 +97,10 @@ class LorawanBridge:
     async def close(self) -> None:
         await self._stream.close()
         await self._api.close()
+
+    def background(self) -> tuple[asyncio.Task[None], ...]:
+        """What keeps the event stream up, from `open` to `close`."""
+        return self._stream.background()
 
     def require_up(self, device: str) -> None:
         """

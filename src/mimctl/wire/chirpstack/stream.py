@@ -142,6 +142,10 @@ class EventStream:
             self._closing = True  # a farewell that fails takes the place of the cancellation
             await end_tasks(task, again_s=_LEAVE_S, within_s=2.0 * _LEAVE_S)
 
+    def background(self) -> tuple[asyncio.Task[None], ...]:
+        """What keeps the connection, from `open` to `close`."""
+        return () if self._task is None else (self._task,)
+
     async def _keep(self) -> None:
         from aiomqtt import MqttError
 

@@ -88,6 +88,10 @@ class ZigbeeBridge:
             await end_tasks(keeper, again_s=5 * self.pace.close_s, within_s=10 * self.pace.close_s)
         self._down("closed")
 
+    def background(self) -> tuple[asyncio.Task[None], ...]:
+        """What keeps the coordinator up, from `open` to `close`."""
+        return () if self._keeper is None else (self._keeper,)
+
     async def set_power(self, eui: str, command: SetPower) -> tuple[int, int]:
         """Send one command at high priority. Returns and raises as `commands.send`."""
         return await self._command(eui, "set_power", command.encode())
