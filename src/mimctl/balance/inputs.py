@@ -140,6 +140,14 @@ def movement_price(frame: Frame, flow: ComplexArray, weights: FloatArray) -> Flo
     return price
 
 
+def _left_by_pins(frame: Frame, bounds: Bounds, pinned: ComplexArray) -> tuple[FloatArray, ComplexArray | None]:
+    """(M,) what pinned ports leave the others of their MIM's balance [W], and the current on the neutrals that they share [A]."""
+    if bounds.port_pinned_va is None:
+        return bounds.mim_dc_w, None
+    output = without_nan(pinned)
+    return bounds.mim_dc_w - np.bincount(frame.layout.port_mim, output.real, len(frame.layout.mims)), frame.groups.current_a(output)
+
+
 def control_values(
     frame: Frame,
     forecast: LoadForecast,
@@ -176,11 +184,7 @@ def control_values(
     size = np.abs(accepted)
     centre = np.where(size > _MOST * radius, accepted * (_MOST * radius / np.maximum(size, 1e-9)), accepted)
     step = np.maximum(bounds.step_max_va, _LEAST * layout.port_rating_va)
-    dc_w, group_given_a = bounds.mim_dc_w, None
-    if bounds.port_pinned_va is not None:
-        # what the pinned ports take of a MIM's balance is not left for the others, and they share its neutrals
-        dc_w = dc_w - np.bincount(layout.port_mim, without_nan(pinned).real, len(layout.mims))
-        group_given_a = frame.groups.current_a(without_nan(pinned))
+    dc_w, group_given_a = _left_by_pins(frame, bounds, pinned)
     neutral_limit_va = (1 - settings.margin) * layout.voltage_ln_v * bounds.node_neutral_limit_a
     values = Values(
         flow=flow,
