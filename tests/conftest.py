@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -74,6 +75,7 @@ class _LogJudge(logging.Handler):
 @pytest.fixture(autouse=True)
 def log_judge(request: pytest.FixtureRequest) -> Iterator[None]:
     """Fail on a badly formatted log call at any level and on an error that a task kept to itself."""
+    structlog.reset_defaults()  # a command that an earlier test ran may have silenced the logs that this one reads
     judge, root, ours = _LogJudge(), logging.getLogger(), logging.getLogger("mimctl")
     judge.loses_task_errors = request.node.get_closest_marker("loses_task_errors") is not None
     level = ours.level
