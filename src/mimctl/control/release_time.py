@@ -37,7 +37,9 @@ def release_within_s(site: Site, zone: Zone, groups: Iterable[DriverGroup]) -> f
     used = {mim.address.link for mim in restrict(site, zone).mims}
     links = {link.id: link for link in site.links}
     needs_s = [
-        _rounds(site, group) * _command_s(links[group.link]) for group in groups if group.link in used and group.link in links
+        _rounds(site, group) * _command_s(links[group.link]) + _proof_s(site, links[group.link])
+        for group in groups
+        if group.link in used and group.link in links
     ]
     return min(MOST_S, max(LEAST_S, _MARGIN * max(needs_s, default=0.0)))
 
@@ -46,6 +48,13 @@ def _rounds(site: Site, group: DriverGroup) -> int:
     """Times that the link is full until each of its MIMs had a command."""
     mims = sum(mim.address.link == group.link for mim in site.mims)
     return math.ceil(mims / max(1, width(group)))
+
+
+def _proof_s(site: Site, link: Link) -> float:
+    """How long after a release its device shows that it let go, where no answer comes with it [s]."""
+    if link.type is not LinkType.LORAWAN:
+        return 0.0
+    return max((mim.latency.delay_s for mim in site.mims if mim.address.link == link.id), default=0.0)
 
 
 def _command_s(link: Link) -> float:

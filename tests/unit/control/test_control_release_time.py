@@ -84,3 +84,10 @@ async def test_a_stop_of_a_zone_has_that_long() -> None:
     zone.cycle.release = release  # type: ignore[method-assign]
     await zone.stop()
     assert until == [pytest.approx(15.0)]
+
+
+def test_where_a_device_shows_later_that_it_let_go_that_is_waited_for() -> None:
+    """Two frames of a tenth of a second, and devices that act within 4 s: twice 4.2 s."""
+    site = site_of(2, Link("gw", LinkType.LORAWAN, "127.0.0.1", 8883))
+    late = tuple(replace(mim, latency=replace(mim.latency, delay_s=4.0)) for mim in site.mims)
+    assert release_within_s(replace(site, mims=late), site.zones[0], [Group(1)]) == pytest.approx(2 * (2 * 0.1 + 4.0))
