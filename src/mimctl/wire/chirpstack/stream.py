@@ -60,10 +60,12 @@ async def connected(client: Client) -> AsyncIterator[Client]:
     try:
         await asyncio.shield(entering)
     except asyncio.CancelledError:
-        await asyncio.wait({entering}, timeout=_LEAVE_S)
-        if entering.done() and not entering.cancelled() and entering.exception() is None:
-            await client.__aexit__(None, None, None)
-        _let_go(client)
+        try:
+            await asyncio.wait({entering}, timeout=_LEAVE_S)
+            if entering.done() and not entering.cancelled() and entering.exception() is None:
+                await client.__aexit__(None, None, None)
+        finally:  # also where the farewell fails
+            _let_go(client)
         raise
     except BaseException:
         _let_go(client)
